@@ -1,0 +1,35 @@
+"""What a session asserts: claims, validators and the clock they read. Pure: no I/O, no HTTP, no database."""
+
+from .array import PrimitiveArrayClaim, PrimitiveArrayClaimValidators
+from .boolean import BooleanClaim, BooleanClaimValidators
+from .claim import SessionClaim
+from .clock import Clock, ManualClock, current_clock
+from .exceptions import ClaimError, ClaimKeyError, CoatcheckError, FetchSignatureError, ProtectedClaimError
+from .primitive import PrimitiveClaim, PrimitiveClaimValidators
+from .recipe_user_id import RecipeUserId
+from .validation import ClaimsValidationResult, validate_claims
+from .validator import ClaimValidationError, ClaimValidationResult, SessionClaimValidator
+
+__all__ = [
+    "BooleanClaim",
+    "BooleanClaimValidators",
+    "ClaimError",
+    "ClaimKeyError",
+    "ClaimValidationError",
+    "ClaimValidationResult",
+    "ClaimsValidationResult",
+    "Clock",
+    "CoatcheckError",
+    "FetchSignatureError",
+    "ManualClock",
+    "PrimitiveArrayClaim",
+    "PrimitiveArrayClaimValidators",
+    "PrimitiveClaim",
+    "PrimitiveClaimValidators",
+    "ProtectedClaimError",
+    "RecipeUserId",
+    "SessionClaim",
+    "SessionClaimValidator",
+    "current_clock",
+    "validate_claims",
+]

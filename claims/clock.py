@@ -1,0 +1,53 @@
+"""The one clock that claims, tokens, codes, keys and cookies read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+
+class Clock:
+    """Tells the time of the system."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        return time.time_ns() // 1_000_000
+
+
+class ManualClock(Clock):
+    """A clock that stands still until it is advanced.
+
+    It starts at `start_ms` (milliseconds since the epoch), by default at the present moment.
+    """
+
+    def __init__(self, start_ms: int | None = None) -> None:
+        self._now_ms = Clock().now_ms() if start_ms is None else start_ms
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch, as last advanced."""
+        return self._now_ms
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock forward by `seconds` (fractions allowed, never backwards)."""
+        if seconds < 0:
+            raise ValueError("a clock cannot be advanced by a negative number of seconds")
+        self._now_ms += round(seconds * 1000)
+
+
+system_clock = Clock()
+"""The clock of the system, which is current where no other is."""
+
+current_clock: ContextVar[Clock] = ContextVar("coatcheck_clock", default=system_clock)
+"""The clock of the running call; an App binds its own around every call it makes."""
+
+
+@contextmanager
+def frozen_clock() -> Iterator[None]:
+    """Let the clock stand still, in this context, while the block runs (docs/protocol.md, rule 13.16)."""
+    token = current_clock.set(ManualClock(current_clock.get().now_ms()))
+    try:
+        yield
+    finally:
+        current_clock.reset(token)

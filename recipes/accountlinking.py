@@ -1,0 +1,233 @@
+"""Users as groups of login methods: the functions to find, list and delete them, awaitable and under `.sync`.
+
+No accounts are linked yet; the recipe bears the name under which applications override these functions.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from sqlalchemy import Connection
+
+from ..claims.payload import UserContext
+from .chain import Chain
+from .current_app import synced
+from .override_config import InputOverrideConfig, checked_override
+from .recipe import Recipe, RecipeSpecification
+from .user import AccountInfo, User
+from .users import UsersResponse, list_by_account_info
+from .users import delete_user as delete
+from .users import get_user as find_user
+from .users_page import UsersFilter, count, page
+
+if TYPE_CHECKING:
+    from .app import App
+
+T = TypeVar("T")
+Order = Literal["ASC", "DESC"]
+
+
+class RecipeInterface(ABC):
+    """The functions over users; each can be overridden (docs/protocol.md, section 19)."""
+
+    @abstractmethod
+    async def get_users(
+        self,
+        tenant_id: str,
+        time_joined_order: Order,
+        limit: int | None,
+        pagination_token: str | None,
+        include_recipe_ids: Sequence[str] | None,
+        query: dict[str, str] | None,
+        user_context: UserContext,
+    ) -> UsersResponse:
+        """Return one page of a tenant's users."""
+
+    @abstractmethod
+    async def get_user_count(
+        self, include_recipe_ids: Sequence[str] | None, tenant_id: str | None, user_context: UserContext
+    ) -> int:
+        """Return how many users there are."""
+
+    @abstractmethod
+    async def get_user(self, user_id: str, user_context: UserContext) -> User | None:
+        """Return the user with this primary id or login method."""
+
+    @abstractmethod
+    async def list_users_by_account_info(
+        self,
+        tenant_id: str,
+        account_info: AccountInfo,
+        do_union_of_account_info: bool,
+        user_context: UserContext,
+    ) -> list[User]:
+        """Return the users of a tenant that match, oldest first."""
+
+    @abstractmethod
+    async def delete_user(self, user_id: str, remove_all_linked_accounts: bool, user_context: UserContext) -> None:
+        """Delete a user and everything stored about it, sessions included."""
+
+
+class AccountLinkingRecipe(Recipe[RecipeInterface]):
+    """The users recipe of one App."""
+
+    recipe_id = "accountlinking"
+
+    def __init__(self, app: App, config: InputOverrideConfig) -> None:
+        super().__init__(app, config)
+        functions = Chain(RecipeInterface, _Functions(app), recipe_id=self.recipe_id, kind="functions")
+        self.add_chain(functions, config.functions)
+        self.functions = functions.top
+
+
+class _Functions(RecipeInterface):
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def get_users(
+        self,
+        tenant_id: str,
+        time_joined_order: Order,
+        limit: int | None,
+        pagination_token: str | None,
+        include_recipe_ids: Sequence[str] | None,
+        query: dict[str, str] | None,
+        user_context: UserContext,
+    ) -> UsersResponse:
+        wanted = UsersFilter(tenant_id, include_recipe_ids, query)
+        newest_first = time_joined_order == "DESC"
+        return await self._read(
+            lambda connection: page(
+                connection, wanted, newest_first=newest_first, limit=limit, pagination_token=pagination_token
+            )
+        )
+
+    async def get_user_count(
+        self, include_recipe_ids: Sequence[str] | None, tenant_id: str | None, user_context: UserContext
+    ) -> int:
+        return await self._read(lambda connection: count(connection, UsersFilter(tenant_id, include_recipe_ids)))
+
+    async def get_user(self, user_id: str, user_context: UserContext) -> User | None:
+        return await self._read(lambda connection: find_user(connection, user_id))
+
+    async def list_users_by_account_info(
+        self,
+        tenant_id: str,
+        account_info: AccountInfo,
+        do_union_of_account_info: bool,
+        user_context: UserContext,
+    ) -> list[User]:
+        return await self._read(
+            lambda connection: list_by_account_info(connection, tenant_id, account_info, union=do_union_of_account_info)
+        )
+
+    async def delete_user(self, user_id: str, remove_all_linked_accounts: bool, user_context: UserContext) -> None:
+        await self._app.hop(
+            self._app.database.write,
+            lambda connection: delete(
+                connection,
+                user_id,
+                remove_all_linked_accounts=remove_all_linked_accounts,
+                on_user_deleted=[recipe.forget_user for recipe in self._app.recipes],
+            ),
+        )
+
+    async def _read(self, work: Callable[[Connection], T]) -> T:
+        return await self._app.hop(self._app.database.read, work)
+
+
+def init(override: InputOverrideConfig | None = None) -> RecipeSpecification:
+    """Describe the users recipe; every App has it, so this is needed only to override it."""
+    return RecipeSpecification("accountlinking", checked_override("accountlinking", override), AccountLinkingRecipe)
+
+
+async def get_user(user_id: str, user_context: UserContext | None = None) -> User | None:
+    """Return the user with this primary id or login method, None if there is none."""
+    return await AccountLinkingRecipe.call(
+        lambda functions, context: functions.get_user(user_id, context), user_context
+    )
+
+
+async def get_users_oldest_first(
+    tenant_id: str,
+    limit: int | None = None,
+    pagination_token: str | None = None,
+    include_recipe_ids: Sequence[str] | None = None,
+    query: dict[str, str] | None = None,
+    user_context: UserContext | None = None,
+) -> UsersResponse:
+    """Return one page of a tenant's users, those who joined first in front; at most `limit` (default 100, up to 500).
+
+    `query` may name `email`, `phone` and `provider`. BadInputError for a limit or token that cannot be.
+    """
+    return await AccountLinkingRecipe.call(
+        lambda functions, context: functions.get_users(
+            tenant_id, "ASC", limit, pagination_token, include_recipe_ids, query, context
+        ),
+        user_context,
+    )
+
+
+async def get_users_newest_first(
+    tenant_id: str,
+    limit: int | None = None,
+    pagination_token: str | None = None,
+    include_recipe_ids: Sequence[str] | None = None,
+    query: dict[str, str] | None = None,
+    user_context: UserContext | None = None,
+) -> UsersResponse:
+    """Return one page of a tenant's users, those who joined last in front; as `get_users_oldest_first` otherwise."""
+    return await AccountLinkingRecipe.call(
+        lambda functions, context: functions.get_users(
+            tenant_id, "DESC", limit, pagination_token, include_recipe_ids, query, context
+        ),
+        user_context,
+    )
+
+
+async def get_user_count(
+    include_recipe_ids: Sequence[str] | None = None,
+    tenant_id: str | None = None,
+    user_context: UserContext | None = None,
+) -> int:
+    """Return how many users there are, in one tenant or (None) in all."""
+    return await AccountLinkingRecipe.call(
+        lambda functions, context: functions.get_user_count(include_recipe_ids, tenant_id, context), user_context
+    )
+
+
+async def list_users_by_account_info(
+    tenant_id: str,
+    account_info: AccountInfo,
+    do_union_of_account_info: bool = False,
+    user_context: UserContext | None = None,
+) -> list[User]:
+    """Return the users of a tenant with all (or with the union flag, any) of what is given, oldest first."""
+    return await AccountLinkingRecipe.call(
+        lambda functions, context: functions.list_users_by_account_info(
+            tenant_id, account_info, do_union_of_account_info, context
+        ),
+        user_context,
+    )
+
+
+async def delete_user(
+    user_id: str, remove_all_linked_accounts: bool = True, user_context: UserContext | None = None
+) -> None:
+    """Delete a user and everything stored about it: sessions, passwords, metadata. An unknown user is no error."""
+    await AccountLinkingRecipe.call(
+        lambda functions, context: functions.delete_user(user_id, remove_all_linked_accounts, context), user_context
+    )
+
+
+class sync:
+    """The same functions for code that cannot await."""
+
+    get_user = staticmethod(synced(get_user))
+    get_users_oldest_first = staticmethod(synced(get_users_oldest_first))
+    get_users_newest_first = staticmethod(synced(get_users_newest_first))
+    get_user_count = staticmethod(synced(get_user_count))
+    list_users_by_account_info = staticmethod(synced(list_users_by_account_info))
+    delete_user = staticmethod(synced(delete_user))

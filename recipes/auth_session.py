@@ -1,0 +1,72 @@
+"""The session's part in signing in and up: which session an API is given, and which one it answers with."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from ..claims.payload import UserContext
+from ..claims.recipe_user_id import RecipeUserId
+from .app import App
+from .exceptions import BadInputError, ConfigurationError
+from .fdi import fdi_version, knows_linking_flag
+from .session_container import SessionContainer
+from .session_recipe import SessionRecipe
+from .session_requests import create_session, get_session
+from .user import User
+
+LINKING_FUNCTION_MISSING = (
+    "shouldTryLinkingWithSessionUser is true, but no function that decides about account linking is configured: "
+    "linking accounts is not supported yet"
+)
+
+
+def linking_flag(request: Request, body: object) -> bool | None:
+    """Return the wish of a request to link accounts; None from clients too old to have one (rule 18.4)."""
+    given = body.get("shouldTryLinkingWithSessionUser") if isinstance(body, dict) else None
+    if given is not None and not isinstance(given, bool):
+        raise BadInputError("shouldTryLinkingWithSessionUser must be a boolean")
+    if not knows_linking_flag(fdi_version(request)):
+        return None
+    return given is True
+
+
+async def session_for_sign_in(
+    app: App, request: Request, flag: bool | None, user_context: UserContext
+) -> SessionContainer | None:
+    """Return the session with which an API signs in, without claim validation (docs/protocol.md, rule 20.8).
+
+    With the flag false none is loaded; with true one is required (UnauthorisedError).
+    """
+    if flag is False:
+        return None
+    return await get_session(
+        SessionRecipe.of(app),
+        request,
+        session_required=flag is True,
+        anti_csrf_check=None,
+        check_database=False,
+        override_global_claim_validators=lambda _validators, _session, _context: [],
+        user_context=user_context,
+    )
+
+
+def refuse_linking(session: SessionContainer | None, flag: bool | None) -> None:
+    """Refuse what would need a linking function; anything else is a first factor."""
+    if session is not None and flag is True:
+        raise ConfigurationError(LINKING_FUNCTION_MISSING)
+
+
+async def session_after_sign_in(
+    app: App,
+    request: Request,
+    user: User,
+    recipe_user_id: RecipeUserId,
+    *,
+    tenant_id: str,
+    session: SessionContainer | None,
+    user_context: UserContext,
+) -> SessionContainer:
+    """Return the session of a user who has just signed in: the present one if it is theirs, otherwise a new one."""
+    if session is not None and session.recipe_user_id in [method.recipe_user_id for method in user.login_methods]:
+        return session
+    return await create_session(SessionRecipe.of(app), request, tenant_id, recipe_user_id, None, None, user_context)

@@ -1,0 +1,177 @@
+"""The override chain: an implementation, the layers an application puts over it, and one callable per operation on top.
+
+    chain = Chain(RecipeInterface, implementation, recipe_id="session", kind="functions")
+    chain.apply(override_session_functions)
+    await chain.top.create_new_session(...)        # the outermost layer, or the implementation itself
+
+How the files of this family belong together, from the inside out: `operation` (what can be called, and how), `feed`
+(how a function gets its arguments), `link` (one layer at work), `view` (what an override function sees), `layer`
+(layers as classes), `chain` (this one), and `explain` and `trace`, which show a chain at rest and in motion.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Generic, Literal, NoReturn, TypeVar, cast
+
+from .exceptions import OverrideError
+from .feed import Place, place_of
+from .layer import Layer, OpenRecursion, passes_on
+from .link import Link, Run
+from .operation import Order, flags_of, operations_of, suggestion
+from .view import Draft, Layers, View
+
+__all__ = ["Chain", "Kind", "Layer", "OpenRecursion"]
+
+I = TypeVar("I")  # noqa: E741 - an interface
+
+Kind = Literal["functions", "apis", "email_delivery"]
+Observer = Callable[[str, Link], Run]
+
+
+class Chain(Generic[I]):
+    """The layers over one object, and `top`, through which everything calls.
+
+    `interface` is a class whose public methods are the operations; `positional_orders` lists, for some of them, the
+    orders of arguments that older code uses. Calls from inside the library go to `top` too, so an override is seen by
+    all of them (docs/protocol.md, rule 15.8).
+    """
+
+    def __init__(
+        self,
+        interface: type[I],
+        base: I,
+        *,
+        recipe_id: str,
+        kind: Kind,
+        positional_orders: Mapping[str, Sequence[Order]] | None = None,
+    ) -> None:
+        self.interface = interface
+        self.recipe_id = recipe_id
+        self.kind = kind
+        self.operations = operations_of(interface, positional_orders or {})
+        self.top: I = _blank(interface, list(self.operations))
+        self._layers = Layers(
+            links={name: Link(op, getattr(base, name), None) for name, op in self.operations.items()},
+            flags={name: bool(getattr(base, name, default)) for name, default in flags_of(interface).items()},
+            disabled=set(),
+        )
+        self._observer: Observer | None = None
+        self._know_top(base)
+        self._finish()
+
+    def apply(self, override: Callable[..., Any] | None) -> None:
+        """Put the layers of one override function (or Layer class) on top; OverrideError if it cannot work.
+
+        If it fails, the chain stays as it was.
+        """
+        if override is None:
+            return
+        draft = Draft(self.interface, self._layers, can_disable=self.kind == "apis")
+        view = View(draft)
+        try:
+            returned = override(view)
+            if returned is not view:
+                self._adopt(returned, draft, place_of(override))
+        finally:
+            draft.sealed = True
+        self._layers = draft.now
+        self._finish()
+
+    # What the chain is made of
+
+    def layers(self, name: str) -> list[Link]:
+        """Return the links of an operation, outermost first, the implementation last."""
+        return list(self._down_from(self._layers.links[self._known(name)]))
+
+    def is_overridden(self, name: str) -> bool:
+        """Say whether an override has put a layer over an operation, or disabled it."""
+        return self._layers.links[self._known(name)].below is not None or self.is_disabled(name)
+
+    def is_disabled(self, name: str) -> bool:
+        """Say whether an API was switched off, by assigning None to it or by its `disable_` attribute."""
+        return self._known(name) in self._layers.disabled or self._layers.flags.get(f"disable_{name}", False)
+
+    def observe(self, observer: Observer | None) -> None:
+        """Put `observer(label, link)` in place of what each link runs; None puts everything back."""
+        self._observer = observer
+        for name in self.operations:
+            for link in self.layers(name):
+                link.run = observer(f"{self.recipe_id}.{name}", link) if observer else link.plain_run
+        self._finish()
+
+    def _known(self, name: str) -> str:
+        if name not in self.operations:
+            raise KeyError(f"{self.recipe_id} has no {self.kind} called {name!r}{suggestion(name, self.operations)}")
+        return name
+
+    @staticmethod
+    def _down_from(link: Link | None) -> Iterator[Link]:
+        while link is not None:
+            yield link
+            link = link.below
+
+    # How it grows
+
+    def _finish(self) -> None:
+        attributes = vars(self.top)
+        attributes.update(self._layers.flags)
+        for name, link in self._layers.links.items():
+            attributes[name] = None if name in self._layers.disabled else self._callable(link)
+
+    def _callable(self, link: Link) -> Callable[..., Any]:
+        """Return what the outside calls; where nothing has to happen in between, that is the implementation itself."""
+        return link.feed.function if link.is_direct and self._observer is None else link.entry
+
+    def _adopt(self, returned: Any, draft: Draft, place: Place) -> None:
+        """Make a layer of each operation that an object other than the view implements in its own way."""
+        self._refuse_no_layer(returned, place)
+        self._know_top(returned)
+        for name in self.operations:
+            if hasattr(returned, name) and not self._is_inherited(name, method := getattr(returned, name)):
+                draft.assign(name, method, place_of(method))
+        for name, value in draft.now.flags.items():
+            draft.assign(name, getattr(returned, name, value), place)
+
+    def _is_inherited(self, name: str, method: Any) -> bool:
+        function = getattr(method, "__func__", method)
+        return passes_on(function) or function is getattr(self.interface, name) or method in self._originals(name)
+
+    def _originals(self, name: str) -> list[Any]:
+        return [original for link in self.layers(name) for original in (link.original, link.feed.function)]
+
+    def _refuse_no_layer(self, returned: Any, place: Place) -> None:
+        what = f"the override function {place.name}"
+        if returned is None:
+            _refuse(f"{what} returned nothing: did you forget `return original_implementation`?", place)
+        if inspect.iscoroutine(returned):
+            returned.close()
+            _refuse(f"{what} is async; only the functions it assigns may be", place)
+        known = [name for name in dir(returned) if name in self.operations]
+        if not known:
+            _refuse(f"{what} returned {returned!r}, which has no operation of {self.interface.__qualname__}", place)
+        for name in vars(type(returned)):
+            if callable(getattr(returned, name)) and name[0] != "_" and name not in self.operations:
+                meant = suggestion(name, [n for n in self.operations if n not in vars(type(returned))])
+                if meant:
+                    _refuse(f"{self.interface.__qualname__} has no {name!r}{meant}", place)
+
+    def _know_top(self, implementation: Any) -> None:
+        if isinstance(implementation, OpenRecursion):
+            implementation.calls = self.top
+
+
+def _refuse(message: str, place: Place) -> NoReturn:
+    raise OverrideError(message, file=place.file, line=place.line)
+
+
+def _blank(interface: type[I], operations: list[str]) -> I:
+    """Return an instance of an interface, abstract or not, whose operations are instance attributes still to be set."""
+
+    def refuse(top: object, name: str, value: object) -> None:
+        raise AttributeError(f"{name} cannot be assigned here; override it in the recipe's init(override=...)")
+
+    body = {**dict.fromkeys(operations), "__setattr__": refuse, "__doc__": interface.__doc__}
+    top = type(f"Top{interface.__name__}", (interface,), body)
+    return cast("I", object.__new__(top))

@@ -1,0 +1,85 @@
+"""The user context of a request, and what the library keeps in the request's scope."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+
+from ..claims.payload import UserContext
+from .session_response import ResponseLog
+
+if TYPE_CHECKING:
+    from .app import App
+
+_SCOPE_APP = "coatcheck.app"
+_SCOPE_LOG = "coatcheck.log"
+_SCOPE_JOBS = "coatcheck.after_response"
+
+Job = Callable[[], Awaitable[object]]
+
+CORS_HEADERS = ("content-type", "rid", "fdi-version", "anti-csrf", "authorization", "st-auth-mode")
+
+
+def get_all_cors_headers() -> list[str]:
+    """Return the request headers a browser SDK sends, for Access-Control-Allow-Headers (docs/protocol.md, rule 2.1)."""
+    return list(CORS_HEADERS)
+
+
+def request_context(request: Request, given: Mapping[str, Any] | None = None) -> UserContext:
+    """Return a new user context for one request, seeded with a copy of `given` (docs/protocol.md, rule 16.2)."""
+    context: UserContext = dict(given or {})
+    context.pop("_default", None)
+    return with_request(context, request)
+
+
+def with_request(user_context: UserContext | None, request: Request) -> UserContext:
+    """Return the same user context (or a new one) after putting the request into it."""
+    context: UserContext = {} if user_context is None else user_context
+    default = context.setdefault("_default", {})
+    if isinstance(default, dict):
+        default["request"] = request
+    return context
+
+
+def get_request_from_user_context(user_context: UserContext | None) -> Request | None:
+    """Return the request that a user context belongs to, None outside a request."""
+    default = (user_context or {}).get("_default")
+    request = default.get("request") if isinstance(default, dict) else None
+    return request if isinstance(request, Request) else None
+
+
+def response_log(request: Request) -> ResponseLog:
+    """Return the log of token mutations for the response to `request`, begun at the first call."""
+    log = request.scope.get(_SCOPE_LOG)
+    if not isinstance(log, ResponseLog):
+        log = request.scope[_SCOPE_LOG] = ResponseLog()
+    return log
+
+
+def bind_app(scope: Any, app: App) -> None:
+    """Say which App serves the request of `scope`."""
+    scope[_SCOPE_APP] = app
+
+
+def app_of(request: Request) -> App | None:
+    """Return the App that serves the request, None where no middleware has said so."""
+    app: App | None = request.scope.get(_SCOPE_APP)
+    return app
+
+
+def set_session(request: Request, session: Any) -> None:
+    """Make `session` (or None) the session of the request: `request.state.supertokens`."""
+    request.state.supertokens = session
+
+
+def after_response(request: Request, job: Job) -> None:
+    """Run `job` once the response to `request` has been sent; a failure is logged and reaches nobody."""
+    request.scope.setdefault(_SCOPE_JOBS, []).append(job)
+
+
+def jobs_of(scope: Any) -> list[Job]:
+    """Take the jobs that wait for the response of `scope` to be sent."""
+    jobs: list[Job] = scope.pop(_SCOPE_JOBS, [])
+    return jobs

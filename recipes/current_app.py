@@ -1,0 +1,83 @@
+"""Which App a call belongs to: the one bound to the running context, else the process's default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from ..claims.clock import Clock, current_clock
+from .driver import Driver, drive, driven
+from .exceptions import NotInitialisedError
+
+if TYPE_CHECKING:
+    from .app import App
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_bound: ContextVar[App | None] = ContextVar("coatcheck_app", default=None)
+
+
+class _Default:
+    """Holds the process's default App, so that setting it needs no global statement."""
+
+    app: App | None = None
+
+
+def current_app() -> App:
+    """Return the App bound to the running context, else the one `init` made; NotInitialisedError if there is none."""
+    app = _bound.get() or _Default.app
+    if app is None:
+        raise NotInitialisedError(
+            "Initialisation not done. Did you forget to call coatcheck.init(...), or to enter `with app.active():`?"
+        )
+    return app
+
+
+def default_app() -> App | None:
+    """Return the process's default App, None before `init`."""
+    return _Default.app
+
+
+def set_default_app(app: App | None) -> None:
+    """Make `app` the process's default."""
+    _Default.app = app
+
+
+class Active:
+    """A context in which one App, and its clock, are current; free where they already are."""
+
+    __slots__ = ("_app", "_app_token", "_clock_token")
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._app_token: Token[App | None] | None = None
+        self._clock_token: Token[Clock] | None = None
+
+    def __enter__(self) -> App:
+        app = self._app
+        if (_bound.get() or _Default.app) is not app:
+            self._app_token = _bound.set(app)
+        if current_clock.get() is not app.clock:
+            self._clock_token = current_clock.set(app.clock)
+        return app
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._app_token is not None:
+            _bound.reset(self._app_token)
+        if self._clock_token is not None:
+            current_clock.reset(self._clock_token)
+
+
+def synced(f: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
+    """Return the plain form of an async function, driven as the current App says (`sync_overrides`)."""
+    return driven(f, chosen_by=_driver)
+
+
+def _driver() -> Driver:
+    app = _bound.get() or _Default.app
+    return drive if app is None else app.driver

@@ -1,0 +1,62 @@
+"""How mails are delivered: to the log and an outbox by default, over SMTP, or by a service of the application's own.
+
+Nothing here contacts anybody unless the application has named a mail server (docs/protocol.md, section 23).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..claims.payload import UserContext
+from .delivery_interface import EmailContent, EmailDeliveryInterface, EmailTemplate, default_content
+from .delivery_smtp import SMTPService, SMTPServiceInterface, SMTPSettings, SMTPSettingsFrom
+from .outbox import Mail, Outbox
+
+__all__ = [
+    "DefaultEmailService",
+    "EmailContent",
+    "EmailDeliveryConfig",
+    "EmailDeliveryInterface",
+    "EmailTemplate",
+    "Mail",
+    "Outbox",
+    "SMTPService",
+    "SMTPServiceInterface",
+    "SMTPSettings",
+    "SMTPSettingsFrom",
+]
+
+_logger = logging.getLogger("coatcheck.delivery")
+
+
+@dataclass(frozen=True)
+class EmailDeliveryConfig:
+    """Who delivers: `service`, by default the log and the outbox; `override` receives it and returns a service."""
+
+    service: EmailDeliveryInterface | None = None
+    override: Callable[[EmailDeliveryInterface], EmailDeliveryInterface] | None = None
+
+
+class DefaultEmailService(EmailDeliveryInterface):
+    """Writes recipient and links to the log, at INFO, and the mail to the outbox; never fails, never sends."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    async def send_email(self, template_vars: Any, user_context: UserContext) -> None:
+        """Deliver to the log and the outbox; what goes wrong is logged, and the caller not troubled with it."""
+        try:
+            self._deliver(template_vars)
+        except Exception:
+            _logger.exception("a mail could not be written to the outbox")
+
+    def _deliver(self, template_vars: EmailTemplate) -> None:
+        content, links = default_content(template_vars), tuple(template_vars.links)
+        text = content.body if content.plain_text is None else content.plain_text
+        html = content.body if content.is_html else None
+        self._outbox.add(Mail(content.to_email, content.subject, text, html, links, template_vars))
+        # Quoted, so that no address or link can forge a line of the log.
+        _logger.info("mail %r to %r: %s", content.subject, content.to_email, ", ".join(map(repr, links)))

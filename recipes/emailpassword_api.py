@@ -1,0 +1,244 @@
+"""The e-mail/password recipe's HTTP APIs: what they do where nothing is overridden."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+
+from ..claims.payload import UserContext
+from ..claims.recipe_user_id import RecipeUserId
+from .accountlinking import AccountLinkingRecipe
+from .auth_session import refuse_linking, session_after_sign_in
+from .context import after_response
+from .emailpassword_form import EMAIL, PASSWORD, FormField, field_value
+from .emailpassword_interface import (
+    APIInterface,
+    APIOptions,
+    ConsumePasswordResetTokenOkResult,
+    CreateResetPasswordOkResult,
+    EmailAlreadyExistsError,
+    EmailExistsGetOkResult,
+    GeneratePasswordResetTokenPostOkResult,
+    GenerateTokenPostResult,
+    LinkingToSessionUserFailedError,
+    PasswordPolicyViolationError,
+    PasswordResetPostOkResult,
+    PasswordResetPostResult,
+    PasswordResetTokenInvalidError,
+    SignInOkResult,
+    SignInPostNotAllowedResponse,
+    SignInPostOkResult,
+    SignInPostResult,
+    SignUpOkResult,
+    SignUpPostNotAllowedResponse,
+    SignUpPostOkResult,
+    SignUpPostResult,
+    UpdateEmailOrPasswordOkResult,
+    WrongCredentialsError,
+)
+from .password_reset_mail import PasswordResetEmailTemplateVars, PasswordResetEmailTemplateVarsUser
+from .results import GeneralErrorResponse
+from .session_container import SessionContainer
+from .user import AccountInfo, LoginMethod, User
+
+if TYPE_CHECKING:
+    from .emailpassword_recipe import EmailPasswordRecipe
+
+LINKING_FAILED = "Cannot sign in / up due to security reasons. Please contact support. (ERR_CODE_{code:03})"
+LINKING_REASONS = (
+    "EMAIL_VERIFICATION_REQUIRED",
+    "RECIPE_USER_ID_ALREADY_LINKED_WITH_ANOTHER_PRIMARY_USER_ID_ERROR",
+    "ACCOUNT_INFO_ALREADY_ASSOCIATED_WITH_ANOTHER_PRIMARY_USER_ID_ERROR",
+    "SESSION_USER_ACCOUNT_INFO_ALREADY_ASSOCIATED_WITH_ANOTHER_PRIMARY_USER_ID_ERROR",
+)
+PLACEHOLDER_DOMAINS = ("@stfakeemail.supertokens.com", ".fakeemail.com")
+"""The ends of addresses that stand for a missing one; nobody signs in or up with them as a first factor."""
+
+
+class EmailPasswordAPI(APIInterface):
+    """What the APIs do where nothing is overridden."""
+
+    def __init__(self, recipe: EmailPasswordRecipe) -> None:
+        self._recipe = recipe
+        self._app = recipe.app
+
+    async def email_exists_get(
+        self, email: str, tenant_id: str, api_options: APIOptions, user_context: UserContext
+    ) -> EmailExistsGetOkResult | GeneralErrorResponse:
+        """Say whether the tenant has an e-mail/password login method with the address."""
+        return EmailExistsGetOkResult(await self._login_method(email, tenant_id, user_context) is not None)
+
+    async def sign_up_post(
+        self,
+        form_fields: list[FormField],
+        tenant_id: str,
+        session: SessionContainer | None,
+        should_try_linking_with_session_user: bool | None,
+        api_options: APIOptions,
+        user_context: UserContext,
+    ) -> SignUpPostResult:
+        """Create a login method and a session for it."""
+        refuse_linking(session, should_try_linking_with_session_user)
+        email, password = field_value(form_fields, EMAIL), field_value(form_fields, PASSWORD)
+        if is_placeholder(email):
+            return EmailAlreadyExistsError()
+        result = await self._recipe.functions.sign_up(
+            email, password, tenant_id, session, should_try_linking_with_session_user, user_context
+        )
+        if isinstance(result, EmailAlreadyExistsError):
+            return result
+        if isinstance(result, LinkingToSessionUserFailedError):
+            return SignUpPostNotAllowedResponse(linking_failure(result.reason, first_code=13))
+        session = await self._session(api_options.request, result, tenant_id, session, user_context)
+        return SignUpPostOkResult(result.user, session)
+
+    async def sign_in_post(
+        self,
+        form_fields: list[FormField],
+        tenant_id: str,
+        session: SessionContainer | None,
+        should_try_linking_with_session_user: bool | None,
+        api_options: APIOptions,
+        user_context: UserContext,
+    ) -> SignInPostResult:
+        """Verify the password and create a session."""
+        refuse_linking(session, should_try_linking_with_session_user)
+        email, password = field_value(form_fields, EMAIL), field_value(form_fields, PASSWORD)
+        result = await self._recipe.functions.sign_in(
+            email, password, tenant_id, session, should_try_linking_with_session_user, user_context
+        )
+        if isinstance(result, WrongCredentialsError) or is_placeholder(email):
+            return WrongCredentialsError()
+        if isinstance(result, LinkingToSessionUserFailedError):
+            return SignInPostNotAllowedResponse(linking_failure(result.reason, first_code=9))
+        session = await self._session(api_options.request, result, tenant_id, session, user_context)
+        return SignInPostOkResult(result.user, session)
+
+    async def _session(
+        self,
+        request: Request,
+        result: SignUpOkResult | SignInOkResult,
+        tenant_id: str,
+        session: SessionContainer | None,
+        user_context: UserContext,
+    ) -> SessionContainer:
+        return await session_after_sign_in(
+            self._app,
+            request,
+            result.user,
+            result.recipe_user_id,
+            tenant_id=tenant_id,
+            session=session,
+            user_context=user_context,
+        )
+
+    async def generate_password_reset_token_post(
+        self, form_fields: list[FormField], tenant_id: str, api_options: APIOptions, user_context: UserContext
+    ) -> GenerateTokenPostResult:
+        """Have a link delivered if there is an account; the answer, and how long it takes, does not tell."""
+        email = field_value(form_fields, EMAIL)
+        method = await self._login_method(email, tenant_id, user_context)
+        if method is not None:
+            user_id = str(method.recipe_user_id)
+
+            async def deliver() -> None:
+                await send_reset_link(
+                    self._recipe, api_options.request, tenant_id, user_id, email=email, user_context=user_context
+                )
+
+            after_response(api_options.request, deliver)
+        return GeneratePasswordResetTokenPostOkResult()
+
+    async def password_reset_post(
+        self,
+        form_fields: list[FormField],
+        token: str,
+        tenant_id: str,
+        api_options: APIOptions,
+        user_context: UserContext,
+    ) -> PasswordResetPostResult:
+        """Spend the token and set the new password; sessions that exist stay."""
+        functions, password = self._recipe.functions, field_value(form_fields, PASSWORD)
+        consumed = await functions.consume_password_reset_token(token, tenant_id, user_context)
+        if not isinstance(consumed, ConsumePasswordResetTokenOkResult):
+            return PasswordResetTokenInvalidError()
+        user = await AccountLinkingRecipe.of(self._app).functions.get_user(consumed.user_id, user_context)
+        method = None if user is None else _method_of(user, consumed)
+        if user is None or method is None:
+            return PasswordResetTokenInvalidError()
+        updated = await functions.update_email_or_password(
+            method.recipe_user_id, None, password, None, tenant_id, user_context
+        )
+        if isinstance(updated, PasswordPolicyViolationError):
+            return updated
+        if not isinstance(updated, UpdateEmailOrPasswordOkResult):
+            return PasswordResetTokenInvalidError()
+        return PasswordResetPostOkResult(consumed.email, user)
+
+    async def _login_method(self, email: str, tenant_id: str, user_context: UserContext) -> LoginMethod | None:
+        users = await AccountLinkingRecipe.of(self._app).functions.list_users_by_account_info(
+            tenant_id, AccountInfo(email=email), False, user_context
+        )
+        methods = [method for user in users for method in user.login_methods]
+        ours = (
+            method
+            for method in methods
+            if method.recipe_id == self._recipe.recipe_id
+            and method.has_same_email_as(email)
+            and tenant_id in method.tenant_ids
+        )
+        return next(ours, None)
+
+
+def _method_of(user: User, consumed: ConsumePasswordResetTokenOkResult) -> LoginMethod | None:
+    ours = [method for method in user.login_methods if method.recipe_id == "emailpassword"]
+    same = [method for method in ours if str(method.recipe_user_id) == consumed.user_id]
+    return next((method for method in same if method.has_same_email_as(consumed.email)), None)
+
+
+async def reset_link(
+    recipe: EmailPasswordRecipe,
+    request: Request | None,
+    tenant_id: str,
+    user_id: str,
+    *,
+    email: str,
+    user_context: UserContext,
+) -> str | None:
+    """Return a link with a new reset token, None for an unknown user (docs/protocol.md, rule 21.5)."""
+    created = await recipe.functions.create_reset_password_token(user_id, email, tenant_id, user_context)
+    if not isinstance(created, CreateResetPasswordOkResult):
+        return None
+    info = recipe.app.info
+    query = urlencode({"token": created.token, "tenantId": tenant_id})
+    return f"{info.website_origin(request, user_context)}{info.website_base_path}/reset-password?{query}"
+
+
+async def send_reset_link(
+    recipe: EmailPasswordRecipe,
+    request: Request | None,
+    tenant_id: str,
+    user_id: str,
+    *,
+    email: str,
+    user_context: UserContext,
+) -> bool:
+    """Deliver a reset link; False for an unknown user."""
+    link = await reset_link(recipe, request, tenant_id, user_id, email=email, user_context=user_context)
+    if link is None:
+        return False
+    user = PasswordResetEmailTemplateVarsUser(user_id, RecipeUserId(user_id), email)
+    await recipe.email_delivery.send_email(PasswordResetEmailTemplateVars(user, link, tenant_id), user_context)
+    return True
+
+
+def linking_failure(reason: str, *, first_code: int) -> str:
+    """Return the text, with a support code, that says why accounts could not be linked (docs/protocol.md, rule 20.9)."""
+    return LINKING_FAILED.format(code=first_code + LINKING_REASONS.index(reason))
+
+
+def is_placeholder(email: str) -> bool:
+    """Tell whether an address stands for a missing one."""
+    return email.strip().lower().endswith(PLACEHOLDER_DOMAINS)

@@ -1,0 +1,225 @@
+"""The e-mail/password recipe's own functions: the innermost layer of the chain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from sqlalchemy import Connection
+
+from ..claims.payload import UserContext
+from ..claims.recipe_user_id import RecipeUserId
+from ..sessions.blocking import hashing
+from . import emailpassword_rows as rows
+from .emailpassword_interface import (
+    ConsumePasswordResetTokenOkResult,
+    CreateResetPasswordOkResult,
+    EmailAlreadyExistsError,
+    ImportUserOkResult,
+    PasswordPolicyViolationError,
+    PasswordResetTokenInvalidError,
+    RecipeInterface,
+    SignInOkResult,
+    SignInResult,
+    SignUpOkResult,
+    SignUpResult,
+    UnknownUserIdError,
+    UpdateEmailOrPasswordOkResult,
+    UpdateResult,
+    WrongCredentialsError,
+)
+from .exceptions import BadInputError
+from .login_methods import EmailChange, add_login_method, find_login_method, set_email
+from .session_container import SessionContainer
+from .user import AccountInfo, LoginMethod, User
+from .users import get_user
+
+if TYPE_CHECKING:
+    from .emailpassword_recipe import EmailPasswordRecipe
+
+RECIPE_ID = "emailpassword"
+
+Stored: TypeAlias = "tuple[LoginMethod, str] | None"
+
+
+class EmailPasswordFunctions(RecipeInterface):
+    """What happens where nothing is overridden; calls among functions go to the top of the chain."""
+
+    def __init__(self, recipe: EmailPasswordRecipe) -> None:
+        self._recipe = recipe
+        self._app = recipe.app
+        self._hasher = recipe.hasher
+
+    @property
+    def _calls(self) -> RecipeInterface:
+        return self._recipe.functions
+
+    async def sign_up(
+        self,
+        email: str,
+        password: str,
+        tenant_id: str,
+        session: SessionContainer | None,
+        should_try_linking_with_session_user: bool | None,
+        user_context: UserContext,
+    ) -> SignUpResult:
+        """Create a login method; nothing is linked, since no linking function can be configured yet."""
+        return await self._calls.create_new_recipe_user(email, password, tenant_id, user_context)
+
+    async def create_new_recipe_user(
+        self, email: str, password: str, tenant_id: str, user_context: UserContext
+    ) -> SignUpOkResult | EmailAlreadyExistsError:
+        """Create a login method; of two simultaneous sign-ups with one address, one gets EmailAlreadyExistsError."""
+        if not password:
+            raise BadInputError("the password must not be empty")
+        password_hash = await hashing(self._hasher.hash, password)
+        now_ms = self._app.clock.now_ms()
+
+        def create(connection: Connection) -> User | None:
+            recipe_user_id = add_login_method(
+                connection, tenant_id, recipe_id=RECIPE_ID, account=AccountInfo(email=email), time_joined=now_ms
+            )
+            if recipe_user_id is None:
+                return None
+            rows.add_password(connection, recipe_user_id, password_hash)
+            return get_user(connection, recipe_user_id)
+
+        user = await self._app.hop(self._app.database.write, create)
+        if user is None:
+            return EmailAlreadyExistsError()
+        return SignUpOkResult(user, user.login_methods[0].recipe_user_id)
+
+    async def sign_in(
+        self,
+        email: str,
+        password: str,
+        tenant_id: str,
+        session: SessionContainer | None,
+        should_try_linking_with_session_user: bool | None,
+        user_context: UserContext,
+    ) -> SignInResult:
+        """Verify the password; nothing is linked, since no linking function can be configured yet."""
+        return await self._calls.verify_credentials(email, password, tenant_id, user_context)
+
+    async def verify_credentials(
+        self, email: str, password: str, tenant_id: str, user_context: UserContext
+    ) -> SignInOkResult | WrongCredentialsError:
+        """Verify a password; one hash is computed whether or not the address is known (docs/protocol.md, rule 22.4)."""
+        found = await self._app.hop(self._app.database.read, lambda connection: _stored(connection, tenant_id, email))
+        if found is None:
+            await hashing(self._hasher.verify_dummy, password)
+            return WrongCredentialsError()
+        method, stored = found
+        if not await hashing(self._hasher.verify, password, stored):
+            return WrongCredentialsError()
+        if self._hasher.needs_rehash(stored):
+            await self._rehash(method, password, stored)
+        user = await self._app.hop(
+            self._app.database.read, lambda connection: get_user(connection, str(method.recipe_user_id))
+        )
+        return WrongCredentialsError() if user is None else SignInOkResult(user, method.recipe_user_id)
+
+    async def _rehash(self, method: LoginMethod, password: str, stored: str) -> None:
+        new = await hashing(self._hasher.hash, password)
+        await self._app.hop(
+            self._app.database.write,
+            lambda connection: rows.rehash(connection, str(method.recipe_user_id), old=stored, new=new),
+        )
+
+    async def create_reset_password_token(
+        self, user_id: str, email: str, tenant_id: str, user_context: UserContext
+    ) -> CreateResetPasswordOkResult | UnknownUserIdError:
+        """Create a token bound to the user and the address."""
+        now_ms = self._app.clock.now_ms()
+
+        def create(connection: Connection) -> str | None:
+            if get_user(connection, user_id) is None:
+                return None
+            return rows.create_reset_token(connection, user_id, email, now_ms=now_ms)
+
+        token = await self._app.hop(self._app.database.write, create)
+        return UnknownUserIdError() if token is None else CreateResetPasswordOkResult(token)
+
+    async def consume_password_reset_token(
+        self, token: str, tenant_id: str, user_context: UserContext
+    ) -> ConsumePasswordResetTokenOkResult | PasswordResetTokenInvalidError:
+        """Spend a token; of two simultaneous attempts one succeeds."""
+        now_ms = self._app.clock.now_ms()
+        consumed = await self._app.hop(
+            self._app.database.write, lambda connection: rows.consume_reset_token(connection, token, now_ms=now_ms)
+        )
+        if consumed is None:
+            return PasswordResetTokenInvalidError()
+        return ConsumePasswordResetTokenOkResult(consumed.email, consumed.user_id)
+
+    async def update_email_or_password(
+        self,
+        recipe_user_id: RecipeUserId,
+        email: str | None,
+        password: str | None,
+        apply_password_policy: bool | None,
+        tenant_id_for_password_policy: str,
+        user_context: UserContext,
+    ) -> UpdateResult:
+        """Change address and password in one transaction, so that either both change or neither."""
+        if password is not None and apply_password_policy is not False:
+            broken = await self._recipe.password_error(password, tenant_id_for_password_policy)
+            if broken is not None:
+                return PasswordPolicyViolationError(broken)
+        new_hash = None if password is None else await hashing(self._hasher.hash, password)
+        changed = await self._app.hop(
+            self._app.database.write,
+            lambda connection: _change(connection, str(recipe_user_id), email, new_hash),
+        )
+        if changed is EmailChange.UNKNOWN_USER:
+            return UnknownUserIdError()
+        return EmailAlreadyExistsError() if changed is EmailChange.TAKEN else UpdateEmailOrPasswordOkResult()
+
+    async def import_user(
+        self,
+        email: str,
+        password_hash: str,
+        tenant_id: str,
+        user_context: UserContext,
+    ) -> ImportUserOkResult:
+        """Create a user with a hash of another system, or overwrite the hash of an existing one."""
+        self._hasher.check_import(password_hash)
+        now_ms = self._app.clock.now_ms()
+
+        def store(connection: Connection) -> ImportUserOkResult:
+            existing = _stored(connection, tenant_id, email)
+            if existing is not None:
+                recipe_user_id = str(existing[0].recipe_user_id)
+                rows.change_password(connection, recipe_user_id, password_hash)
+            else:
+                added = add_login_method(
+                    connection, tenant_id, recipe_id=RECIPE_ID, account=AccountInfo(email=email), time_joined=now_ms
+                )
+                if added is None:
+                    raise BadInputError("the user was created by somebody else at the same moment: import it again")
+                recipe_user_id = added
+                rows.add_password(connection, recipe_user_id, password_hash)
+            user = get_user(connection, recipe_user_id)
+            assert user is not None  # it was written in this very transaction
+            return ImportUserOkResult(user, RecipeUserId(recipe_user_id), existing is not None)
+
+        return await self._app.hop(self._app.database.write, store)
+
+
+def _stored(connection: Connection, tenant_id: str, email: str) -> Stored:
+    account = AccountInfo(email=email)
+    method = find_login_method(connection, tenant_id, recipe_id=RECIPE_ID, account=account)
+    stored = None if method is None else rows.password_hash(connection, str(method.recipe_user_id))
+    return None if method is None or stored is None else (method, stored)
+
+
+def _change(connection: Connection, recipe_user_id: str, email: str | None, password_hash: str | None) -> EmailChange:
+    if rows.password_hash(connection, recipe_user_id) is None:
+        return EmailChange.UNKNOWN_USER
+    if email is not None:
+        changed = set_email(connection, recipe_user_id, email)
+        if changed is not EmailChange.DONE:
+            return changed
+        rows.void_reset_tokens(connection, [recipe_user_id])
+    if password_hash is not None:
+        rows.change_password(connection, recipe_user_id, password_hash)
+    return EmailChange.DONE

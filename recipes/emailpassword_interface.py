@@ -1,0 +1,397 @@
+"""What the e-mail/password recipe does: its functions, its HTTP APIs, and their results."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..claims.payload import JSONObject, UserContext
+from ..claims.recipe_user_id import RecipeUserId
+from .emailpassword_form import FormField
+from .results import GeneralErrorResponse
+from .session_container import SessionContainer
+from .user import User
+
+if TYPE_CHECKING:
+    from .app_info import AppInfo
+    from .delivery import EmailDeliveryInterface
+    from .emailpassword_config import EmailPasswordConfig
+
+# Results of functions
+
+
+@dataclass(frozen=True, slots=True)
+class SignUpOkResult:
+    """A new login method exists."""
+
+    user: User
+    recipe_user_id: RecipeUserId
+    status: str = "OK"
+
+
+@dataclass(frozen=True, slots=True)
+class SignInOkResult:
+    """The password is right."""
+
+    user: User
+    recipe_user_id: RecipeUserId
+    status: str = "OK"
+
+
+@dataclass(frozen=True, slots=True)
+class EmailAlreadyExistsError:
+    """The tenant has an e-mail/password login method with this address."""
+
+    status: str = "EMAIL_ALREADY_EXISTS_ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class WrongCredentialsError:
+    """No such address, or a wrong password: which of the two is not told."""
+
+    status: str = "WRONG_CREDENTIALS_ERROR"
+
+    def to_json(self) -> JSONObject:
+        """Return the answer's body."""
+        return {"status": self.status}
+
+
+@dataclass(frozen=True, slots=True)
+class LinkingToSessionUserFailedError:
+    """The new login method could not be linked to the session's user."""
+
+    reason: str
+    status: str = "LINKING_TO_SESSION_USER_FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownUserIdError:
+    """No such login method."""
+
+    status: str = "UNKNOWN_USER_ID_ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class CreateResetPasswordOkResult:
+    """A password reset token; a secret, to be delivered to the address only."""
+
+    token: str
+    status: str = "OK"
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumePasswordResetTokenOkResult:
+    """The token was good, and is spent."""
+
+    email: str
+    user_id: str
+    status: str = "OK"
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordResetTokenInvalidError:
+    """The token is unknown, spent or expired."""
+
+    status: str = "RESET_PASSWORD_INVALID_TOKEN_ERROR"
+
+    def to_json(self) -> JSONObject:
+        """Return the answer's body."""
+        return {"status": self.status}
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateEmailOrPasswordOkResult:
+    """The login method has changed."""
+
+    status: str = "OK"
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateEmailOrPasswordEmailChangeNotAllowedError:
+    """The address may not be changed."""
+
+    reason: str
+    status: str = "EMAIL_CHANGE_NOT_ALLOWED_ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordPolicyViolationError:
+    """The new password breaks the policy."""
+
+    failure_reason: str
+    status: str = "PASSWORD_POLICY_VIOLATED_ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportUserOkResult:
+    """The user exists with the imported hash."""
+
+    user: User
+    recipe_user_id: RecipeUserId
+    did_user_already_exist: bool
+    status: str = "OK"
+
+
+SignUpResult: TypeAlias = SignUpOkResult | EmailAlreadyExistsError | LinkingToSessionUserFailedError
+SignInResult: TypeAlias = SignInOkResult | WrongCredentialsError | LinkingToSessionUserFailedError
+UpdateResult: TypeAlias = (
+    UpdateEmailOrPasswordOkResult
+    | EmailAlreadyExistsError
+    | UnknownUserIdError
+    | UpdateEmailOrPasswordEmailChangeNotAllowedError
+    | PasswordPolicyViolationError
+)
+
+# Results of APIs
+
+
+@dataclass(frozen=True, slots=True)
+class EmailExistsGetOkResult:
+    """Whether the tenant has an e-mail/password login method with the address."""
+
+    exists: bool
+    status: str = "OK"
+
+    def to_json(self) -> JSONObject:
+        """Return the answer's body."""
+        return {"status": self.status, "exists": self.exists}
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratePasswordResetTokenPostOkResult:
+    """Said whether or not there is an account with the address."""
+
+    status: str = "OK"
+
+    def to_json(self) -> JSONObject:
+        """Return the answer's body."""
+        return {"status": self.status}
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratePasswordResetTokenPostNotAllowedResponse:
+    """No link is created, for the reason given."""
+
+    reason: str
+    status: str = "PASSWORD_RESET_NOT_ALLOWED"
+
+    def to_json(self) -> JSONObject:
+        """Return the answer's body."""
+        return {"status": self.status, "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordResetPostOkResult:
+    """The password has changed; address and user are for overrides and not sent."""
+
+    email: str
+    user: User
+    status: str = "OK"
+
+    def to_json(self) -> JSONObject:
+        """Return the answer's body."""
+        return {"status": self.status}
+
+
+@dataclass(frozen=True, slots=True)
+class SignInPostOkResult:
+    """Signed in; the session's tokens travel in headers or cookies."""
+
+    user: User
+    session: SessionContainer
+    status: str = "OK"
+
+
+@dataclass(frozen=True, slots=True)
+class SignUpPostOkResult:
+    """Signed up; the session's tokens travel in headers or cookies."""
+
+    user: User
+    session: SessionContainer
+    status: str = "OK"
+
+
+@dataclass(frozen=True, slots=True)
+class SignInPostNotAllowedResponse:
+    """Signing in is refused for a reason that is shown to the user."""
+
+    reason: str
+    status: str = "SIGN_IN_NOT_ALLOWED"
+
+    def to_json(self) -> JSONObject:
+        """Return the answer's body."""
+        return {"status": self.status, "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class SignUpPostNotAllowedResponse:
+    """Signing up is refused for a reason that is shown to the user."""
+
+    reason: str
+    status: str = "SIGN_UP_NOT_ALLOWED"
+
+    def to_json(self) -> JSONObject:
+        """Return the answer's body."""
+        return {"status": self.status, "reason": self.reason}
+
+
+SignInPostResult: TypeAlias = (
+    SignInPostOkResult | WrongCredentialsError | SignInPostNotAllowedResponse | GeneralErrorResponse
+)
+SignUpPostResult: TypeAlias = (
+    SignUpPostOkResult | EmailAlreadyExistsError | SignUpPostNotAllowedResponse | GeneralErrorResponse
+)
+PasswordResetPostResult: TypeAlias = (
+    PasswordResetPostOkResult | PasswordResetTokenInvalidError | PasswordPolicyViolationError | GeneralErrorResponse
+)
+GenerateTokenPostResult: TypeAlias = (
+    GeneratePasswordResetTokenPostOkResult | GeneratePasswordResetTokenPostNotAllowedResponse | GeneralErrorResponse
+)
+
+
+@dataclass(slots=True)
+class APIOptions:
+    """What an API function of this recipe may need besides its own arguments."""
+
+    request: Request
+    response: Response | None
+    recipe_id: str
+    config: EmailPasswordConfig
+    recipe_implementation: RecipeInterface
+    app_info: AppInfo
+    email_delivery: EmailDeliveryInterface
+
+
+class RecipeInterface(ABC):
+    """The functions of the e-mail/password recipe; each can be overridden (docs/protocol.md, section 20)."""
+
+    @abstractmethod
+    async def sign_up(
+        self,
+        email: str,
+        password: str,
+        tenant_id: str,
+        session: SessionContainer | None,
+        should_try_linking_with_session_user: bool | None,
+        user_context: UserContext,
+    ) -> SignUpResult:
+        """Create a login method, and link it where that is wanted and possible."""
+
+    @abstractmethod
+    async def create_new_recipe_user(
+        self, email: str, password: str, tenant_id: str, user_context: UserContext
+    ) -> SignUpOkResult | EmailAlreadyExistsError:
+        """Create a login method without any linking."""
+
+    @abstractmethod
+    async def sign_in(
+        self,
+        email: str,
+        password: str,
+        tenant_id: str,
+        session: SessionContainer | None,
+        should_try_linking_with_session_user: bool | None,
+        user_context: UserContext,
+    ) -> SignInResult:
+        """Verify the password, and link where that is wanted and possible."""
+
+    @abstractmethod
+    async def verify_credentials(
+        self, email: str, password: str, tenant_id: str, user_context: UserContext
+    ) -> SignInOkResult | WrongCredentialsError:
+        """Verify a password without any linking; an unknown address takes as long as a wrong password."""
+
+    @abstractmethod
+    async def create_reset_password_token(
+        self, user_id: str, email: str, tenant_id: str, user_context: UserContext
+    ) -> CreateResetPasswordOkResult | UnknownUserIdError:
+        """Create a token that lets its bearer set a new password, once, within an hour."""
+
+    @abstractmethod
+    async def consume_password_reset_token(
+        self, token: str, tenant_id: str, user_context: UserContext
+    ) -> ConsumePasswordResetTokenOkResult | PasswordResetTokenInvalidError:
+        """Spend a token, and with it every other one of the same user."""
+
+    @abstractmethod
+    async def update_email_or_password(
+        self,
+        recipe_user_id: RecipeUserId,
+        email: str | None,
+        password: str | None,
+        apply_password_policy: bool | None,
+        tenant_id_for_password_policy: str,
+        user_context: UserContext,
+    ) -> UpdateResult:
+        """Change the address, the password or both; outstanding reset tokens end."""
+
+    @abstractmethod
+    async def import_user(
+        self,
+        email: str,
+        password_hash: str,
+        tenant_id: str,
+        user_context: UserContext,
+    ) -> ImportUserOkResult:
+        """Create a user, or overwrite its hash, with a password hash of another system."""
+
+
+class APIInterface(ABC):
+    """The HTTP APIs of the e-mail/password recipe; each can be overridden, or disabled."""
+
+    disable_email_exists_get = False
+    disable_generate_password_reset_token_post = False
+    disable_password_reset_post = False
+    disable_sign_in_post = False
+    disable_sign_up_post = False
+
+    @abstractmethod
+    async def email_exists_get(
+        self, email: str, tenant_id: str, api_options: APIOptions, user_context: UserContext
+    ) -> EmailExistsGetOkResult | GeneralErrorResponse:
+        """Answer GET <base>/emailpassword/email/exists."""
+
+    @abstractmethod
+    async def generate_password_reset_token_post(
+        self, form_fields: list[FormField], tenant_id: str, api_options: APIOptions, user_context: UserContext
+    ) -> GenerateTokenPostResult:
+        """Answer POST <base>/user/password/reset/token."""
+
+    @abstractmethod
+    async def password_reset_post(
+        self,
+        form_fields: list[FormField],
+        token: str,
+        tenant_id: str,
+        api_options: APIOptions,
+        user_context: UserContext,
+    ) -> PasswordResetPostResult:
+        """Answer POST <base>/user/password/reset."""
+
+    @abstractmethod
+    async def sign_in_post(
+        self,
+        form_fields: list[FormField],
+        tenant_id: str,
+        session: SessionContainer | None,
+        should_try_linking_with_session_user: bool | None,
+        api_options: APIOptions,
+        user_context: UserContext,
+    ) -> SignInPostResult:
+        """Answer POST <base>/signin."""
+
+    @abstractmethod
+    async def sign_up_post(
+        self,
+        form_fields: list[FormField],
+        tenant_id: str,
+        session: SessionContainer | None,
+        should_try_linking_with_session_user: bool | None,
+        api_options: APIOptions,
+        user_context: UserContext,
+    ) -> SignUpPostResult:
+        """Answer POST <base>/signup."""

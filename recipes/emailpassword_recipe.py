@@ -1,0 +1,66 @@
+"""The e-mail/password recipe at work in one App: its chains, its hasher and its way of delivering mail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
+
+from . import emailpassword_rows as rows
+from .chain import Chain
+from .delivery import DefaultEmailService, EmailDeliveryConfig, EmailDeliveryInterface
+from .emailpassword_config import EmailPasswordConfig
+from .emailpassword_form import PASSWORD, FormField, form_field_errors
+from .emailpassword_interface import APIInterface, RecipeInterface
+from .passwords import PasswordHasher
+from .recipe import Recipe
+from .users import DeletedUser
+
+if TYPE_CHECKING:
+    from .app import App
+    from .routing import Route
+
+
+class EmailPasswordRecipe(Recipe[RecipeInterface]):
+    """The e-mail/password recipe of one App."""
+
+    recipe_id = "emailpassword"
+    first_factors = ("emailpassword",)
+
+    def __init__(self, app: App, config: EmailPasswordConfig, routes: tuple[Route, ...]) -> None:
+        super().__init__(app, config, routes)
+        self.config: EmailPasswordConfig = config
+        self.hasher = PasswordHasher(unsafe_for_tests=app.unsafe_for_tests)
+        delivery = config.email_delivery or EmailDeliveryConfig()
+        mail = Chain(
+            EmailDeliveryInterface,
+            delivery.service or DefaultEmailService(app.outbox),
+            recipe_id=self.recipe_id,
+            kind="email_delivery",
+        )
+        self.add_chain(mail, delivery.override)
+        self.email_delivery = mail.top
+
+    def finish(self, functions: Chain[RecipeInterface], apis: Chain[APIInterface]) -> None:
+        """Apply the application's overrides; from here on `functions` and `apis` are the tops of the chains."""
+        self.add_chain(functions, self.config.override.functions)
+        self.add_chain(apis, self.config.override.apis)
+        self.functions = functions.top
+        self.apis: APIInterface = apis.top
+
+    async def password_error(self, password: str, tenant_id: str) -> str | None:
+        """Return what the policy has against a password, None for a good one."""
+        field = [FormField(PASSWORD, password)]
+        errors = await form_field_errors(field, self.config.reset_fields, tenant_id=tenant_id)
+        return errors[0].error if errors else None
+
+    def clean_up(self) -> int:
+        """Delete the reset tokens that have expired."""
+        now_ms, total = self.app.clock.now_ms(), 0
+        while deleted := self.app.database.write(lambda connection: rows.clean_up(connection, now_ms=now_ms)):
+            total += deleted
+        return total
+
+    def forget_user(self, connection: Connection, deleted: DeletedUser) -> None:
+        """Delete passwords and reset tokens of ids that name nobody any more."""
+        rows.forget(connection, deleted.ids)

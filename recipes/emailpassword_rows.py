@@ -1,0 +1,131 @@
+"""The tables of the e-mail and password recipe: password hashes, and the tokens that reset a password.
+
+Each function takes the connection of the transaction it runs in. Of a token only its SHA-256 is stored, so a leaked
+database resets nobody's password (docs/protocol.md, rule 21.1).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import BigInteger, Column, Connection, Index, String, Table, Text, delete, insert, select, update
+
+from ..sessions.schema import metadata
+from .login_methods import EmailChange, set_email
+
+RESET_TOKEN_BYTES = 64
+RESET_TOKEN_LIFETIME_MS = 3_600_000
+CLEAN_UP_BATCH = 500
+
+passwords = Table(
+    "coatcheck_emailpassword_passwords",
+    metadata,
+    Column("recipe_user_id", Text, primary_key=True),
+    Column("password_hash", Text, nullable=False),
+)
+
+reset_tokens = Table(
+    "coatcheck_password_reset_tokens",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),
+    Column("user_id", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("coatcheck_password_reset_tokens_user_id", "user_id"),
+    Index("coatcheck_password_reset_tokens_expires_at", "expires_at"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumedResetToken:
+    """Whom a reset token was made for: a user's (or login method's) id and the address it was sent to."""
+
+    user_id: str
+    email: str
+
+
+def add_password(connection: Connection, recipe_user_id: str, password_hash: str) -> None:
+    """Store the first password hash of a login method."""
+    connection.execute(insert(passwords).values(recipe_user_id=recipe_user_id, password_hash=password_hash))
+
+
+def password_hash(connection: Connection, recipe_user_id: str) -> str | None:
+    """Return the password hash of a login method, None if it has none."""
+    this = passwords.c.recipe_user_id == recipe_user_id
+    return connection.execute(select(passwords.c.password_hash).where(this)).scalar()
+
+
+def change_password(connection: Connection, recipe_user_id: str, password_hash: str) -> bool:
+    """Replace the password and make every outstanding reset token of the login method void; False if it has none."""
+    this = update(passwords).where(passwords.c.recipe_user_id == recipe_user_id)
+    changed = connection.execute(this.values(password_hash=password_hash)).rowcount == 1
+    void_reset_tokens(connection, [recipe_user_id])
+    return changed
+
+
+def change_email(connection: Connection, recipe_user_id: str, email: str) -> EmailChange:
+    """Change the address of a login method and, if that succeeds, make its outstanding reset tokens void."""
+    outcome = set_email(connection, recipe_user_id, email)
+    if outcome is EmailChange.DONE:
+        void_reset_tokens(connection, [recipe_user_id])
+    return outcome
+
+
+def rehash(connection: Connection, recipe_user_id: str, *, old: str, new: str) -> bool:
+    """Replace a hash by another of the same password, unless the password was changed meanwhile."""
+    this = (passwords.c.recipe_user_id == recipe_user_id, passwords.c.password_hash == old)
+    return connection.execute(update(passwords).where(*this).values(password_hash=new)).rowcount == 1
+
+
+def create_reset_token(
+    connection: Connection, user_id: str, email: str, *, now_ms: int, lifetime_ms: int = RESET_TOKEN_LIFETIME_MS
+) -> str:
+    """Return a new reset token; those made before stay valid."""
+    token = secrets.token_urlsafe(RESET_TOKEN_BYTES)
+    row = {"token_hash": _hash(token), "user_id": user_id, "email": email, "expires_at": now_ms + lifetime_ms}
+    connection.execute(insert(reset_tokens).values(row))
+    return token
+
+
+def consume_reset_token(connection: Connection, token: str, *, now_ms: int) -> ConsumedResetToken | None:
+    """Use up a token and with it all others of its user; None for one that is unknown, used, void or expired.
+
+    Of two simultaneous attempts, with one token or with two of the same user, at most one succeeds.
+    """
+    this = reset_tokens.c.token_hash == _hash(token)
+    row = connection.execute(select(reset_tokens).where(this)).first()
+    if row is None:
+        return None
+    if row.expires_at <= now_ms:
+        connection.execute(delete(reset_tokens).where(this))
+        return None
+    # One statement decides: whoever deletes the token's own row has won.
+    everything = delete(reset_tokens).where(reset_tokens.c.user_id == row.user_id)
+    deleted = connection.execute(everything.returning(reset_tokens.c.token_hash)).scalars().all()
+    return ConsumedResetToken(row.user_id, row.email) if row.token_hash in deleted else None
+
+
+def void_reset_tokens(connection: Connection, user_ids: Iterable[str]) -> None:
+    """Make every outstanding token of these ids void: after a change of password or address."""
+    connection.execute(delete(reset_tokens).where(reset_tokens.c.user_id.in_(list(user_ids))))
+
+
+def forget(connection: Connection, ids: Iterable[str]) -> None:
+    """Delete passwords and tokens of login methods, and tokens of users, that are no more."""
+    gone = list(ids)
+    connection.execute(delete(passwords).where(passwords.c.recipe_user_id.in_(gone)))
+    void_reset_tokens(connection, gone)
+
+
+def clean_up(connection: Connection, *, now_ms: int, limit: int = CLEAN_UP_BATCH) -> int:
+    """Delete at most `limit` expired tokens and return how many were."""
+    expired = select(reset_tokens.c.token_hash).where(reset_tokens.c.expires_at <= now_ms)
+    oldest = expired.order_by(reset_tokens.c.expires_at).limit(limit)
+    return connection.execute(delete(reset_tokens).where(reset_tokens.c.token_hash.in_(oldest))).rowcount
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

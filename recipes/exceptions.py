@@ -1,0 +1,90 @@
+"""Every public error in one place: those of the recipes layer, and those of the layers below it.
+
+`from coatcheck import exceptions` gives this module. The whole tree is drawn in `coatcheck.claims.exceptions`.
+"""
+
+from __future__ import annotations
+
+from ..claims.exceptions import ClaimError, ClaimKeyError, CoatcheckError, FetchSignatureError, ProtectedClaimError
+from ..sessions.exceptions import (
+    ClearDuplicateSessionCookiesError,
+    DatabaseError,
+    HashingBusyError,
+    InvalidClaimsError,
+    SchemaTooNewError,
+    SessionError,
+    SessionsError,
+    SigningKeyError,
+    TokenTheftError,
+    TryRefreshTokenError,
+    UnauthorisedError,
+)
+
+
+class RecipeError(CoatcheckError):
+    """A recipe was configured, overridden or called in a way that cannot work."""
+
+
+class ConfigurationError(RecipeError, ValueError):
+    """A configuration that cannot work; the message names the option."""
+
+
+class OverrideError(ConfigurationError, TypeError):
+    """An override that cannot work, found when the App is made; `file` and `line` say where it is written."""
+
+    def __init__(self, message: str, *, file: str | None = None, line: int | None = None) -> None:
+        super().__init__(message if file is None else f"{message} ({file}:{line})")
+        self.file = file
+        self.line = line
+
+
+class ForeignAwaitError(RecipeError, RuntimeError):
+    """A synchronous call met an override that awaits an event loop; `file` and `line` say where it awaits."""
+
+    def __init__(self, message: str, *, file: str | None = None, line: int | None = None) -> None:
+        super().__init__(message)
+        self.file = file
+        self.line = line
+
+
+class NotInitialisedError(RecipeError):
+    """No App is active; the message says what to call first."""
+
+
+class BadInputError(RecipeError):
+    """What a client or a caller sent is malformed; answered with HTTP 400 and the message."""
+
+
+class UnknownTenantError(RecipeError):
+    """There is no tenant of the name in a request's path; answered with HTTP 404."""
+
+    def __init__(self, tenant_id: str) -> None:
+        super().__init__(f"there is no tenant {tenant_id!r}")
+        self.tenant_id = tenant_id
+
+
+__all__ = [
+    "BadInputError",
+    "ClaimError",
+    "ClaimKeyError",
+    "ClearDuplicateSessionCookiesError",
+    "CoatcheckError",
+    "ConfigurationError",
+    "DatabaseError",
+    "FetchSignatureError",
+    "ForeignAwaitError",
+    "HashingBusyError",
+    "InvalidClaimsError",
+    "NotInitialisedError",
+    "OverrideError",
+    "ProtectedClaimError",
+    "RecipeError",
+    "SchemaTooNewError",
+    "SessionError",
+    "SessionsError",
+    "SigningKeyError",
+    "TokenTheftError",
+    "TryRefreshTokenError",
+    "UnauthorisedError",
+    "UnknownTenantError",
+]

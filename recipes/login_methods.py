@@ -1,0 +1,237 @@
+"""The tables of login methods, and the statements that add and change one.
+
+Each function takes the connection of the transaction it runs in. That an identity belongs to one login method only, in
+each tenant and recipe, is a constraint of the database, so of two simultaneous sign-ups one loses (docs/protocol.md,
+rule 19.4).
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Row,
+    Table,
+    Text,
+    and_,
+    delete,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from ..claims.recipe_user_id import RecipeUserId
+from ..sessions.schema import metadata
+from .exceptions import BadInputError
+from .user import AccountInfo, LoginMethod, ThirdPartyInfo, normalised_email, normalised_phone_number
+
+MAX_IDENTITY_BYTES = 1024
+"""The longest e-mail address, phone number or provider's user id that can be stored: an index has to hold it."""
+
+methods = Table(
+    "coatcheck_login_methods",
+    metadata,
+    Column("recipe_user_id", Text, primary_key=True),
+    Column("recipe_id", Text, nullable=False),
+    Column("email", Text, nullable=True),
+    Column("phone_number", Text, nullable=True),
+    Column("third_party_id", Text, nullable=True),
+    Column("third_party_user_id", Text, nullable=True),
+    Column("verified", Boolean, nullable=False),
+    Column("time_joined", BigInteger, nullable=False),
+    Column("primary_user_id", Text, nullable=True),
+    Index("coatcheck_login_methods_email", "email"),
+    Index("coatcheck_login_methods_phone_number", "phone_number"),
+    Index("coatcheck_login_methods_third_party_user_id", "third_party_user_id"),
+    Index("coatcheck_login_methods_time_joined", "time_joined", "recipe_user_id"),
+    Index("coatcheck_login_methods_primary_user_id", "primary_user_id"),
+)
+
+tenants = Table(
+    "coatcheck_login_method_tenants",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("recipe_id", Text, primary_key=True),
+    Column("identity", Text, primary_key=True),
+    Column("recipe_user_id", Text, nullable=False),
+    Index("coatcheck_login_method_tenants_recipe_user_id", "recipe_user_id"),
+)
+"""One row per tenant and identity: what somebody signs in with there, and nobody else can."""
+
+_EMAIL = "email:"
+
+
+class EmailChange(Enum):
+    """What became of an attempt to change the address of a login method."""
+
+    DONE = "done"
+    TAKEN = "taken"
+    UNKNOWN_USER = "unknown user"
+
+
+def add_login_method(
+    connection: Connection,
+    tenant_id: str,
+    *,
+    recipe_id: str,
+    account: AccountInfo,
+    time_joined: int,
+    verified: bool = False,
+) -> str | None:
+    """Add a login method and return its new recipe user id, or None if the tenant has that identity already.
+
+    BadInputError if the account names nothing to sign in with, or something that cannot be stored.
+    """
+    account = normalised(account)
+    identities = _identities(account)
+    if not identities:
+        raise BadInputError(f"a login method of the recipe {recipe_id} needs an e-mail address, a number or a provider")
+    _refuse_unstorable(account)
+    recipe_user_id = str(uuid.uuid4())
+    row = _columns(account) | {"recipe_user_id": recipe_user_id, "recipe_id": recipe_id}
+    try:
+        with connection.begin_nested():
+            _claim(connection, [tenant_id], recipe_id, recipe_user_id, identities)
+            connection.execute(insert(methods).values(row | {"time_joined": time_joined, "verified": verified}))
+    except IntegrityError:
+        return None
+    return recipe_user_id
+
+
+def find_login_method(
+    connection: Connection, tenant_id: str, *, recipe_id: str, account: AccountInfo
+) -> LoginMethod | None:
+    """Return the login method of a recipe that has this identity in the tenant; the account names exactly one."""
+    account = normalised(account)
+    identities = _identities(account)
+    if len(identities) != 1 or not is_storable(account):
+        return None
+    this = and_(tenants.c.tenant_id == tenant_id, tenants.c.recipe_id == recipe_id, tenants.c.identity == identities[0])
+    joined = methods.join(tenants, tenants.c.recipe_user_id == methods.c.recipe_user_id)
+    rows = connection.execute(select(methods).select_from(joined).where(this)).all()
+    return next(iter(login_methods(connection, rows)), None)
+
+
+def set_email(connection: Connection, recipe_user_id: str, email: str, *, verified: bool = False) -> EmailChange:
+    """Give a login method another address in all its tenants, or in none if one of them has it already.
+
+    `verified` says whether the new address is; an address that stays the same remains verified if it was.
+    """
+    email = normalised_email(email)
+    _refuse_unstorable(AccountInfo(email=email))
+    this = methods.c.recipe_user_id == recipe_user_id
+    # Locked, or two changes at once would leave the method with the identities of both.
+    row = connection.execute(select(methods).where(this).with_for_update()).first()
+    if row is None:
+        return EmailChange.UNKNOWN_USER
+    still = verified or (row.verified and row.email == email)
+    try:
+        with connection.begin_nested():
+            if row.third_party_id is None:
+                _move_email(connection, row, email)
+            connection.execute(update(methods).where(this).values(email=email, verified=still))
+    except IntegrityError:
+        return EmailChange.TAKEN
+    return EmailChange.DONE
+
+
+def set_verified(connection: Connection, recipe_user_id: str, email: str) -> bool:
+    """Mark a login method verified if `email` is still its address; return whether it is."""
+    this = and_(methods.c.recipe_user_id == recipe_user_id, methods.c.email == normalised_email(email))
+    return connection.execute(update(methods).where(this).values(verified=True)).rowcount == 1
+
+
+def login_methods(connection: Connection, rows: Sequence[Row[Any]]) -> list[LoginMethod]:
+    """Return the login methods that rows of the table describe, with their tenants."""
+    ids = [row.recipe_user_id for row in rows]
+    living = select(tenants.c.recipe_user_id, tenants.c.tenant_id).where(tenants.c.recipe_user_id.in_(ids)).distinct()
+    homes: dict[str, list[str]] = {}
+    for recipe_user_id, tenant_id in connection.execute(living.order_by(tenants.c.tenant_id)) if ids else ():
+        homes.setdefault(recipe_user_id, []).append(tenant_id)
+    return [_login_method(row, homes.get(row.recipe_user_id, [])) for row in rows]
+
+
+def normalised(account: AccountInfo) -> AccountInfo:
+    """Return the account as it is stored and compared (docs/protocol.md, rule 19.3)."""
+    return AccountInfo(
+        email=None if account.email is None else normalised_email(account.email),
+        phone_number=None if account.phone_number is None else normalised_phone_number(account.phone_number),
+        third_party=account.third_party,
+        webauthn=account.webauthn,
+    )
+
+
+def is_storable(account: AccountInfo) -> bool:
+    """Whether every database can store, and index, what the account names; what it cannot, nobody has."""
+    return all(storable_text(value) for value in _columns(account).values() if value is not None)
+
+
+def storable_text(text: str) -> bool:
+    """Whether every database can store and index this text (NUL and half surrogate pairs are the exceptions)."""
+    try:
+        return "\0" not in text and len(text.encode()) <= MAX_IDENTITY_BYTES
+    except UnicodeEncodeError:
+        return False
+
+
+def _refuse_unstorable(account: AccountInfo) -> None:
+    if not is_storable(account):
+        raise BadInputError("the e-mail address, phone number or provider's user id is too long or not valid text")
+
+
+def _columns(account: AccountInfo) -> dict[str, Any]:
+    third_party = account.third_party
+    return {
+        "email": account.email,
+        "phone_number": account.phone_number,
+        "third_party_id": None if third_party is None else third_party.id,
+        "third_party_user_id": None if third_party is None else third_party.user_id,
+    }
+
+
+def _identities(account: AccountInfo) -> list[str]:
+    """Return what must be unique; the e-mail address that a provider reports need not be."""
+    if account.third_party is not None:
+        return ["third party:" + json.dumps([account.third_party.id, account.third_party.user_id])]
+    email = [] if account.email is None else [_EMAIL + account.email]
+    return email + ([] if account.phone_number is None else ["phone:" + account.phone_number])
+
+
+def _claim(
+    connection: Connection, tenant_ids: Sequence[str], recipe_id: str, recipe_user_id: str, identities: Sequence[str]
+) -> None:
+    names = {"recipe_id": recipe_id, "recipe_user_id": recipe_user_id}
+    rows = [names | {"tenant_id": tenant_id, "identity": one} for tenant_id in tenant_ids for one in identities]
+    if rows:
+        connection.execute(insert(tenants), rows)
+
+
+def _move_email(connection: Connection, row: Row[Any], email: str) -> None:
+    mine = tenants.c.recipe_user_id == row.recipe_user_id
+    homes = list(connection.execute(select(tenants.c.tenant_id).where(mine).distinct()).scalars())
+    connection.execute(delete(tenants).where(mine, tenants.c.identity.startswith(_EMAIL)))
+    _claim(connection, sorted(homes), row.recipe_id, row.recipe_user_id, [_EMAIL + email])
+
+
+def _login_method(row: Row[Any], tenant_ids: list[str]) -> LoginMethod:
+    third_party_id: str | None = row.third_party_id
+    return LoginMethod(
+        recipe_id=row.recipe_id,
+        recipe_user_id=RecipeUserId(row.recipe_user_id),
+        tenant_ids=tenant_ids,
+        email=row.email,
+        phone_number=row.phone_number,
+        third_party=None if third_party_id is None else ThirdPartyInfo(third_party_id, row.third_party_user_id),
+        time_joined=row.time_joined,
+        verified=row.verified,
+    )

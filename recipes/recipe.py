@@ -1,0 +1,78 @@
+"""What every recipe is made of: a frozen specification, and what an App makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+
+from sqlalchemy import Connection
+
+from ..claims.payload import UserContext
+from .chain import Chain
+from .current_app import current_app
+from .routing import Route
+from .users import DeletedUser
+
+if TYPE_CHECKING:
+    from .app import App
+
+F = TypeVar("F")
+"""The interface of a recipe's functions."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RecipeSpecification:
+    """What a recipe's `init` returns: its id, its validated configuration and how an App builds it."""
+
+    recipe_id: str
+    config: Any
+    build: Callable[[App, Any], Recipe[Any]]
+
+
+class Recipe(Generic[F]):
+    """A recipe at work in one App; `functions` is the top of its chain of functions."""
+
+    recipe_id: ClassVar[str]
+    first_factors: ClassVar[tuple[str, ...]] = ()
+    """The factors with which one can sign in through this recipe alone."""
+
+    functions: F
+
+    def __init__(self, app: App, config: Any, routes: Iterable[Route] = ()) -> None:
+        self.app = app
+        self.config = config
+        self.routes = tuple(routes)
+        self.chains: dict[str, Chain[Any]] = {}
+
+    @classmethod
+    def of(cls, app: App) -> Self:
+        """Return this recipe of an App; ConfigurationError if `init` was not called for it."""
+        recipe = app.recipe(cls.recipe_id)
+        if not isinstance(recipe, cls):
+            raise TypeError(f"the recipe with the id {cls.recipe_id!r} is not a {cls.__name__}")
+        return recipe
+
+    @classmethod
+    async def call(cls, operation: Callable[[F, UserContext], Awaitable[T]], user_context: UserContext | None) -> T:
+        """Run an operation on the current App's chain; None as the user context stands for a new one."""
+        recipe = cls.of(current_app())
+        with recipe.app.active():
+            return await operation(recipe.functions, {} if user_context is None else user_context)
+
+    def add_chain(self, chain: Chain[Any], override: Callable[..., Any] | None) -> None:
+        """Apply the application's override to a chain and keep the chain for `explain` and `trace`."""
+        chain.apply(override)
+        self.chains[chain.kind] = chain
+
+    def serves(self, route: Route) -> bool:
+        """Say whether an override has left the route's API enabled."""
+        return not self.chains["apis"].is_disabled(route.api)
+
+    def clean_up(self) -> int:
+        """Delete what has expired in this recipe's own tables; return how many rows went."""
+        return 0
+
+    def forget_user(self, connection: Connection, deleted: DeletedUser) -> None:
+        """Delete what this recipe's own tables keep about a deleted user, in the same transaction."""

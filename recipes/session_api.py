@@ -1,0 +1,134 @@
+"""The session recipe's HTTP APIs: refresh, sign out, the key set and the discovery document."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..claims.payload import JSONObject, UserContext
+from .exceptions import ConfigurationError
+from .results import GeneralErrorResponse
+from .routing import ApiCall, Route, answer
+from .session_container import SessionContainer
+from .session_functions import JWKS_PATH
+from .session_interface import (
+    APIInterface,
+    APIOptions,
+    OverrideGlobalClaimValidators,
+    SignOutOkayResponse,
+)
+from .session_recipe import SessionRecipe
+from .session_requests import get_session, refresh_session
+
+DISCOVERY_PATH = "/.well-known/openid-configuration"
+UNCHECKED_METHODS = frozenset({"OPTIONS", "TRACE"})
+
+
+class SessionAPI(APIInterface):
+    """What the APIs do where nothing is overridden."""
+
+    def __init__(self, recipe: SessionRecipe) -> None:
+        self._recipe = recipe
+
+    async def refresh_post(self, api_options: APIOptions, user_context: UserContext) -> SessionContainer:
+        """Exchange the request's refresh token."""
+        return await refresh_session(self._recipe, api_options.request, user_context)
+
+    async def signout_post(
+        self, session: SessionContainer, api_options: APIOptions, user_context: UserContext
+    ) -> SignOutOkayResponse | GeneralErrorResponse:
+        """End the session."""
+        await session.revoke_session(user_context)
+        return SignOutOkayResponse()
+
+    async def verify_session(
+        self,
+        api_options: APIOptions,
+        anti_csrf_check: bool | None,
+        session_required: bool,
+        check_database: bool,
+        override_global_claim_validators: OverrideGlobalClaimValidators | None,
+        user_context: UserContext,
+    ) -> SessionContainer | None:
+        """Check the session of a protected route; on the refresh path, refresh instead (docs/protocol.md, rule 14.6)."""
+        request = api_options.request
+        method = request.method.upper()
+        if method in UNCHECKED_METHODS:
+            if session_required:
+                raise ConfigurationError(f"verify_session cannot be used with {method} method")
+            return None
+        if method == "POST" and request.url.path.rstrip("/") == self._recipe.app.info.refresh_path:
+            return await refresh_session(self._recipe, request, user_context)
+        return await get_session(
+            self._recipe,
+            request,
+            session_required=session_required,
+            anti_csrf_check=anti_csrf_check,
+            check_database=check_database,
+            override_global_claim_validators=override_global_claim_validators,
+            user_context=user_context,
+        )
+
+    async def jwks_get(self, api_options: APIOptions, user_context: UserContext) -> JSONObject | GeneralErrorResponse:
+        """Return the public keys."""
+        return await self._recipe.functions.get_jwks(user_context)
+
+    async def open_id_discovery_configuration_get(
+        self, api_options: APIOptions, user_context: UserContext
+    ) -> JSONObject | GeneralErrorResponse:
+        """Return the discovery document."""
+        return await self._recipe.functions.get_open_id_discovery_configuration(user_context)
+
+
+def api_options(recipe: SessionRecipe, request: Request) -> APIOptions:
+    """Return what an API function of this recipe is given besides its own arguments."""
+    return APIOptions(request, None, recipe.recipe_id, recipe.config, recipe.functions, recipe.app.info)
+
+
+async def _refresh(call: ApiCall) -> Response:
+    recipe = SessionRecipe.of(call.app)
+    await recipe.apis.refresh_post(api_options(recipe, call.request), call.user_context)
+    return answer({})
+
+
+async def _sign_out(call: ApiCall) -> Response:
+    recipe = SessionRecipe.of(call.app)
+    session = await get_session(
+        recipe,
+        call.request,
+        session_required=True,
+        anti_csrf_check=None,
+        check_database=False,
+        override_global_claim_validators=lambda _validators, _session, _context: [],
+        user_context=call.user_context,
+    )
+    assert session is not None  # session_required
+    options = api_options(recipe, call.request)
+    return answer(await recipe.apis.signout_post(session, options, call.user_context))
+
+
+async def _jwks(call: ApiCall) -> Response:
+    recipe = SessionRecipe.of(call.app)
+    result = await recipe.apis.jwks_get(api_options(recipe, call.request), call.user_context)
+    response = _open_to_all(answer(result))
+    response.headers["cache-control"] = f"max-age={recipe.app.keys.jwks_max_age_s()}, must-revalidate"
+    return response
+
+
+async def _discovery(call: ApiCall) -> Response:
+    recipe = SessionRecipe.of(call.app)
+    options = api_options(recipe, call.request)
+    return _open_to_all(answer(await recipe.apis.open_id_discovery_configuration_get(options, call.user_context)))
+
+
+def _open_to_all(response: Response) -> Response:
+    response.headers["access-control-allow-origin"] = "*"
+    return response
+
+
+ROUTES = (
+    Route("POST", "/session/refresh", "refresh_post", _refresh),
+    Route("POST", "/signout", "signout_post", _sign_out),
+    Route("GET", JWKS_PATH, "jwks_get", _jwks),
+    Route("GET", DISCOVERY_PATH, "open_id_discovery_configuration_get", _discovery),
+)

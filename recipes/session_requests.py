@@ -1,0 +1,213 @@
+"""Sessions of HTTP requests: from the tokens a request carries to the tokens its response will carry."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+
+from ..claims.payload import JSONObject, UserContext, without_protected
+from ..claims.recipe_user_id import RecipeUserId
+from ..claims.validator import SessionClaimValidator
+from ..sessions.exceptions import (
+    ClearDuplicateSessionCookiesError,
+    TryRefreshTokenError,
+    UnauthorisedError,
+)
+from .context import with_request
+from .exceptions import ConfigurationError
+from .session_container import SessionContainer
+from .session_interface import OverrideGlobalClaimValidators, SessionInformationResult
+from .session_transport import Transport
+
+if TYPE_CHECKING:
+    from .session_recipe import SessionRecipe
+
+CUSTOM_HEADER_MISSING = (
+    "anti-csrf check failed. Please pass 'rid: \"session\"' header in the request, or set anti_csrf_check to false "
+    "for this API"
+)
+INSECURE_COOKIES = (
+    "Since your API and website domain are different, for sessions to work, please use https on your apiDomain and "
+    "don't set cookieSecure to false."
+)
+DUPLICATE_COOKIES = (
+    "The request contains multiple session cookies. This may happen if cookie_domain was changed. Set "
+    "older_cookie_domain to the value it had before, so that the older cookies are cleared."
+)
+
+
+async def first_payload(
+    recipe: SessionRecipe,
+    recipe_user_id: RecipeUserId,
+    tenant_id: str,
+    given: JSONObject | None,
+    user_context: UserContext,
+) -> tuple[str, JSONObject]:
+    """Return the primary user id and the payload a new session starts with (docs/protocol.md, rule 14.1).
+
+    Fields the server owns are dropped, `iss` is set, then the claims of the recipes are built in order.
+    """
+    user_id = await recipe.app.primary_user_id(recipe_user_id.get_as_string())
+    payload: JSONObject = {"iss": recipe.app.info.issuer}
+    payload.update({name: value for name, value in without_protected(given or {}).items() if name != "iss"})
+    for claim in recipe.claims:
+        payload.update(await claim.build(user_id, recipe_user_id, tenant_id, payload, user_context))
+    return user_id, payload
+
+
+async def create_session(
+    recipe: SessionRecipe,
+    request: Request,
+    tenant_id: str,
+    recipe_user_id: RecipeUserId,
+    access_token_payload: JSONObject | None,
+    session_data_in_database: JSONObject | None,
+    user_context: UserContext,
+) -> SessionContainer:
+    """Create a session and let its tokens travel with the response to `request`."""
+    with_request(user_context, request)
+    user_id, payload = await first_payload(recipe, recipe_user_id, tenant_id, access_token_payload, user_context)
+    transport = Transport(recipe, request, user_context)
+    method = transport.method_for_new_session()
+    if method == "cookie" and transport.cookies_cannot_work():
+        raise ConfigurationError(INSECURE_COOKIES)
+    session = await recipe.functions.create_new_session(
+        user_id,
+        recipe_user_id,
+        payload,
+        session_data_in_database or {},
+        method == "header",
+        tenant_id,
+        user_context=user_context,
+    )
+    transport.clear_other_at_creation(method)
+    await session.attach_to_request_response(request, method, user_context)
+    return session
+
+
+async def get_session(
+    recipe: SessionRecipe,
+    request: Request,
+    *,
+    session_required: bool,
+    anti_csrf_check: bool | None,
+    check_database: bool,
+    override_global_claim_validators: OverrideGlobalClaimValidators | None,
+    user_context: UserContext,
+) -> SessionContainer | None:
+    """Verify the access token of a request, run the claim validators and attach the session to the request."""
+    with_request(user_context, request)
+    transport = Transport(recipe, request, user_context)
+    if transport.has_legacy_cookie():
+        raise TryRefreshTokenError("using legacy session, please call the refresh API")
+    chosen = transport.access_token()
+    if chosen is not None and chosen.duplicated:
+        raise TryRefreshTokenError("The request contains the access token cookie more than once.")
+    check = _anti_csrf_flag(transport, chosen.method if chosen else None, anti_csrf_check)
+    session = await recipe.functions.get_session(
+        access_token=chosen.token if chosen else None,
+        anti_csrf_token=request.headers.get("anti-csrf"),
+        anti_csrf_check=check,
+        session_required=session_required,
+        check_database=check_database,
+        override_global_claim_validators=override_global_claim_validators,
+        user_context=user_context,
+    )
+    if session is None:
+        return None
+    # Attached before the claims are validated, so that a 403 carries the tokens that verifying or refetching renewed.
+    await session.attach_to_request_response(request, chosen.method if chosen else "header", user_context)
+    await assert_required_claims(recipe, session, override_global_claim_validators, user_context)
+    return session
+
+
+def _anti_csrf_flag(transport: Transport, method: str | None, given: bool | None) -> bool:
+    if method != "cookie":
+        return False
+    check = transport.request.method.upper() != "GET" if given is None else given
+    if check and transport.anti_csrf_mode() == "VIA_CUSTOM_HEADER":
+        if "rid" not in transport.request.headers:
+            raise TryRefreshTokenError(CUSTOM_HEADER_MISSING)
+        return False
+    return check and transport.anti_csrf_mode() == "VIA_TOKEN"
+
+
+async def required_validators(
+    recipe: SessionRecipe,
+    tenant_id: str,
+    user_id: str,
+    recipe_user_id: RecipeUserId,
+    subject: SessionContainer | SessionInformationResult,
+    override: OverrideGlobalClaimValidators | None,
+    user_context: UserContext,
+) -> list[SessionClaimValidator]:
+    """Return the validators to run: the global ones, or what the override of this call makes of them."""
+    validators = recipe.functions.get_global_claim_validators(
+        tenant_id, user_id, recipe_user_id, recipe.claim_validators, user_context
+    )
+    if inspect.isawaitable(validators):
+        validators = await validators
+    if override is None:
+        return validators
+    replaced: Any = override(list(validators), subject, user_context)
+    if inspect.isawaitable(replaced):
+        replaced = await replaced
+    return list(replaced)
+
+
+async def assert_required_claims(
+    recipe: SessionRecipe,
+    session: SessionContainer,
+    override: OverrideGlobalClaimValidators | None,
+    user_context: UserContext,
+) -> None:
+    """Run the validators that apply to a session; InvalidClaimsError if any fails."""
+    if override is None and not recipe.claim_validators and not recipe.validators_overridden:
+        return
+    validators = await required_validators(
+        recipe,
+        session.tenant_id,
+        session.user_id,
+        session.recipe_user_id,
+        session,
+        override,
+        user_context,
+    )
+    await session.assert_claims(validators, user_context)
+
+
+async def refresh_session(recipe: SessionRecipe, request: Request, user_context: UserContext) -> SessionContainer:
+    """Exchange the refresh token of a request (docs/protocol.md, rules 9.3 and 11.2)."""
+    with_request(user_context, request)
+    transport = Transport(recipe, request, user_context)
+    _refuse_duplicates(transport)
+    transport.clear_legacy_cookie()
+    chosen = transport.refresh_token()
+    if chosen is None:
+        raise UnauthorisedError(
+            "Refresh token not found but access token is present. Clearing all tokens."
+            if transport.has_any_access_token()
+            else "Refresh token not found. Are you sending the refresh token in the request?"
+        )
+    if chosen.method == "cookie" and transport.anti_csrf_mode() == "VIA_CUSTOM_HEADER" and "rid" not in request.headers:
+        raise UnauthorisedError("anti-csrf check failed. Please pass 'rid: \"session\"' header in the request.")
+    session = await recipe.functions.refresh_session(
+        chosen.token, request.headers.get("anti-csrf"), chosen.method == "header", user_context
+    )
+    transport.clear_other_at_refresh(chosen.method)
+    await session.attach_to_request_response(request, chosen.method, user_context)
+    return session
+
+
+def _refuse_duplicates(transport: Transport) -> None:
+    names = transport.duplicate_cookies()
+    if not names:
+        return
+    if transport.recipe.config.older_cookie_domain is None:
+        raise ConfigurationError(DUPLICATE_COOKIES)
+    transport.clear_older(names)
+    raise ClearDuplicateSessionCookiesError(
+        "The request contains multiple session cookies. We are clearing the cookies from the older domain."
+    )

@@ -1,0 +1,129 @@
+"""Metadata of users: one JSON object per id, changed key by key; functions awaitable and under `.sync`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
+
+from ..claims.payload import JSONObject, UserContext
+from . import usermetadata_rows as rows
+from .chain import Chain
+from .current_app import synced
+from .override_config import InputOverrideConfig, checked_override
+from .recipe import Recipe, RecipeSpecification
+from .users import DeletedUser
+
+if TYPE_CHECKING:
+    from .app import App
+
+UserMetadataOverrideConfig = InputOverrideConfig
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataResult:
+    """The whole metadata of an id."""
+
+    metadata: JSONObject
+    status: str = "OK"
+
+
+@dataclass(frozen=True, slots=True)
+class ClearUserMetadataResult:
+    """The metadata is gone."""
+
+    status: str = "OK"
+
+
+class RecipeInterface(ABC):
+    """The functions over metadata; each can be overridden (docs/protocol.md, section 24)."""
+
+    @abstractmethod
+    async def get_user_metadata(self, user_id: str, user_context: UserContext) -> MetadataResult:
+        """Return the metadata of an id, empty where there is none."""
+
+    @abstractmethod
+    async def update_user_metadata(
+        self, user_id: str, metadata_update: JSONObject, user_context: UserContext
+    ) -> MetadataResult:
+        """Lay an update over the metadata; a null at the top level removes its key."""
+
+    @abstractmethod
+    async def clear_user_metadata(self, user_id: str, user_context: UserContext) -> ClearUserMetadataResult:
+        """Delete the metadata of an id."""
+
+
+class _Functions(RecipeInterface):
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def get_user_metadata(self, user_id: str, user_context: UserContext) -> MetadataResult:
+        stored = await self._app.hop(self._app.database.read, lambda connection: rows.get(connection, user_id))
+        return MetadataResult(stored)
+
+    async def update_user_metadata(
+        self, user_id: str, metadata_update: JSONObject, user_context: UserContext
+    ) -> MetadataResult:
+        whole = await self._app.hop(
+            self._app.database.write, lambda connection: rows.merge(connection, user_id, metadata_update)
+        )
+        return MetadataResult(whole)
+
+    async def clear_user_metadata(self, user_id: str, user_context: UserContext) -> ClearUserMetadataResult:
+        await self._app.hop(self._app.database.write, lambda connection: rows.clear(connection, user_id))
+        return ClearUserMetadataResult()
+
+
+class UserMetadataRecipe(Recipe[RecipeInterface]):
+    """The metadata recipe of one App."""
+
+    recipe_id = "usermetadata"
+
+    def __init__(self, app: App, config: InputOverrideConfig) -> None:
+        super().__init__(app, config)
+        functions = Chain(RecipeInterface, _Functions(app), recipe_id=self.recipe_id, kind="functions")
+        self.add_chain(functions, config.functions)
+        self.functions = functions.top
+
+    def forget_user(self, connection: Connection, deleted: DeletedUser) -> None:
+        """Delete the metadata of ids that name nobody any more."""
+        for user_id in deleted.ids:
+            rows.clear(connection, user_id)
+
+
+def init(override: InputOverrideConfig | None = None) -> RecipeSpecification:
+    """Describe the metadata recipe; every App has it, so this is needed only to override it."""
+    return RecipeSpecification("usermetadata", checked_override("usermetadata", override), UserMetadataRecipe)
+
+
+async def get_user_metadata(user_id: str, user_context: UserContext | None = None) -> MetadataResult:
+    """Return the metadata of an id, empty where there is none; the id need not be a user's."""
+    return await UserMetadataRecipe.call(
+        lambda functions, context: functions.get_user_metadata(user_id, context), user_context
+    )
+
+
+async def update_user_metadata(
+    user_id: str, metadata_update: JSONObject, user_context: UserContext | None = None
+) -> MetadataResult:
+    """Lay an update over the metadata and return the whole; a null at the top level removes its key."""
+    return await UserMetadataRecipe.call(
+        lambda functions, context: functions.update_user_metadata(user_id, metadata_update, context), user_context
+    )
+
+
+async def clear_user_metadata(user_id: str, user_context: UserContext | None = None) -> ClearUserMetadataResult:
+    """Delete the metadata of an id."""
+    return await UserMetadataRecipe.call(
+        lambda functions, context: functions.clear_user_metadata(user_id, context), user_context
+    )
+
+
+class sync:
+    """The same functions for code that cannot await."""
+
+    get_user_metadata = staticmethod(synced(get_user_metadata))
+    update_user_metadata = staticmethod(synced(update_user_metadata))
+    clear_user_metadata = staticmethod(synced(clear_user_metadata))

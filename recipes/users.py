@@ -1,0 +1,136 @@
+"""Users, computed from their login methods: looked up, listed, deleted.
+
+Each function takes the connection of the transaction it runs in. The login methods themselves are in `login_methods`,
+pages and counts in `users_page`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, false, func, or_, select
+
+from .login_methods import is_storable, login_methods, methods, normalised, storable_text, tenants
+from .user import AccountInfo, LoginMethod, User
+
+user_id_of = func.coalesce(methods.c.primary_user_id, methods.c.recipe_user_id)
+"""The id of the user that a login method belongs to."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedUser:
+    """What a deletion removed: login methods, and the ids (theirs and the user's own) that name nobody any more."""
+
+    recipe_user_ids: tuple[str, ...]
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UsersResponse:
+    """Some users in order, and the token of the next page, None on the last."""
+
+    users: list[User]
+    next_pagination_token: str | None
+
+
+OnUserDeleted = Callable[[Connection, DeletedUser], None]
+"""Deletes what another table keeps about a user, in the same transaction."""
+
+
+def get_user(connection: Connection, user_id: str) -> User | None:
+    """Return the user with this id, or the one that owns the login method with this id."""
+    return next(iter(users_by_id(connection, [_owner(connection, user_id)])), None)
+
+
+def users_by_id(connection: Connection, user_ids: Sequence[str]) -> list[User]:
+    """Return the users with these ids (a user's own, not those of login methods) in this order, without the unknown."""
+    rows = connection.execute(select(methods).where(_belongs_to(user_ids))).all()
+    groups: dict[str, list[LoginMethod]] = {}
+    for row, method in zip(rows, login_methods(connection, rows), strict=True):
+        groups.setdefault(row.primary_user_id or row.recipe_user_id, []).append(method)
+    linked = {row.primary_user_id for row in rows}
+    return [
+        User.of(groups[user_id], primary_user_id=user_id if user_id in linked else None)
+        for user_id in user_ids
+        if user_id in groups
+    ]
+
+
+def list_by_account_info(
+    connection: Connection, tenant_id: str, account: AccountInfo, *, union: bool = False
+) -> list[User]:
+    """Return the users of a tenant with all (or with `union`, any) of what is given, the first to join in front."""
+    in_tenant = select(user_id_of).join(tenants, tenants.c.recipe_user_id == methods.c.recipe_user_id)
+    in_tenant = in_tenant.where(tenants.c.tenant_id == tenant_id)
+    found = [
+        set(connection.execute(in_tenant.where(condition)).scalars()) for condition in _conditions(normalised(account))
+    ]
+    if not found:
+        return []
+    ids = set.union(*found) if union else set.intersection(*found)
+    return sorted(users_by_id(connection, sorted(ids)), key=lambda user: (user.time_joined, user.id))
+
+
+def delete_user(
+    connection: Connection,
+    user_id: str,
+    *,
+    remove_all_linked_accounts: bool = True,
+    on_user_deleted: Iterable[OnUserDeleted] = (),
+) -> DeletedUser:
+    """Delete a user with every login method, or only the login method with this id, and what others keep about them."""
+    owner = _owner(connection, user_id)
+    group = list(connection.execute(select(methods.c.recipe_user_id).where(_belongs_to([owner]))).scalars())
+    removed = group if remove_all_linked_accounts else [one for one in group if one == user_id]
+    if not removed:
+        return DeletedUser((), ())
+    # Login methods first: a change of address holds their rows while it moves identities.
+    connection.execute(delete(methods).where(methods.c.recipe_user_id.in_(removed)))
+    connection.execute(delete(tenants).where(tenants.c.recipe_user_id.in_(removed)))
+    somebody_left = len(removed) < len(group)
+    ids = [one for one in removed if one != owner] if somebody_left else list(dict.fromkeys([*removed, owner]))
+    deleted = DeletedUser(tuple(removed), tuple(ids))
+    for forget in on_user_deleted:
+        forget(connection, deleted)
+    return deleted
+
+
+class UserDirectory:
+    """Tells the session engine which user a login method belongs to; an id nobody has stands for itself."""
+
+    def primary_id(self, connection: Connection, recipe_user_id: str) -> str:
+        """Return the id of the user who owns this login method."""
+        return _owner(connection, recipe_user_id)
+
+    def login_method_ids(self, connection: Connection, user_id: str) -> list[str]:
+        """Return the ids of all login methods of the user whom this id, or that of a login method, names."""
+        group = _belongs_to([_owner(connection, user_id)])
+        ids = select(methods.c.recipe_user_id).where(group).order_by(methods.c.time_joined, methods.c.recipe_user_id)
+        return list(connection.execute(ids).scalars()) or [user_id]
+
+
+def _owner(connection: Connection, user_id: str) -> str:
+    owner = select(user_id_of).where(methods.c.recipe_user_id == user_id)
+    return (storable_text(user_id) and connection.execute(owner).scalar()) or user_id
+
+
+def _belongs_to(user_ids: Sequence[str]) -> ColumnElement[bool]:
+    ids = [user_id for user_id in user_ids if storable_text(user_id)]
+    alone = and_(methods.c.recipe_user_id.in_(ids), methods.c.primary_user_id.is_(None))
+    return or_(alone, methods.c.primary_user_id.in_(ids))
+
+
+def _conditions(account: AccountInfo) -> list[ColumnElement[bool]]:
+    """Return one condition for each thing given; a passkey, and what no database can store, belongs to nobody."""
+    found: list[ColumnElement[bool]] = []
+    if account.email is not None:
+        found.append(methods.c.email == account.email)
+    if account.phone_number is not None:
+        found.append(methods.c.phone_number == account.phone_number)
+    if account.third_party is not None:
+        theirs = account.third_party
+        found.append(and_(methods.c.third_party_id == theirs.id, methods.c.third_party_user_id == theirs.user_id))
+    if account.webauthn is not None:
+        found.append(false())
+    return found if is_storable(account) else [false() for _ in found]

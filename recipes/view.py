@@ -1,0 +1,112 @@
+"""What an override function is given: the original implementation, as a view of the chain while it grows.
+
+Reading an operation gives a callable bound to the layer on top now; assigning one puts a layer on top. When the
+override function returns, its view is sealed: from then on it shows what lies below that override (so that a late
+`original_implementation.x(...)` inside a replacement does not call itself), and cannot be assigned to.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from .exceptions import OverrideError
+from .feed import Place
+from .link import Link
+from .operation import suggestion
+
+
+class View:
+    """The original implementation as one override function sees it; an instance of the recipe's interface."""
+
+    __slots__ = ("_draft",)
+    _draft: Draft
+
+    def __init__(self, draft: Draft) -> None:
+        object.__setattr__(self, "_draft", draft)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self._draft.interface
+
+    def __getattr__(self, name: str) -> Any:
+        return self._draft.read(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        code = sys._getframe(1)
+        self._draft.assign(name, value, Place(name, code.f_code.co_filename, code.f_lineno))
+
+    def __dir__(self) -> Iterable[str]:
+        return self._draft.names()
+
+    def __repr__(self) -> str:
+        return f"<original implementation of {self._draft.interface.__qualname__}>"
+
+
+@dataclass(slots=True)
+class Layers:
+    """The layers of a chain at one moment: the top link of each operation, and what is disabled."""
+
+    links: dict[str, Link]
+    flags: dict[str, bool]
+    disabled: set[str]
+
+    def copy(self) -> Layers:
+        """Return a copy that can grow on its own."""
+        return Layers(dict(self.links), dict(self.flags), set(self.disabled))
+
+    def read(self, name: str) -> Any:
+        """Return an operation (None where it is disabled) or a flag."""
+        if name in self.disabled:
+            return None
+        return self.links[name].original if name in self.links else self.flags[name]
+
+
+class Draft:
+    """What one override function makes of a chain: `below` is what it found, `now` what it has assigned so far."""
+
+    def __init__(self, interface: type, below: Layers, *, can_disable: bool) -> None:
+        self.interface = interface
+        self.below = below
+        self.now = below.copy()
+        self.sealed = False
+        self._can_disable = can_disable
+
+    def names(self) -> list[str]:
+        """Return the names that can be read and assigned."""
+        return [*self.below.links, *self.below.flags]
+
+    def read(self, name: str) -> Any:
+        """Return what a name stands for; AttributeError if there is no such name."""
+        if name not in self.below.links and name not in self.below.flags:
+            raise AttributeError(f"{self.interface.__qualname__} has no {name!r}{suggestion(name, self.names())}")
+        return (self.below if self.sealed else self.now).read(name)
+
+    def assign(self, name: str, value: Any, place: Place) -> None:
+        """Put a layer on top, disable an API or set a flag; OverrideError where that cannot be meant."""
+        if self.sealed:
+            raise _refused(f"{name} was assigned after the override function had returned", place)
+        if name in self.below.links:
+            self._put(name, value, place)
+        elif name not in self.below.flags:
+            raise _refused(f"{self.interface.__qualname__} has no {name!r}{suggestion(name, self.names())}", place)
+        elif not isinstance(value, bool):
+            raise _refused(f"{name} is either True or False", place)
+        else:
+            self.now.flags[name] = value
+
+    def _put(self, name: str, value: Any, place: Place) -> None:
+        if value is None and self._can_disable:
+            self.now.disabled.add(name)
+        elif not callable(value):
+            raise _refused(f"{name} must be a function, not {value!r}", place)
+        elif value is not self.now.read(name):
+            below = self.now.links[name]
+            self.now.links[name] = Link(below.operation, value, below)
+            self.now.disabled.discard(name)
+
+
+def _refused(message: str, place: Place) -> OverrideError:
+    return OverrideError(message, file=place.file, line=place.line)

@@ -1,0 +1,58 @@
+"""The address a server listens on, taken before anything else is done."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import Any
+
+from .exceptions import AddressError
+
+_BACKLOG = 2048
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """Return a socket that owns the address but does not listen yet; AddressError if it cannot be had.
+
+    Port 0 lets the system choose.
+    """
+    family, address = _resolved(host, port)
+    taken = socket.socket(family)
+    try:
+        if os.name == "posix":  # Elsewhere the option would let two servers share the port.
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(address)
+    except OSError as error:
+        taken.close()
+        raise _refusal(host, port, error) from None
+    return taken
+
+
+def listen(taken: socket.socket) -> None:
+    """Begin to accept connections; AddressError if another server began to in the meantime."""
+    host, port = taken.getsockname()[:2]
+    try:
+        taken.listen(_BACKLOG)
+    except OSError as error:
+        raise _refusal(host, port, error) from None
+
+
+def _resolved(host: str, port: int) -> tuple[int, Any]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        raise AddressError(f"--host {host}: there is no such address") from None
+    # IPv4 first, as uvicorn does it for its workers.
+    family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    return family, address
+
+
+def _refusal(host: str, port: int, error: OSError) -> AddressError:
+    if error.errno == errno.EADDRINUSE:
+        return AddressError(f"port {port} of {host} is in use by another process: choose another with --port")
+    if error.errno == errno.EADDRNOTAVAIL:
+        return AddressError(f"--host {host} is not an address of this machine")
+    if error.errno == errno.EACCES:
+        return AddressError(f"port {port} may not be used by this user: choose one from 1024 on with --port")
+    return AddressError(f"cannot listen on {host}:{port}: {error.strerror}")

@@ -1,0 +1,75 @@
+"""A complete Starlette application: the auth API, a health check, and CORS for the website around everything."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..recipes.app import App
+from ..recipes.context import get_all_cors_headers
+from ..recipes.current_app import current_app
+from ..sessions.exceptions import DatabaseError
+from .asgi import AuthMiddleware
+
+logger = logging.getLogger("coatcheck.server")
+
+CORS_METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS")
+
+
+class WebsiteCORS:
+    """CORS for exactly the website's origin, asked for anew with every request where it is a function of it."""
+
+    def __init__(self, app: ASGIApp, coatcheck: App) -> None:
+        self.app = app
+        self._coatcheck = coatcheck
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection with the headers that let the website read the answer."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        origin = self._coatcheck.info.website_origin(Request(scope), {})
+        cors = CORSMiddleware(
+            self.app,
+            allow_origins=[origin],
+            allow_methods=CORS_METHODS,
+            allow_headers=get_all_cors_headers(),
+            allow_credentials=True,
+        )
+        await cors(scope, receive, send)
+
+
+def create_app(coatcheck: App | None = None, routes: Sequence[BaseRoute] = ()) -> Starlette:
+    """Return a Starlette application that serves the auth API of an App, `/healthz` and the given routes."""
+    served = coatcheck or current_app()
+
+    async def healthz(_request: Request) -> Response:
+        try:
+            await served.hop(served.database.ping)
+        except DatabaseError as error:
+            logger.error("healthz: %s", error)
+            return JSONResponse({"status": "DATABASE_UNAVAILABLE"}, 503)
+        return JSONResponse({"status": "OK"})
+
+    return Starlette(
+        routes=[Route("/healthz", healthz), *routes],
+        middleware=[
+            Middleware(WebsiteCORS, coatcheck=served),
+            # Starlette's own stands outside CORS, where a browser could not read the status of its answer.
+            Middleware(ServerErrorMiddleware, handler=_internal_error),
+            Middleware(AuthMiddleware, coatcheck=served),
+        ],
+    )
+
+
+async def _internal_error(_request: Request, _error: Exception) -> Response:
+    return JSONResponse({"message": "internal server error"}, 500)

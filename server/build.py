@@ -1,0 +1,101 @@
+"""From settings to an App: the default recipes, or the application's own."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+
+from ..recipes import emailpassword, session, usermetadata
+from ..recipes.app import App
+from ..recipes.app_info import InputAppInfo
+from ..recipes.recipe import RecipeSpecification
+from ..recipes.web_address import normal_origin, normal_path
+from ..sessions.database_url import parse_url, shown
+from .exceptions import OptionsError
+from .recipes_file import load
+from .settings import Settings
+from .users_code import users_code
+
+DEFAULT_DATABASE = "sqlite:///coatcheck.db"
+DEFAULT_WEBSITE = "http://localhost:3000"
+APP_NAME = "coatcheck"
+
+_DEFAULT_BASE_PATH = "/auth"
+
+
+def build_app(settings: Settings, *, default_database: str = DEFAULT_DATABASE) -> App:
+    """Return the App that the settings describe; a CoatcheckError, in one line, if they cannot work.
+
+    No connection is opened, and `unsafe_for_tests` is never passed.
+    """
+    if settings.recipes is None:
+        return _app(settings, [session.init(), emailpassword.init(), usermetadata.init()], default_database)
+    given = load(settings.recipes)
+    if isinstance(given, App):
+        _refuse_contradictions(given, settings)
+        return given
+    with users_code(settings.recipes):  # The application's override functions run now.
+        return _app(settings, given, default_database)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach a server on `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_any_address(host: str) -> bool:
+    """Tell whether `host` stands for every address of the machine, as 0.0.0.0 does."""
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def default_api_domain(settings: Settings) -> str:
+    """Return the address at which browsers should reach the server where none was given."""
+    host = settings.host
+    if is_loopback(host) or is_any_address(host):
+        # To a browser, 127.0.0.1 and localhost are different sites, and Lax cookies do not travel between sites. The
+        # default website is on localhost, as most development servers are, so that is how the API should be called.
+        host = "localhost"
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+
+
+def _app(settings: Settings, recipe_list: Sequence[RecipeSpecification], default_database: str) -> App:
+    info = InputAppInfo(
+        app_name=APP_NAME,
+        api_domain=settings.api_domain or default_api_domain(settings),
+        website_domain=settings.website_domain or DEFAULT_WEBSITE,
+        api_base_path=_DEFAULT_BASE_PATH if settings.api_base_path is None else settings.api_base_path,
+    )
+    return App(app_info=info, recipe_list=recipe_list, database=settings.database or default_database)
+
+
+def _refuse_contradictions(app: App, settings: Settings) -> None:
+    """Refuse options that an App has answered otherwise: ignoring one could mean serving another database."""
+    for option, asked, actual in _answers(app, settings):
+        if asked != actual:
+            raise OptionsError(
+                f"--{option} says {asked}, but --recipes {settings.recipes} is an App that has {actual}: "
+                "leave the option out, or let --recipes name a recipe list"
+            )
+
+
+def _answers(app: App, settings: Settings) -> list[tuple[str, str, str | None]]:
+    answers: list[tuple[str, str, str | None]] = []
+    if settings.database is not None:
+        answers.append(("database", shown(parse_url(settings.database)), app.database.url))
+    if settings.api_domain is not None:
+        answers.append(("api-domain", normal_origin(settings.api_domain, "--api-domain"), app.info.api_domain))
+    if settings.website_domain is not None:
+        website = normal_origin(settings.website_domain, "--website-domain")
+        answers.append(("website-domain", website, app.info.website_domain))
+    if settings.api_base_path is not None:
+        path = app.info.api_gateway_path + normal_path(settings.api_base_path, "--api-base-path")
+        answers.append(("api-base-path", path, app.info.api_base_path))
+    return answers

@@ -1,0 +1,131 @@
+"""The one place that maps errors to answers (docs/protocol.md, section 17)."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ..claims.exceptions import CoatcheckError, ProtectedClaimError
+from ..claims.payload import UserContext
+from ..recipes.app import App
+from ..recipes.context import request_context
+from ..recipes.exceptions import BadInputError, ConfigurationError, UnknownTenantError
+from ..recipes.session_recipe import SessionRecipe
+from ..recipes.session_transport import Transport
+from ..sessions.exceptions import (
+    ClearDuplicateSessionCookiesError,
+    DatabaseError,
+    HashingBusyError,
+    InvalidClaimsError,
+    SessionError,
+    TokenTheftError,
+    TryRefreshTokenError,
+    UnauthorisedError,
+)
+
+logger = logging.getLogger("coatcheck.server")
+
+STATUS_OF: dict[type[CoatcheckError], int] = {
+    BadInputError: 400,
+    UnknownTenantError: 404,
+    HashingBusyError: 503,
+    DatabaseError: 503,
+    ConfigurationError: 500,
+    ProtectedClaimError: 500,
+}
+"""The status of errors that are not about sessions; their message is the answer's."""
+
+
+async def error_response(app: App, request: Request, error: Exception) -> Response | None:
+    """Return the answer to an error of ours, tokens cleared where they must be; None for any other error."""
+    if isinstance(error, SessionError):
+        return await _session_error(SessionRecipe.of(app), request, error)
+    for kind, status in STATUS_OF.items():
+        if isinstance(error, kind):
+            return _plain_error(error, status)
+    return None
+
+
+def _plain_error(error: Exception, status: int) -> Response:
+    if status >= 500:
+        logger.error("answered %d: %s", status, error, exc_info=error)
+    message = "the service is unavailable, try again later" if status == 503 else str(error)
+    return JSONResponse({"message": message}, status)
+
+
+async def _session_error(recipe: SessionRecipe, request: Request, error: SessionError) -> Response:
+    config, handlers = recipe.config, recipe.config.error_handlers
+    context = request_context(request)
+    logger.debug("session error: %s", error)
+    match error:
+        case UnauthorisedError():
+            if error.clear_tokens:
+                Transport(recipe, request, context).clear_all()
+            return await _answered(
+                handlers.on_unauthorised,
+                request,
+                str(error),
+                response=_message("unauthorised", config.session_expired_status_code),
+            )
+        case TryRefreshTokenError():
+            return await _answered(
+                handlers.on_try_refresh_token,
+                request,
+                str(error),
+                response=_message("try refresh token", config.session_expired_status_code),
+            )
+        case TokenTheftError():
+            return await _theft(recipe, request, error, context)
+        case InvalidClaimsError():
+            body = {
+                "message": "invalid claim",
+                "claimValidationErrors": [failure.to_json() for failure in error.payload],
+            }
+            return await _answered(
+                handlers.on_invalid_claim,
+                request,
+                error.payload,
+                response=JSONResponse(body, config.invalid_claim_status_code),
+            )
+        case ClearDuplicateSessionCookiesError():
+            return await _answered(
+                handlers.on_clear_duplicate_session_cookies,
+                request,
+                str(error),
+                response=_message(str(error), 200),
+            )
+        case _:
+            raise error
+
+
+async def _theft(recipe: SessionRecipe, request: Request, error: TokenTheftError, context: UserContext) -> Response:
+    Transport(recipe, request, context).clear_all()
+    handler = recipe.config.error_handlers.on_token_theft_detected
+    response = _message("token theft detected", recipe.config.session_expired_status_code)
+    logger.warning("token theft detected: session %s of user %s", error.session_handle, error.user_id)
+    if handler is None:
+        await recipe.functions.revoke_session(error.session_handle, context)
+        return response
+    return await _answered(
+        handler, request, error.session_handle, error.user_id, error.recipe_user_id, response=response
+    )
+
+
+async def _answered(handler: Callable[..., Any] | None, *arguments: Any, response: Response) -> Response:
+    if handler is None:
+        return response
+    given = handler(*arguments, response)
+    if inspect.isawaitable(given):
+        given = await given
+    if not isinstance(given, Response):
+        raise ConfigurationError(f"the error handler {handler!r} must return the response to send, not {given!r}")
+    return given
+
+
+def _message(text: str, status: int) -> Response:
+    return JSONResponse({"message": text}, status)

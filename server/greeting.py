@@ -1,0 +1,78 @@
+"""What `coatcheck serve` says when it starts: where things are, and what is not secure about them."""
+
+from __future__ import annotations
+
+import os
+
+from ..recipes.app import ENCRYPTION_KEY_VARIABLE, App
+from ..recipes.web_address import host_of, is_local
+from ..sessions.database_url import parse_url
+from .build import is_loopback
+from .settings import Settings
+
+_SIGN_UP_BODY = '{"formFields": [{"id": "email", "value": "..."}, {"id": "password", "value": "..."}]}'
+
+
+def facts(app: App, settings: Settings) -> list[str]:
+    """Return the lines that say what is served, where, and where its data is kept."""
+    base = app.info.issuer
+    website = app.info.origin if isinstance(app.info.origin, str) else "decided for each request"
+    workers = f", {settings.workers} workers" if settings.workers > 1 else ""
+    lines = [
+        f"serving {base} (listening on {settings.host} port {settings.port}{workers}); press Ctrl-C to stop",
+        f"sessions, users and signing keys are kept in {_kept_in(app)}",
+        f"website whose pages may call this API: {website}",
+    ]
+    if app.has_recipe("emailpassword"):
+        lines.insert(1, f"sign up: POST {base}/signup with the body {_SIGN_UP_BODY}")
+    return lines
+
+
+def cautions(app: App, settings: Settings) -> list[str]:
+    """Return the lines that say what is not secure, or will not work, about the settings; no URL's password is shown.
+
+    Nothing can be read from an App about the mail services of its recipes, so they are mentioned only where they are
+    the default ones.
+    """
+    mails = "mails are not sent to anybody: they are written to this log (at level info), links included"
+    found = [
+        (app.info.api_domain.startswith("http://"), _plain_http(settings)),
+        (not os.environ.get(ENCRYPTION_KEY_VARIABLE), _plain_keys(settings)),
+        (settings.recipes is None, f"{mails}; let --recipes name a list that configures email_delivery"),
+        (app.database.inline, "the database is in memory: everything is forgotten when the server stops"),
+        (app.unsafe_for_tests, "the App was made with unsafe_for_tests=True: anybody may be signed in as anybody"),
+    ]
+    return [line for applies, line in found if applies] + _different_sites(app)
+
+
+def _kept_in(app: App) -> str:
+    url = parse_url(app.database.url)
+    if url.get_backend_name() == "sqlite" and not app.database.inline:
+        return f"{os.path.abspath(url.database or '')} (SQLite)"
+    return "memory" if app.database.inline else app.database.url
+
+
+def _plain_http(settings: Settings) -> str:
+    reach = "" if is_loopback(settings.host) else ", and other machines can reach this port"
+    return (
+        f"plain http: cookies are not marked Secure and tokens travel in the clear{reach}; "
+        "put https in front and name its address with --api-domain https://..."
+    )
+
+
+def _plain_keys(settings: Settings) -> str:
+    unless = " unless the App was given an encryption_key" if settings.recipes else ""
+    return (
+        f"private signing keys are stored unencrypted{unless}: whoever reads the database can sign tokens; "
+        f"set {ENCRYPTION_KEY_VARIABLE} to 32 random bytes in base64 before the first start"
+    )
+
+
+def _different_sites(app: App) -> list[str]:
+    if not isinstance(app.info.origin, str):
+        return []
+    api, website = host_of(app.info.api_domain), host_of(app.info.origin)
+    # Local names count as one site here, so that no tests need certificates; browsers see it differently.
+    if api == website or not (is_local(api) and is_local(website)):
+        return []
+    return [f"browsers take {api} and {website} for different sites and will not send cookies from one to the other"]

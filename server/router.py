@@ -1,0 +1,64 @@
+"""Which recipe serves a request: by path and method, with `rid` as a hint (docs/protocol.md, section 18)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from ..recipes.app import App
+from ..recipes.routing import Route
+
+DEFAULT_TENANT = "public"
+ALIASES = {
+    "thirdpartyemailpassword": ("thirdparty", "emailpassword"),
+    "thirdpartypasswordless": ("thirdparty", "passwordless"),
+}
+"""The ids under which combined recipes of older SDKs speak for several of ours."""
+
+_TENANT = re.compile(r"/([a-zA-Z0-9-]+)(/.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A route, and the tenant named in the path (None where none is)."""
+
+    route: Route
+    tenant_id: str | None
+
+
+class Router:
+    """The routes of one App's recipes."""
+
+    def __init__(self, app: App) -> None:
+        self._base = app.info.api_base_path
+        self._gateway = app.info.api_gateway_path
+        self._served: dict[tuple[str, str], list[tuple[str, Route]]] = {}
+        for recipe in app.recipes:
+            for route in recipe.routes:
+                if recipe.serves(route):
+                    self._served.setdefault((route.method, route.path), []).append((recipe.recipe_id, route))
+
+    def match(self, request: Request) -> Match | None:
+        """Return what serves a request, None where the application should."""
+        path = self._gateway + request.url.path.rstrip("/")
+        if not path.startswith(self._base + "/"):
+            return None
+        below = path.removeprefix(self._base)
+        exact = self._find(request, below)
+        if exact is not None:
+            return Match(exact, None)
+        in_tenant = _TENANT.fullmatch(below)
+        found = None if in_tenant is None else self._find(request, in_tenant[2])
+        if in_tenant is None or found is None or not found.tenant_scoped:
+            return None
+        return Match(found, in_tenant[1])
+
+    def _find(self, request: Request, path: str) -> Route | None:
+        candidates = self._served.get((request.method.upper(), path), [])
+        hint = request.headers.get("rid", "")
+        preferred = ALIASES.get(hint, (hint,))
+        # Stable: among equals the order of recipe_list decides.
+        ordered = sorted(candidates, key=lambda candidate: candidate[0] not in preferred)
+        return ordered[0][1] if ordered else None

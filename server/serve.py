@@ -1,0 +1,117 @@
+"""`coatcheck serve`: build the App, take the port, reach the database, and only then listen."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+from dataclasses import replace
+from typing import Any, NoReturn
+
+import uvicorn
+from starlette.applications import Starlette
+
+from ..claims.exceptions import CoatcheckError
+from ..recipes.app import App
+from .address import bound, listen
+from .app import create_app
+from .build import build_app, is_loopback
+from .exceptions import OptionsError
+from .greeting import cautions, facts
+from .logs import configure_logging
+from .settings import Settings
+
+GRACE_S = 20
+"""How long requests under way may take once the server has been told to stop."""
+
+_STARTUP_FAILURE = 3  # The exit code by which uvicorn knows that starting a worker again would not help.
+_WORKER_APP = "coatcheck.server.serve:worker_app"
+
+logger = logging.getLogger("coatcheck.server")
+
+
+def serve(settings: Settings) -> None:
+    """Serve until a signal ends it, and then let requests under way finish; a CoatcheckError if it cannot start."""
+    configure_logging(settings.log_level)
+    with bound(settings.host, settings.port) as taken:
+        settings = replace(settings, port=taken.getsockname()[1])
+        app = build_app(settings)
+        _refuse_unfit(app, settings)
+        app.database.ping()
+        for line in facts(app, settings):
+            logger.info("%s", line)
+        for line in cautions(app, settings):
+            logger.warning("%s", line)
+        if settings.workers == 1:
+            _serve_here(app, settings, taken)
+    if settings.workers > 1:
+        app.close()
+        _serve_in_workers(settings)
+
+
+def worker_app() -> Starlette:
+    """Return what one worker process serves; its settings come through the environment."""
+    settings = Settings.from_environment(os.environ)
+    configure_logging(settings.log_level)
+    try:
+        return create_app(build_app(settings))
+    except CoatcheckError as error:
+        logger.critical("%s", error)
+        sys.exit(_STARTUP_FAILURE)
+
+
+def _refuse_unfit(app: App, settings: Settings) -> None:
+    if settings.workers > 1 and app.database.inline:
+        raise OptionsError("several workers cannot share a database in memory: name a file or PostgreSQL")
+    if app.unsafe_for_tests and not is_loopback(settings.host):
+        raise OptionsError(
+            f"--recipes {settings.recipes} is an App made with unsafe_for_tests=True: "
+            f"serve it on 127.0.0.1 only, not on {settings.host}"
+        )
+
+
+def _serve_here(app: App, settings: Settings, taken: socket.socket) -> None:
+    # uvicorn sends itself the signal that stopped it once more when all is done; a normal end is what was asked for.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    server = uvicorn.Server(uvicorn.Config(create_app(app), **_options(settings)))
+    listen(taken)
+    try:
+        server.run(sockets=[taken])
+    finally:
+        app.close()
+        logger.info("stopped")
+
+
+def _serve_in_workers(settings: Settings) -> None:
+    settings.to_environment(os.environ)
+    uvicorn.run(
+        _WORKER_APP,
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        **_options(settings),
+    )
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    debug = settings.log_level == "debug"
+    return {
+        "log_config": None,
+        # Of one process uvicorn has nothing to tell that is not told here; of several, which of them died.
+        "log_level": "debug" if debug else "info" if settings.workers > 1 else "warning",
+        # Queries hold e-mail addresses and sign-in codes, which are nobody's business in a log that is kept.
+        "access_log": debug,
+        "ws": "none",
+        # Who sits behind a proxy says so with --api-domain; forged forwarding headers must not decide anything.
+        "proxy_headers": False,
+        "server_header": False,
+        "timeout_graceful_shutdown": GRACE_S,
+    }
+
+
+def _end(_number: int, _frame: object) -> NoReturn:
+    sys.exit(0)

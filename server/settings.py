@@ -1,0 +1,58 @@
+"""The options of the command line as one value, which can travel through the environment to worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field, fields
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 3567
+DEFAULT_LOG_LEVEL = "info"
+
+
+def variable(name: str) -> str:
+    """Return the environment variable that stands for an option: COATCHECK_API_DOMAIN for `api_domain`."""
+    return f"COATCHECK_{name.upper()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the user asked for; None where an option was not given, so that it can be told from its default."""
+
+    host: str = DEFAULT_HOST
+    port: int = DEFAULT_PORT
+    workers: int = 1
+    database: str | None = field(default=None, repr=False)
+    api_domain: str | None = None
+    website_domain: str | None = None
+    api_base_path: str | None = None
+    recipes: str | None = None
+    log_level: str = DEFAULT_LOG_LEVEL
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Return the settings that `to_environment` has written down."""
+
+        def given(name: str) -> str | None:
+            return environment.get(variable(name))
+
+        return cls(
+            host=given("host") or DEFAULT_HOST,
+            port=int(given("port") or DEFAULT_PORT),
+            workers=int(given("workers") or 1),
+            database=given("database"),
+            api_domain=given("api_domain"),
+            website_domain=given("website_domain"),
+            api_base_path=given("api_base_path"),
+            recipes=given("recipes"),
+            log_level=given("log_level") or DEFAULT_LOG_LEVEL,
+        )
+
+    def to_environment(self, environment: MutableMapping[str, str]) -> None:
+        """Write the settings down as the variables of the same options; those not given are taken out."""
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if value is None:
+                environment.pop(variable(option.name), None)
+            else:
+                environment[variable(option.name)] = str(value)

@@ -1,0 +1,164 @@
+"""The access token: a JWT of version 5, minted and verified (docs/protocol.md, section 3)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from ..claims.clock import Clock
+from ..claims.payload import JSONObject
+from . import signing_key
+from .exceptions import TryRefreshTokenError
+from .jws_segment import decoded_object, object_of
+from .key_store import DYNAMIC
+from .keys import KeyRing
+from .token_cache import Entry, TokenCache, VerifiedToken
+
+IAT_LEEWAY_MS = 5_000
+"""How far in the future `iat` (and `nbf`) may lie, for hosts whose clocks differ; `exp` has no leeway."""
+
+VERSION = "5"
+
+_SHAPE = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+")
+_STRINGS = ("sub", "sessionHandle", "refreshTokenHash1", "rsub", "tId")
+_NUMBERS = ("iat", "exp")
+_MOST_HEADERS = 256
+
+
+class AccessTokens:
+    """Mints access tokens with the keys of one ring and verifies those that were signed with them.
+
+    Verified tokens are remembered (see TokenCache); their `exp` and key are checked again each time. Anti-CSRF,
+    lineage, tenant, claims and the kind of key are the caller's to check.
+    """
+
+    def __init__(self, keys: KeyRing, clock: Clock) -> None:
+        self._keys = keys
+        self._now_ms = clock.now_ms
+        self._cache = TokenCache()
+        self._kids: dict[str, str] = {}
+
+    def mint(self, payload: Mapping[str, Any], *, static: bool) -> str:
+        """Return `payload` as a signed access token, members in the order given; may do I/O."""
+        return self._keys.sign(payload, static=static, version=VERSION)
+
+    def candidate(self, token: str) -> bool:
+        """Tell whether `token` looks like one of ours, by its form alone; never raises (docs/protocol.md, rule 3.4)."""
+        try:
+            if self._cache.get(token) is None:
+                self._kid_of(token)
+                read_unverified(token)
+        except (TryRefreshTokenError, TypeError):
+            return False
+        return True
+
+    def verify_in_memory(self, token: str) -> VerifiedToken | None:
+        """Verify `token` without I/O; None if keys have to be read first, TryRefreshTokenError if it is not good."""
+        now_ms = self._now_ms()
+        trusted = self._keys.trusted(now_ms)
+        if trusted is None:
+            return None
+        entry = self._cache.get(token)
+        if entry is not None and trusted.get(entry.kid) is entry.key:
+            if entry.expires_ms <= now_ms:
+                raise TryRefreshTokenError("the access token has expired")
+            return entry.verified
+        kid = self._kid_of(token)
+        key = trusted.get(kid)
+        if key is not None:
+            return self._verified(token, kid, key)
+        if self._keys.is_cooling_down(now_ms):
+            raise TryRefreshTokenError("the access token was signed with an unknown key")
+        return None
+
+    def verify(self, token: str) -> VerifiedToken:
+        """Verify `token`, reading the keys again where needed; TryRefreshTokenError if it is not good."""
+        verified = self.verify_in_memory(token)
+        if verified is not None:
+            return verified
+        kid = self._kid_of(token)
+        key = self._keys.look_up(kid)
+        if key is None:
+            raise TryRefreshTokenError("the access token was signed with an unknown key")
+        return self._verified(token, kid, key)
+
+    def _kid_of(self, token: str) -> str:
+        shape = _SHAPE.fullmatch(token)
+        if shape is None:
+            raise TryRefreshTokenError("the access token is not a JWT")
+        segment = shape[1]
+        return self._kids.get(segment) or _kid_in(segment)
+
+    def _verified(self, token: str, kid: str, key: RSAPublicKey) -> VerifiedToken:
+        try:
+            payload = object_of(signing_key.verify(token, key))
+        except (jwt.PyJWTError, ValueError):
+            raise TryRefreshTokenError("the signature of the access token is not good") from None
+        _check_structure(payload)
+        expires_ms = self._check_times(payload)
+        verified = VerifiedToken(payload, "d" if kid.startswith(DYNAMIC + "-") else "s")
+        self._cache.put(token, Entry(verified, expires_ms, kid, key))
+        self._remember_header(token, kid)
+        return verified
+
+    def _check_times(self, payload: Mapping[str, Any]) -> float:
+        now_ms = self._now_ms()
+        expires_ms: float = payload["exp"] * 1000
+        if expires_ms <= now_ms:
+            raise TryRefreshTokenError("the access token has expired")
+        for name in ("iat", "nbf"):
+            since = payload.get(name)
+            if _is_number(since) and since * 1000 > now_ms + IAT_LEEWAY_MS:
+                raise TryRefreshTokenError(f"the access token is not valid yet ({name})")
+        return expires_ms
+
+    def _remember_header(self, token: str, kid: str) -> None:
+        # Only headers of tokens with a good signature get here, so there are as many as keys and versions.
+        if len(self._kids) >= _MOST_HEADERS:
+            self._kids = {}
+        self._kids[token[: token.index(".")]] = kid
+
+
+def read_unverified(token: str) -> JSONObject:
+    """Return the payload of a token that was verified before; TryRefreshTokenError if it is not one of ours."""
+    shape = _SHAPE.fullmatch(token)
+    if shape is None:
+        raise TryRefreshTokenError("the access token is not a JWT")
+    try:
+        payload = decoded_object(shape[2])
+    except ValueError:
+        raise TryRefreshTokenError("the payload of the access token is not a JSON object") from None
+    _check_structure(payload)
+    return payload
+
+
+def _kid_in(segment: str) -> str:
+    try:
+        header = decoded_object(segment)
+    except ValueError:
+        raise TryRefreshTokenError("the header of the access token is not a JSON object") from None
+    kid = header.get("kid")
+    # jku, jwk, x5u and x5c are never looked at; crit asks for something that is not understood (RFC 7515, 4.1.11).
+    expected = header.get("typ") == "JWT" and header.get("alg") == signing_key.ALGORITHM and "crit" not in header
+    if not expected or header.get("version", VERSION) != VERSION or not isinstance(kid, str) or not kid:
+        raise TryRefreshTokenError("the header of the access token is not one of ours")
+    return kid
+
+
+def _check_structure(payload: Mapping[str, Any]) -> None:
+    strings = all(isinstance(payload.get(name), str) for name in _STRINGS)
+    numbers = all(_is_number(payload.get(name)) for name in _NUMBERS)
+    # OAuth2 access and id tokens are signed with the same keys and carry stt 1 and 2.
+    if not (strings and numbers and payload.get("stt", 0) == 0):
+        raise TryRefreshTokenError("the access token does not have the members of a session")
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)

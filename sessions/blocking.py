@@ -1,0 +1,139 @@
+"""The one seam between async code and blocking work: `await blocking(fn, ...)`, and `hashing` for passwords."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+from .exceptions import HashingBusyError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+DATABASE_CONNECTIONS = 8
+"""Threads for blocking work, as many as a database pool has connections."""
+
+HASHES_WAITING_PER_CPU = 32
+"""How many password hashes may wait for each processor before more are refused."""
+
+
+async def blocking(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a plain function that may block, without blocking the event loop.
+
+    Where no event loop runs in this thread, the function is simply called; otherwise a worker thread calls it with
+    a copy of the context. If the caller is cancelled, work already begun runs to its end and its result is dropped.
+    """
+    if asyncio._get_running_loop() is None:
+        return fn(*args, **kwargs)
+    return await asyncio.wrap_future(_pool.submit(partial(fn, *args, **kwargs)))
+
+
+async def hashing(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Like `blocking`, for password hashes: one per processor at a time, HashingBusyError when too many wait.
+
+    The limit holds for the whole process, whether calls come from event loops or from threads without one.
+    """
+    return await _hashes.run(partial(fn, *args, **kwargs))
+
+
+class WorkerPool:
+    """Threads made when first needed, and made anew in a forked process."""
+
+    def __init__(self, name: str, workers: int) -> None:
+        self._name = name
+        self._workers = workers
+        self._process = 0
+        self._executor: ThreadPoolExecutor | None = None
+        self._lock = threading.Lock()
+
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        """Let a worker do `work` with a copy of the present context."""
+        return self._threads().submit(_called, contextvars.copy_context(), work)
+
+    def _threads(self) -> ThreadPoolExecutor:
+        executor = self._executor
+        if executor is not None and self._process == os.getpid():
+            return executor
+        if self._process != os.getpid():  # the parent's threads did not survive the fork, its lock may be held
+            self._executor, self._lock, self._process = None, threading.Lock(), os.getpid()
+        with self._lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(self._workers, thread_name_prefix=f"coatcheck-{self._name}")
+            return self._executor
+
+
+def _called(context: contextvars.Context, work: Callable[[], T]) -> T:
+    try:
+        return context.run(work)
+    except StopIteration as stop:  # a future cannot carry it: the caller would wait for ever
+        raise RuntimeError("the function raised StopIteration") from stop
+
+
+class Turnstile:
+    """Lets `at_once` callers work and up to `waiting` more wait, and refuses the rest.
+
+    A caller takes a place with `enter`, works while it holds one of the `turns`, and gives the place back with `leave`.
+    """
+
+    def __init__(self, at_once: int, waiting: int) -> None:
+        self._at_once = at_once
+        self._limit = at_once + waiting
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._inside = 0
+        self._lock = threading.Lock()
+        self.turns = threading.Semaphore(self._at_once)
+
+    def enter(self) -> None:
+        """Take a place; HashingBusyError if there is none."""
+        if self._process != os.getpid():
+            self._begin()
+        with self._lock:
+            if self._inside >= self._limit:
+                raise HashingBusyError(f"{self._limit} password hashes are already under way or waiting")
+            self._inside += 1
+
+    def leave(self) -> None:
+        """Give the place back."""
+        with self._lock:
+            self._inside -= 1
+
+
+class HashingPool:
+    """A pool of its own, so that slow hashes cannot keep the database waiting."""
+
+    def __init__(self, at_once: int, waiting: int) -> None:
+        self._turnstile = Turnstile(at_once, waiting)
+        self._workers = WorkerPool("hashing", at_once)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do `work` when it is its turn; HashingBusyError at once when too many wait already."""
+        self._turnstile.enter()
+        if asyncio._get_running_loop() is None:
+            try:
+                return self._in_turn(work)
+            finally:
+                self._turnstile.leave()
+        future = self._workers.submit(partial(self._in_turn, work))
+        future.add_done_callback(lambda _: self._turnstile.leave())
+        return await asyncio.wrap_future(future)
+
+    def _in_turn(self, work: Callable[[], T]) -> T:
+        with self._turnstile.turns:
+            return work()
+
+
+def _processors() -> int:
+    return os.cpu_count() or 1
+
+
+_pool = WorkerPool("blocking", DATABASE_CONNECTIONS)
+_hashes = HashingPool(_processors(), _processors() * HASHES_WAITING_PER_CPU)

@@ -1,0 +1,212 @@
+"""The session engine: creates, verifies, refreshes and regenerates, each in one transaction without locks.
+
+Tokens are signed after the transaction, so that no connection waits for RSA.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from ..claims.clock import Clock
+from ..claims.payload import PROTECTED, refuse_protected
+from ..claims.recipe_user_id import RecipeUserId
+from . import engine_rotation as rotation
+from . import session_rows
+from .access_token import AccessTokens, read_unverified
+from .database import Database
+from .engine_payload import Pairing, access_payload, claims_differ, from_json, pairing_of, session_of, to_json
+from .engine_records import SessionRecords
+from .engine_values import Directory, EngineSession, SessionInformation, TokenInfo, UnlinkedDirectory
+from .exceptions import TokenTheftError, UnauthorisedError
+from .keys import KeyRing
+from .refresh_token import RefreshToken, RefreshTokens, hex_hash, new_handle
+from .session_rows import NO_SALT, SessionRow
+
+__all__ = ["Directory", "EngineSession", "SessionEngine", "SessionInformation", "TokenInfo", "UnlinkedDirectory"]
+
+
+class SessionEngine(SessionRecords):
+    """Sessions with their tokens, in one database; times are in milliseconds.
+
+    Without `absolute_lifetime_ms` a session lives for as long as it is refreshed every `refresh_token_validity_ms`.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        keys: KeyRing,
+        tokens: AccessTokens,
+        directory: Directory,
+        access_token_validity_ms: int,
+        refresh_token_validity_ms: int,
+        absolute_lifetime_ms: int | None = None,
+    ) -> None:
+        super().__init__(database, clock, directory=directory)
+        self._keys = keys
+        self._access_tokens = tokens
+        self._lifetimes = rotation.Lifetimes(access_token_validity_ms, refresh_token_validity_ms, absolute_lifetime_ms)
+        self._refresh_tokens: RefreshTokens | None = None
+
+    def create(
+        self,
+        *,
+        tenant_id: str,
+        recipe_user_id: str,
+        payload: Mapping[str, Any] | None,
+        data: Mapping[str, Any] | None,
+        anti_csrf: bool,
+        static: bool,
+    ) -> EngineSession:
+        """Store a new session and return it with its tokens; raises ProtectedClaimError."""
+        refuse_protected(payload or {})
+        now_ms = self._clock.now_ms()
+        token = self._chain().first(new_handle(tenant_id), anti_csrf=anti_csrf)
+        row = SessionRow(
+            handle=token.handle,
+            tenant_id=tenant_id,
+            recipe_user_id=recipe_user_id,
+            cur=token.hash2,
+            salt=NO_SALT,
+            salt_drawn_at=0,
+            session_data=to_json(data),
+            payload=to_json(payload),
+            expires_at=self._lifetimes.refresh_expiry(now_ms, now_ms),
+            created_at=now_ms,
+            use_static_key=static,
+        )
+        user_id = self._database.write(lambda connection: self._add(connection, row))
+        session = self._issued(row, user_id, token, now_ms)
+        self._clean_up.after_write()
+        return session
+
+    def needs_database(self, payload: Mapping[str, Any], check_database: bool) -> bool:
+        """Say whether `verify` will touch the database: when asked to, or to confirm a refresh token."""
+        return check_database or pairing_of(payload).parent_hash1 is not None
+
+    def verify(self, payload: Mapping[str, Any], token: str, *, check_database: bool) -> EngineSession:
+        """Return the session of an access token whose signature was verified (docs/protocol.md, rule 6.4).
+
+        The first use of a token that a refresh has issued confirms that refresh, and yields a replacement. Raises
+        UnauthorisedError where the session is gone; never reports theft.
+        """
+        pairing = pairing_of(payload)
+        if not (check_database or pairing.parent_hash1):
+            return session_of(payload, token, updated=False)
+        now_ms = self._clock.now_ms()
+        row = self._used(payload["sessionHandle"], pairing, now_ms)
+        paired = pairing.parent_hash1 is not None and rotation.is_confirmed(row, hex_hash(pairing.hash1))
+        if not paired and not (check_database and claims_differ(payload, row.payload)):
+            return session_of(payload, token, updated=False)
+        confirmed = Pairing(pairing.hash1, None, pairing.anti_csrf_token)
+        expires_ms = self._lifetimes.access_expiry(now_ms, row.created_at)
+        fresh = access_payload(row, payload["sub"], confirmed, issued_ms=now_ms, expires_ms=expires_ms)
+        return self._signed(row, fresh)
+
+    def refresh(
+        self,
+        refresh_token: str,
+        *,
+        anti_csrf_token: str | None,
+        check_anti_csrf: bool,
+        anti_csrf: bool,
+        static: bool | None,
+    ) -> EngineSession:
+        """Spend a refresh token and return the session with new tokens (docs/protocol.md, rule 6.5).
+
+        `anti_csrf` asks for a new anti-CSRF token, `static` for a kind of signing key (None: as stored). Raises
+        UnauthorisedError, or TokenTheftError if the token is neither the confirmed one nor a child of it.
+        """
+        token = self._chain().read(refresh_token)
+        if check_anti_csrf:
+            self._check_anti_csrf(token, anti_csrf_token)
+        now_ms = self._clock.now_ms()
+        row, user_id = self._database.write(lambda connection: self._spend(connection, token, static, now_ms))
+        if not rotation.is_confirmed(row, token.hash2):
+            raise TokenTheftError(user_id, RecipeUserId(row.recipe_user_id), row.handle)
+        if not from_json(row.payload).keys().isdisjoint(PROTECTED):
+            raise UnauthorisedError("the stored payload of the session contains a protected field")
+        child = self._chain().child(token, bytes.fromhex(row.salt), anti_csrf=anti_csrf)
+        return self._issued(row, user_id, child, now_ms)
+
+    def regenerate(
+        self, token: str, payload: Mapping[str, Any] | None
+    ) -> tuple[EngineSession, TokenInfo | None] | None:
+        """Replace the custom claims of the session that an access token names, and re-mint the token with them.
+
+        The new token keeps expiry and pairing. The claims are stored but no token is minted for one that has expired;
+        None if there is no such session. Raises ProtectedClaimError.
+        """
+        refuse_protected(payload or {})
+        claims, text, now_ms = read_unverified(token), to_json(payload), self._clock.now_ms()
+
+        def work(connection: Connection) -> SessionRow | None:
+            handle = claims["sessionHandle"]
+            stored = session_rows.set_payload(connection, handle, text, at_ms=now_ms)
+            return session_rows.find(connection, handle, at_ms=now_ms) if stored else None
+
+        row = self._database.write(work)
+        if row is None:
+            return None
+        expires_ms = int(claims["exp"]) * 1000
+        fresh = access_payload(row, claims["sub"], pairing_of(claims), issued_ms=now_ms, expires_ms=expires_ms)
+        if expires_ms <= now_ms:
+            return session_of(fresh, token, updated=False), None
+        session = self._signed(row, fresh)
+        return session, TokenInfo(session.access_token, expires_ms, fresh["iat"] * 1000)
+
+    def _chain(self) -> RefreshTokens:
+        # Deriving it twice at once does no harm: both are equal.
+        if self._refresh_tokens is None:
+            self._refresh_tokens = RefreshTokens(self._keys.master_secret())
+        return self._refresh_tokens
+
+    def _add(self, connection: Connection, row: SessionRow) -> str:
+        session_rows.add(connection, row)
+        return self._directory.primary_id(connection, row.recipe_user_id)
+
+    def _used(self, handle: str, pairing: Pairing, now_ms: int) -> SessionRow:
+        def decide(row: SessionRow) -> SessionRow:
+            expires_at = self._lifetimes.refresh_expiry(now_ms, row.created_at)
+            return rotation.confirmed(row, pairing.hash1, pairing.parent_hash1, expires_at=expires_at)
+
+        transaction = self._database.write if pairing.parent_hash1 else self._database.read
+        row = transaction(lambda connection: session_rows.settle(connection, handle, decide, at_ms=now_ms))
+        if row is None:
+            raise UnauthorisedError("the session does not exist")
+        return row
+
+    def _spend(
+        self, connection: Connection, token: RefreshToken, static: bool | None, now_ms: int
+    ) -> tuple[SessionRow, str]:
+        def decide(row: SessionRow) -> SessionRow:
+            expires_at = self._lifetimes.refresh_expiry(now_ms, row.created_at)
+            return rotation.spent(row, token, static=static, now_ms=now_ms, expires_at=expires_at)
+
+        row = session_rows.settle(connection, token.handle, decide, at_ms=now_ms)
+        if row is None:
+            raise UnauthorisedError("the session does not exist or has expired")
+        return row, self._directory.primary_id(connection, row.recipe_user_id)
+
+    def _check_anti_csrf(self, token: RefreshToken, given: str | None) -> None:
+        expected = self._chain().anti_csrf_token(token)
+        if expected is not None and not hmac.compare_digest(expected.encode(), (given or "").encode(errors="replace")):
+            raise UnauthorisedError("the anti-csrf token is missing or wrong")
+
+    def _issued(self, row: SessionRow, user_id: str, token: RefreshToken, now_ms: int) -> EngineSession:
+        pairing = Pairing(token.hash1, token.parent_hash1, self._chain().anti_csrf_token(token))
+        expires_ms = self._lifetimes.access_expiry(now_ms, row.created_at)
+        payload = access_payload(row, user_id, pairing, issued_ms=now_ms, expires_ms=expires_ms)
+        expiry = self._lifetimes.refresh_expiry(now_ms, row.created_at)
+        return self._signed(row, payload, TokenInfo(token.text, expiry, now_ms))
+
+    def _signed(
+        self, row: SessionRow, payload: Mapping[str, Any], refresh_token: TokenInfo | None = None
+    ) -> EngineSession:
+        token = self._access_tokens.mint(payload, static=row.use_static_key)
+        return session_of(payload, token, updated=True, refresh_token=refresh_token)

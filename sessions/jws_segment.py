@@ -1,0 +1,46 @@
+"""The base64url segments of a JSON Web Signature, read strictly (RFC 7515; RFC 4648, section 5)."""
+
+from __future__ import annotations
+
+import binascii
+import json
+from typing import Any
+
+from ..claims.payload import JSONObject
+
+_TO_STANDARD = str.maketrans("-_", "+/")
+
+
+def decoded_object(segment: str) -> JSONObject:
+    """Return the JSON object a base64url segment holds; ValueError if it holds anything else."""
+    padded = segment.translate(_TO_STANDARD) + "=" * (-len(segment) % 4)
+    return object_of(binascii.a2b_base64(padded, strict_mode=True))
+
+
+def object_of(data: bytes) -> JSONObject:
+    """Return the JSON object in `data`, members in their order.
+
+    ValueError for anything else, for NaN and infinities, for a name given twice (readers could disagree on its
+    value), and for nesting deeper than the parser goes.
+    """
+    try:
+        value = _decoder.decode(data.decode())
+    except RecursionError:
+        raise ValueError("JSON is nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> JSONObject:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a name is given twice in a JSON object")
+    return result
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)

@@ -1,0 +1,105 @@
+"""The tables of signing keys and of the master secret, and what is done to their rows."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Integer,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    delete,
+    insert,
+    select,
+    update,
+)
+
+from .schema import metadata
+
+DYNAMIC = "d"
+STATIC = "s"
+
+TRUSTED = "trusted"
+REVOKED = "revoked"
+
+signing_keys = Table(
+    "coatcheck_signing_keys",
+    metadata,
+    Column("kid", String(64), primary_key=True),
+    Column("kind", String(1), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("algorithm", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("public_key", Text, nullable=False),
+    Column("private_key", Text, nullable=False),
+    UniqueConstraint("kind", "generation", name="coatcheck_signing_keys_generation"),
+)
+
+master_secrets = Table(
+    "coatcheck_master_secret",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("sealed", Text, nullable=False),
+)
+
+_ONLY_ROW = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """One signing key as stored; `public_key` is PEM, `private_key` is sealed and empty once revoked.
+
+    Generations count up within a kind. Two processes that make a key at the same moment draw the same generation,
+    and the constraint lets one of them win.
+    """
+
+    kid: str
+    kind: str
+    generation: int
+    created_ms: int
+    algorithm: str
+    state: str
+    public_key: str
+    private_key: str
+
+
+def load(connection: Connection) -> tuple[StoredKey, ...]:
+    """Return all keys, dynamic before static, newest first."""
+    columns = signing_keys.c
+    rows = connection.execute(select(signing_keys).order_by(columns.kind, columns.generation.desc()))
+    return tuple(StoredKey(*row) for row in rows)
+
+
+def add(connection: Connection, key: StoredKey) -> None:
+    """Insert a key; IntegrityError if another process has taken its generation."""
+    connection.execute(insert(signing_keys).values(astuple(key)))
+
+
+def revoke_all(connection: Connection) -> None:
+    """Mark every key as revoked and forget its private half."""
+    connection.execute(update(signing_keys).values(state=REVOKED, private_key=""))
+
+
+def remove_dynamic(connection: Connection, *, created_until_ms: int) -> int:
+    """Delete the dynamic keys created until that time and return how many there were."""
+    columns = signing_keys.c
+    old = (columns.kind == DYNAMIC) & (columns.created_ms <= created_until_ms)
+    return connection.execute(delete(signing_keys).where(old)).rowcount
+
+
+def load_master(connection: Connection) -> str | None:
+    """Return the sealed master secret, None if there is none yet."""
+    sealed: str | None = connection.execute(select(master_secrets.c.sealed)).scalar_one_or_none()
+    return sealed
+
+
+def add_master(connection: Connection, sealed: str, *, created_ms: int) -> None:
+    """Insert the master secret; IntegrityError if there is one already."""
+    connection.execute(insert(master_secrets).values(id=_ONLY_ROW, created_ms=created_ms, sealed=sealed))

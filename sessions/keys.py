@@ -1,0 +1,225 @@
+"""The key ring of an App: which keys sign, which are trusted, and the secret that refresh tokens hang on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+
+from ..claims.clock import Clock
+from . import key_store, signing_key
+from .cipher import Cipher
+from .database import Database
+from .exceptions import DatabaseError, SigningKeyError
+from .key_maker import KeyMaker
+from .key_schedule import KeySchedule
+from .key_store import DYNAMIC, STATIC, StoredKey
+
+RING_MAX_AGE_MS = 60_000
+"""How long the keys last read are relied on; so a revocation is noticed by every process within this time."""
+
+RELOAD_COOLDOWN_MS = 500
+"""After a reload for an unknown key id, others are not looked for until this time has passed."""
+
+FAILURE_COOLDOWN_MS = 5_000
+"""After a reload that failed, verification does not try again until this time has passed."""
+
+STALE_LIMIT_MS = 600_000
+"""How long the keys last read go on verifying while the database cannot be reached."""
+
+JWKS_MAX_AGE_S = 300
+"""How long consumers may keep the key set: half the time a key is published before it signs."""
+
+_log = logging.getLogger("coatcheck.sessions")
+
+JWKS = list[dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInfo:
+    """What may be shown of a signing key; `status` is signing, published, verifying, expired or revoked."""
+
+    kid: str
+    created_ms: int
+    status: str
+    algorithm: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Ring:
+    """The keys as last read: a value that is replaced as a whole, so that readers need no lock."""
+
+    read_ms: int
+    keys: tuple[StoredKey, ...]
+    public: Mapping[str, RSAPublicKey]
+
+
+class KeyRing:
+    """The signing keys of one database, made when first needed and read again every minute.
+
+    Nothing here but `trusted` and `is_cooling_down` may be called inside a transaction of the same database, since it
+    may have to open one. `generate` makes an RSA key; tests, which cannot wait for one each, bring their own.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        access_token_validity_ms: int,
+        rotation_ms: int,
+        cipher: Cipher,
+        generate: Callable[[], RSAPrivateKey] = signing_key.generate,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._schedule = KeySchedule(rotation_ms, access_token_validity_ms)
+        self._maker = KeyMaker(database, clock, cipher=cipher, generate=generate)
+        self._ring: _Ring | None = None
+        self._private: dict[str, RSAPrivateKey] = {}
+        self._master: bytes | None = None
+        self._locks: dict[int, threading.Lock] = {}
+        self._looked_ms: int | None = None
+        self._failed_ms: int | None = None
+
+    def sign(self, payload: Mapping[str, Any], *, static: bool, version: str | None = "5") -> str:
+        """Return `payload` as a signed JWT; DatabaseError or SigningKeyError if there is no key to sign with."""
+        self._database.refuse_nesting()
+        key = self._signer(static=static)
+        headers = {"kid": key.kid} if version is None else {"kid": key.kid, "version": version}
+        return signing_key.sign(payload, self._private_key(key), headers)
+
+    def trusted(self, now_ms: int) -> Mapping[str, RSAPublicKey] | None:
+        """Return the public keys by kid; None when they have to be read (again) first. No I/O."""
+        ring = self._ring
+        return ring.public if ring is not None and now_ms - ring.read_ms < RING_MAX_AGE_MS else None
+
+    def is_cooling_down(self, now_ms: int) -> bool:
+        """Tell whether an unknown kid was looked for so recently that it is not worth doing again. No I/O."""
+        return self._looked_ms is not None and now_ms - self._looked_ms < RELOAD_COOLDOWN_MS
+
+    def look_up(self, kid: str) -> RSAPublicKey | None:
+        """Return the trusted public key of that kid, reading the keys again where that may help.
+
+        While the database cannot be read, the keys last read go on verifying for ten minutes.
+        """
+        seen, now_ms = self._ring, self._clock.now_ms()
+        with self._lock:
+            # Whoever waited for the lock finds the keys just read by another thread, and does not read them again.
+            if self._ring is seen and self._is_worth_reading(kid, now_ms):
+                self._try_reload(now_ms)
+            ring = self._ring
+        if ring is None or now_ms - ring.read_ms >= STALE_LIMIT_MS:
+            return None
+        return ring.public.get(kid)
+
+    def jwks(self) -> JWKS:
+        """Return the JSON Web Keys of all keys that verify, dynamic ones first, newest first."""
+        with self._lock:
+            ring = self._fresh(self._clock.now_ms())
+        return [signing_key.jwk(kid, key) for kid, key in ring.public.items()]
+
+    def jwks_max_age_s(self) -> int:
+        """Return for how many seconds a consumer may keep the key set."""
+        return JWKS_MAX_AGE_S
+
+    def rotate(self, *, revoke: bool = False) -> KeyInfo:
+        """Publish a new dynamic key, which signs once it has been published for the overlap, and return it.
+
+        With `revoke`, all earlier keys, static ones too, are no longer trusted: here at once, in other processes
+        within a minute. New keys then sign immediately.
+        """
+        with self._lock:
+            kid = self._maker.replace(revoke=revoke)
+            self._read(self._clock.now_ms())
+        return next(info for info in self.list() if info.kid == kid)
+
+    def master_secret(self) -> bytes:
+        """Return the 32 random bytes that belong to this database, sealed at rest like private keys."""
+        if self._master is None:
+            self._master = self._maker.master_secret()
+        return self._master
+
+    def clean_up(self) -> int:
+        """Delete the dynamic keys too old to verify anything and return how many there were."""
+        horizon_ms = self._clock.now_ms() - self._schedule.verification_ms
+        return self._database.write(lambda c: key_store.remove_dynamic(c, created_until_ms=horizon_ms))
+
+    @property
+    def _lock(self) -> threading.Lock:
+        # One per process: a lock that some thread of the parent held at the fork would never be released here.
+        return self._locks.setdefault(os.getpid(), threading.Lock())
+
+    def _signer(self, *, static: bool) -> StoredKey:
+        ring, now_ms = self._ring, self._clock.now_ms()
+        fresh = ring is not None and now_ms - ring.read_ms < RING_MAX_AGE_MS
+        key = self._schedule.signer(ring.keys, now_ms, static=static) if ring is not None and fresh else None
+        return key or self._new_signer(now_ms, static=static)
+
+    def _new_signer(self, now_ms: int, *, static: bool) -> StoredKey:
+        def needed(keys: Sequence[StoredKey]) -> bool:
+            return self._schedule.signer(keys, now_ms, static=static) is None
+
+        with self._lock:
+            ring = self._fresh(now_ms)
+            if needed(ring.keys):
+                self._maker.make(STATIC if static else DYNAMIC, needed=needed)
+                ring = self._read(now_ms)
+        key = self._schedule.signer(ring.keys, now_ms, static=static)
+        if key is None:
+            raise SigningKeyError("a signing key was made, but is not to be found in the database")
+        return key
+
+    def _fresh(self, now_ms: int) -> _Ring:
+        ring = self._ring
+        return ring if ring is not None and now_ms - ring.read_ms < RING_MAX_AGE_MS else self._reload(now_ms)
+
+    def _reload(self, now_ms: int) -> _Ring:
+        def needed(keys: Sequence[StoredKey]) -> bool:
+            return self._schedule.is_due(keys, now_ms)
+
+        ring = self._read(now_ms)
+        if needed(ring.keys):
+            self._maker.make(DYNAMIC, needed=needed)
+            ring = self._read(now_ms)
+        return ring
+
+    def _read(self, now_ms: int) -> _Ring:
+        keys = [key for key in self._database.read(key_store.load) if self._schedule.verifies(key, now_ms)]
+        public = {key.kid: signing_key.read_public(key.public_key) for key in keys}
+        self._ring = ring = _Ring(now_ms, tuple(keys), public)
+        return ring
+
+    def _is_worth_reading(self, kid: str, now_ms: int) -> bool:
+        if self._failed_ms is not None and now_ms - self._failed_ms < FAILURE_COOLDOWN_MS:
+            return False
+        trusted = self.trusted(now_ms)
+        return trusted is None or (kid not in trusted and not self.is_cooling_down(now_ms))
+
+    def _try_reload(self, now_ms: int) -> None:
+        if self.trusted(now_ms) is not None:
+            self._looked_ms = now_ms
+        try:
+            self._reload(now_ms)
+            self._failed_ms = None
+        except (DatabaseError, SigningKeyError) as error:
+            self._failed_ms = now_ms
+            _log.warning("the signing keys could not be read again: %s", error)
+
+    def _private_key(self, key: StoredKey) -> RSAPrivateKey:
+        private = self._private.get(key.kid)
+        if private is None:
+            private = self._private[key.kid] = self._maker.open_private(key)
+        return private
+
+    def list(self) -> Sequence[KeyInfo]:
+        """Return every key in the database, dynamic ones first, newest first."""
+        keys, now_ms = self._database.read(key_store.load), self._clock.now_ms()
+        return [
+            KeyInfo(key.kid, key.created_ms, self._schedule.status(key, keys, now_ms), key.algorithm) for key in keys
+        ]

@@ -1,0 +1,143 @@
+"""The refresh token: a signed text that names its session, its parent and nothing secret of the database.
+
+Six base64url fields joined by dots: version and key id, session handle, secret, hash1 of the parent, anti-CSRF flag,
+and a MAC over the five before it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+import uuid
+from dataclasses import dataclass, field
+
+from .exceptions import UnauthorisedError
+
+DEFAULT_TENANT = "public"
+MAC_LABEL = b"coatcheck refresh token: mac"
+CHILD_LABEL = b"coatcheck refresh token: child"
+ANTI_CSRF_LABEL = b"coatcheck refresh token: anti-csrf"
+KEY_ID_LABEL = b"coatcheck refresh token: key id"
+
+_VERSION = b"\x01"
+_KEY_ID_BYTES = 5
+_SECRET_BYTES = 32
+_LONGEST = 4096
+_FLAGS = {True: b"\x01", False: b"\x00"}
+
+
+def hex_hash(text: str) -> str:
+    """Return the lowercase hexadecimal SHA-256 of `text` in UTF-8 (docs/protocol.md, rule 5.8)."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def derived_key(master_secret: bytes, label: bytes) -> bytes:
+    """Return the 32-byte key that serves one purpose, named by `label` (RFC 5869, the expand step)."""
+    return hmac.digest(master_secret, label + b"\x01", "sha256")
+
+
+def base64url(raw: bytes) -> str:
+    """Return `raw` in base64url without padding (RFC 4648, section 5)."""
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+
+
+def new_handle(tenant_id: str) -> str:
+    """Draw a session handle; it ends in `_<tenant id>` unless the tenant is the default one."""
+    handle = str(uuid.uuid4())
+    return handle if tenant_id == DEFAULT_TENANT else f"{handle}_{tenant_id}"
+
+
+def tenant_of(handle: str) -> str:
+    """Return the tenant that a session handle names: the part after its first underscore."""
+    _, underscore, tenant_id = handle.partition("_")
+    return tenant_id if underscore else DEFAULT_TENANT
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """A refresh token whose MAC holds; `text` is exactly what the client sent or is to be sent.
+
+    `hash1` is what the access token beside it carries, `hash2` is all that the database keeps of a confirmed one.
+    """
+
+    text: str = field(repr=False)
+    handle: str
+    parent_hash1: str | None
+    anti_csrf: bool
+    hash1: str = field(init=False, repr=False, compare=False)
+    hash2: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Hashed once; a frozen instance can be filled only from below.
+        object.__setattr__(self, "hash1", hex_hash(self.text))
+        object.__setattr__(self, "hash2", hex_hash(self.hash1))
+
+    @property
+    def tenant_id(self) -> str:
+        """The tenant of its session."""
+        return tenant_of(self.handle)
+
+
+class RefreshTokens:
+    """Issues and reads refresh tokens under the keys derived from one master secret; does no I/O."""
+
+    def __init__(self, master_secret: bytes) -> None:
+        self._mac_key = derived_key(master_secret, MAC_LABEL)
+        self._child_key = derived_key(master_secret, CHILD_LABEL)
+        self._anti_csrf_key = derived_key(master_secret, ANTI_CSRF_LABEL)
+        self._head = base64url(_VERSION + derived_key(master_secret, KEY_ID_LABEL)[:_KEY_ID_BYTES])
+
+    def first(self, handle: str, *, anti_csrf: bool) -> RefreshToken:
+        """Draw the first token of a session."""
+        return self._issue(handle, secrets.token_bytes(_SECRET_BYTES), parent_hash1=None, anti_csrf=anti_csrf)
+
+    def child(self, parent: RefreshToken, salt: bytes, *, anti_csrf: bool) -> RefreshToken:
+        """Derive the successor of `parent`: the same for the same salt and flag (docs/protocol.md, rule 5.5)."""
+        # The salt has a fixed length and the flag is one byte, so no two inputs run into the same text.
+        message = salt + _FLAGS[anti_csrf] + parent.text.encode("ascii")
+        secret = hmac.digest(self._child_key, message, "sha256")
+        return self._issue(parent.handle, secret, parent_hash1=parent.hash1, anti_csrf=anti_csrf)
+
+    def read(self, text: str) -> RefreshToken:
+        """Return what a token says; anything that is not exactly a token of ours raises UnauthorisedError."""
+        try:
+            return self._read(text)
+        except ValueError:
+            # The reason is left out on purpose: it could only help whoever tampers.
+            raise UnauthorisedError("the refresh token is not valid") from None
+
+    def anti_csrf_token(self, token: RefreshToken) -> str | None:
+        """Return the anti-CSRF token that belongs to a refresh token, or None if it was issued without one."""
+        if not token.anti_csrf:
+            return None
+        digest = hmac.digest(self._anti_csrf_key, token.text.encode("ascii"), "sha256")
+        return str(uuid.UUID(bytes=digest[:16], version=4))
+
+    def _issue(self, handle: str, secret: bytes, *, parent_hash1: str | None, anti_csrf: bool) -> RefreshToken:
+        body = self._body(handle, secret, bytes.fromhex(parent_hash1 or ""), _FLAGS[anti_csrf])
+        return RefreshToken(f"{body}.{self._mac(body)}", handle, parent_hash1, anti_csrf)
+
+    def _body(self, handle: str, secret: bytes, parent: bytes, flag: bytes) -> str:
+        fields = (handle.encode(), secret, parent, flag)
+        return ".".join((self._head, *(base64url(field) for field in fields)))
+
+    def _mac(self, body: str) -> str:
+        return base64url(hmac.digest(self._mac_key, body.encode("ascii"), "sha256"))
+
+    def _read(self, text: str) -> RefreshToken:
+        if len(text) > _LONGEST:
+            raise ValueError
+        body, _, mac = text.rpartition(".")
+        # The texts are compared, not the bytes they stand for: another spelling of the same MAC is another token.
+        if not hmac.compare_digest(self._mac(body).encode("ascii"), mac.encode("ascii")):
+            raise ValueError
+        _, handle, secret, parent, flag = (_decoded(field) for field in body.split("."))
+        if body != self._body(handle.decode(), secret, parent, flag) or flag not in _FLAGS.values():
+            raise ValueError
+        return RefreshToken(text, handle.decode(), parent.hex() or None, flag == _FLAGS[True])
+
+
+def _decoded(field: str) -> bytes:
+    return base64.urlsafe_b64decode(field + "=" * (-len(field) % 4))

@@ -1,0 +1,192 @@
+"""The table of sessions, and every statement that touches it.
+
+Each function takes the connection of the transaction it runs in. A row that has expired is treated as absent, so that
+nobody can tell whether it has been cleaned up yet; only `delete` counts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    String,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
+
+from .clean_up import BATCH
+from .exceptions import DatabaseError
+from .schema import metadata
+
+NO_SALT = ""
+_ATTEMPTS = 10
+_CHUNK = 500
+
+table = Table(
+    "coatcheck_sessions",
+    metadata,
+    Column("handle", Text, primary_key=True),
+    Column("tenant_id", Text, nullable=False),
+    Column("recipe_user_id", Text, nullable=False),
+    Column("cur", String(64), nullable=False),
+    Column("salt", String(32), nullable=False),
+    Column("salt_drawn_at", BigInteger, nullable=False),
+    Column("session_data", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("use_static_key", Boolean, nullable=False),
+    Index("coatcheck_sessions_expires_at", "expires_at"),
+    Index("coatcheck_sessions_recipe_user_id", "recipe_user_id"),
+)
+
+# Compiled once: what varies is bound, and the salt of a row without one is "" because NULL equals nothing.
+_alive = table.c.expires_at > bindparam("at_ms")
+_this = table.c.handle == bindparam("this")
+_INSERT = insert(table)
+_FIND = select(table).where(_this, _alive)
+_MOVE = (
+    update(table)
+    .where(_this, _alive, table.c.cur == bindparam("seen_cur"), table.c.salt == bindparam("seen_salt"))
+    .values({name: bindparam(f"new_{name}") for name in ("cur", "salt", "salt_drawn_at", "expires_at")})
+    .values(use_static_key=bindparam("new_use_static_key"))
+)
+_SET_DATA = update(table).where(_this, _alive).values(session_data=bindparam("new_data"))
+_SET_PAYLOAD = update(table).where(_this, _alive).values(payload=bindparam("new_payload"))
+_SWAP_PAYLOAD = _SET_PAYLOAD.where(table.c.payload == bindparam("seen_payload"))
+_DELETE = delete(table).where(_this)
+_DELETE_MANY = delete(table).where(table.c.handle.in_(bindparam("handles", expanding=True))).returning(table.c.handle)
+_HANDLES = (
+    select(table.c.handle)
+    .where(table.c.recipe_user_id.in_(bindparam("user_ids", expanding=True)), _alive)
+    .order_by(table.c.created_at, table.c.handle)
+)
+_HANDLES_OF_TENANT = _HANDLES.where(table.c.tenant_id == bindparam("tenant"))
+_expired = select(table.c.handle).where(table.c.expires_at <= bindparam("at_ms"))
+_DELETE_EXPIRED = delete(table).where(table.c.handle.in_(_expired.order_by(table.c.expires_at).limit(BATCH)))
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """One session as stored: times in milliseconds, claims and data as JSON texts, `salt` in hexadecimal or ""."""
+
+    handle: str
+    tenant_id: str
+    recipe_user_id: str
+    cur: str
+    salt: str
+    salt_drawn_at: int
+    session_data: str
+    payload: str
+    expires_at: int
+    created_at: int
+    use_static_key: bool
+
+
+_COLUMNS = tuple(field.name for field in fields(SessionRow))
+
+
+def add(connection: Connection, row: SessionRow) -> None:
+    """Store a new session."""
+    connection.execute(_INSERT, {name: getattr(row, name) for name in _COLUMNS})
+
+
+def find(connection: Connection, handle: str, *, at_ms: int) -> SessionRow | None:
+    """Return the session of a handle, or None if there is none or it has expired."""
+    found = connection.execute(_FIND, {"this": handle, "at_ms": at_ms}).first()
+    return None if found is None else SessionRow(*found)
+
+
+def settle(
+    connection: Connection, handle: str, decide: Callable[[SessionRow], SessionRow], *, at_ms: int
+) -> SessionRow | None:
+    """Bring a session to the state that `decide` wants of what it is, and return it; None if it is absent.
+
+    No row is locked: a write that finds the row changed changes nothing, and the decision is taken anew.
+    """
+    for _ in range(_ATTEMPTS):
+        row = find(connection, handle, at_ms=at_ms)
+        if row is None:
+            return None
+        wanted = decide(row)
+        if wanted is row or _move(connection, row, wanted, at_ms=at_ms):
+            return wanted
+    raise DatabaseError(f"the session was changed by others {_ATTEMPTS} times in a row")
+
+
+def _move(connection: Connection, row: SessionRow, wanted: SessionRow, *, at_ms: int) -> bool:
+    values = {
+        "this": row.handle,
+        "at_ms": at_ms,
+        "seen_cur": row.cur,
+        "seen_salt": row.salt,
+        "new_cur": wanted.cur,
+        "new_salt": wanted.salt,
+        "new_salt_drawn_at": wanted.salt_drawn_at,
+        "new_expires_at": wanted.expires_at,
+        "new_use_static_key": wanted.use_static_key,
+    }
+    return connection.execute(_MOVE, values).rowcount > 0
+
+
+def set_data(connection: Connection, handle: str, data: str, *, at_ms: int) -> bool:
+    """Replace the data of a session; False if there is no such session."""
+    return connection.execute(_SET_DATA, {"this": handle, "at_ms": at_ms, "new_data": data}).rowcount > 0
+
+
+def set_payload(connection: Connection, handle: str, payload: str, *, at_ms: int) -> bool:
+    """Replace the custom claims of a session; False if there is no such session."""
+    return connection.execute(_SET_PAYLOAD, {"this": handle, "at_ms": at_ms, "new_payload": payload}).rowcount > 0
+
+
+def alter_payload(connection: Connection, handle: str, change: Callable[[str], str], *, at_ms: int) -> bool:
+    """Replace the custom claims by `change` of them, losing no concurrent change; False if there is no such session."""
+    for _ in range(_ATTEMPTS):
+        row = find(connection, handle, at_ms=at_ms)
+        if row is None:
+            return False
+        values = {"this": handle, "at_ms": at_ms, "seen_payload": row.payload, "new_payload": change(row.payload)}
+        if connection.execute(_SWAP_PAYLOAD, values).rowcount > 0:
+            return True
+    raise DatabaseError(f"the session was changed by others {_ATTEMPTS} times in a row")
+
+
+def handles_of(
+    connection: Connection, recipe_user_ids: Sequence[str], *, tenant_id: str | None, at_ms: int
+) -> list[str]:
+    """Return the handles of these login methods' sessions, oldest first; of all tenants if `tenant_id` is None."""
+    values = {"user_ids": list(recipe_user_ids), "at_ms": at_ms}
+    if tenant_id is None:
+        return list(connection.execute(_HANDLES, values).scalars())
+    return list(connection.execute(_HANDLES_OF_TENANT, {**values, "tenant": tenant_id}).scalars())
+
+
+def remove(connection: Connection, handle: str) -> bool:
+    """Delete a session, expired or not; False if there is no such row."""
+    return connection.execute(_DELETE, {"this": handle}).rowcount > 0
+
+
+def remove_many(connection: Connection, handles: Sequence[str]) -> list[str]:
+    """Delete sessions, expired or not, and return the handles of those that existed, in the order given."""
+    distinct = list(dict.fromkeys(handles))
+    deleted: set[str] = set()
+    for start in range(0, len(distinct), _CHUNK):
+        batch = {"handles": distinct[start : start + _CHUNK]}
+        deleted.update(connection.execute(_DELETE_MANY, batch).scalars())
+    return [handle for handle in distinct if handle in deleted]
+
+
+def remove_expired(connection: Connection, at_ms: int) -> int:
+    """Delete one batch of expired sessions and return how many it was."""
+    return connection.execute(_DELETE_EXPIRED, {"at_ms": at_ms}).rowcount

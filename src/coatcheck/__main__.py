@@ -1,0 +1,5 @@
+"""`python -m coatcheck` is the `coatcheck` command."""
+
+from .server.cli import main
+
+main()

@@ -1,0 +1,26 @@
+"""Values that may be awaitable."""
+
+from __future__ import annotations
+
+import asyncio
+
+from coatcheck.claims.maybe_awaitable import settled
+
+
+def test_a_plain_value_is_settled() -> None:
+    """A plain value comes back as it is, falsy ones included."""
+    value: list[int] = []
+    assert asyncio.run(settled(value)) is value
+    assert asyncio.run(settled(False)) is False
+
+
+def test_an_awaitable_is_awaited() -> None:
+    """A coroutine is awaited, and its falsy result is not taken for a truthy coroutine."""
+
+    async def no() -> bool:
+        return False
+
+    async def run() -> bool:
+        return await settled(no())
+
+    assert asyncio.run(run()) is False

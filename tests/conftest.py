@@ -1,0 +1,84 @@
+"""Fixtures for tests above the sessions layer: an App in memory, and clients that speak HTTP to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from starlette.routing import BaseRoute
+from starlette.testclient import TestClient
+
+from coatcheck import App, InputAppInfo
+from coatcheck.claims import Clock, ManualClock
+from coatcheck.recipes import emailpassword, session, usermetadata
+from coatcheck.server import create_app
+
+API = "http://localhost:3567"
+WEBSITE = "http://localhost:3000"
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Return a clock that tests advance; it starts now, since clients drop cookies that expired by their own clock."""
+    return ManualClock(Clock().now_ms() // 1000 * 1000)
+
+
+@pytest.fixture
+def make_app(clock: ManualClock) -> Iterator[Callable[..., App]]:
+    """Make Apps in memory; keywords go to `session.init`, except those an App takes itself."""
+    made: list[App] = []
+
+    def make(
+        *,
+        recipes: list[Any] | None = None,
+        api_domain: str = API,
+        website_domain: str = WEBSITE,
+        api_base_path: str = "/auth",
+        api_gateway_path: str = "",
+        database: Any = None,
+        clock: ManualClock = clock,
+        **options: Any,
+    ) -> App:
+        app = App(
+            app_info=InputAppInfo(
+                app_name="Test",
+                api_domain=api_domain,
+                website_domain=website_domain,
+                api_base_path=api_base_path,
+                api_gateway_path=api_gateway_path,
+            ),
+            recipe_list=[
+                session.init(**options),
+                *([emailpassword.init(), usermetadata.init()] if recipes is None else recipes),
+            ],
+            database="sqlite://" if database is None else database,
+            clock=clock,
+            unsafe_for_tests=True,
+        )
+        made.append(app)
+        return app
+
+    yield make
+    for app in made:
+        app.close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., TestClient]]:
+    """Open HTTP clients on Apps: `serve(app, routes=[...])`; the client keeps cookies as a browser does."""
+    clients: list[TestClient] = []
+
+    def open_client(app: App, routes: list[BaseRoute] | None = None, base_url: str = API) -> TestClient:
+        client = TestClient(create_app(app, routes or []), base_url=base_url, raise_server_exceptions=False)
+        clients.append(client)
+        return client
+
+    yield open_client
+    for client in clients:
+        client.close()
+
+
+def form(**fields: Any) -> dict[str, Any]:
+    """Return the body of a form with these fields."""
+    return {"formFields": [{"id": name, "value": value} for name, value in fields.items()]}
