@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Literal, NoReturn, TypeVar, cast
 
 from .exceptions import OverrideError
-from .feed import Place, place_of
 from .layer import Layer, OpenRecursion, passes_on
 from .link import Link, Run
 from .operation import Order, flags_of, operations_of, suggestion
+from .place import Place, place_of
 from .view import Draft, Layers, View
 
 __all__ = ["Chain", "Kind", "Layer", "OpenRecursion"]

@@ -13,8 +13,9 @@ from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 from ..claims.recipe_user_id import RecipeUserId
-from .feed import Feed, Place, feed_of, place_of
+from .feed import Feed, feed_of
 from .operation import Operation, Values
+from .place import Place, place_of
 
 Run = Callable[[Values], Any]
 

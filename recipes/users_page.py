@@ -125,7 +125,8 @@ def _place(pagination_token: str) -> tuple[int, str]:
     try:
         place = json.loads(base64.b64decode(pagination_token.encode("ascii"), altchars=b"-_", validate=True))
         time_joined, recipe_user_id = place
-        if type(time_joined) is int and abs(time_joined) <= _MAX_BIGINT and storable_text(recipe_user_id):
+        known = type(time_joined) is int and isinstance(recipe_user_id, str)
+        if known and abs(time_joined) <= _MAX_BIGINT and storable_text(recipe_user_id):
             return time_joined, recipe_user_id
     except (ValueError, TypeError, RecursionError):
         pass  # told below, like a token of the wrong shape

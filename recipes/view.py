@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .exceptions import OverrideError
-from .feed import Place
 from .link import Link
 from .operation import suggestion
+from .place import Place
 
 
 class View:

@@ -152,7 +152,7 @@ def test_the_gateway_is_part_of_the_base_path(gateway: str, base: str, api_base_
 
 def test_the_defaults() -> None:
     """Only the name and two domains are needed."""
-    assert normalise(InputAppInfo("Cloakroom", "localhost:8000", "localhost:3000")) == AppInfo(
+    assert normalise(InputAppInfo("Cloakroom", "localhost:8000", website_domain="localhost:3000")) == AppInfo(
         app_name="Cloakroom",
         api_domain="http://localhost:8000",
         website_domain="http://localhost:3000",

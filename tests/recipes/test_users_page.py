@@ -145,6 +145,8 @@ def token_of(value: object) -> str:
         token_of([1]),
         token_of(["1", "x"]),
         token_of([1, 2]),
+        token_of([1, None]),
+        token_of([1, []]),
         token_of([1.5, "x"]),
         token_of([True, "x"]),
         token_of([2**63, "x"]),

@@ -138,6 +138,17 @@ def test_lost_race_is_decided_anew(engine: SessionEngine, database: Database, cl
     assert (row.salt, seen) == ("bb" * 16, ["", "bb" * 16])
 
 
+def test_session_moved_on_meanwhile_is_decided_anew(
+    engine: SessionEngine, database: Database, clock: ManualClock
+) -> None:
+    """A write meant for one confirmed token does not hit the next, although neither has a salt."""
+    session = created(engine)
+    statement = update(session_rows.table).values(cur="cc" * 32)
+    row, seen = lost_race(database, session, clock, lambda connection: connection.execute(statement))
+    assert row is not None
+    assert (row.cur, row.salt, seen) == ("cc" * 32, "aa" * 16, ["", ""])
+
+
 def test_session_deleted_meanwhile_stays_deleted(engine: SessionEngine, database: Database, clock: ManualClock) -> None:
     """A write to a row that is gone changes nothing, and the session is absent."""
     session = created(engine)

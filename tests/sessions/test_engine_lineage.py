@@ -1,33 +1,17 @@
-"""The chain of refresh tokens: which token is confirmed when, and what verifying does about it."""
+"""The chain of refresh tokens: which token is confirmed when, and which child a refresh yields."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
 
 from coatcheck.claims.clock import ManualClock
 from coatcheck.sessions import session_rows
 from coatcheck.sessions.database import Database
 from coatcheck.sessions.engine import EngineSession, SessionEngine
-from coatcheck.sessions.exceptions import TokenTheftError, UnauthorisedError
+from coatcheck.sessions.exceptions import TokenTheftError
 from coatcheck.sessions.refresh_token import hex_hash
-
-MINUTE = 60
-KEYS = [
-    "iat",
-    "exp",
-    "sub",
-    "tId",
-    "rsub",
-    "sessionHandle",
-    "refreshTokenHash1",
-    "parentRefreshTokenHash1",
-    "antiCsrfToken",
-]
 
 
 def created(engine: SessionEngine, user: str = "u1", **options: Any) -> EngineSession:
@@ -69,21 +53,6 @@ def hash2(session: EngineSession) -> str:
 def pairing(session: EngineSession) -> tuple[Any, Any]:
     """Return hash1 and the parent of an access token."""
     return session.payload["refreshTokenHash1"], session.payload["parentRefreshTokenHash1"]
-
-
-@contextmanager
-def statements() -> Iterator[list[str]]:
-    """Collect every statement that is executed on any database meanwhile."""
-    executed: list[str] = []
-
-    def record(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        executed.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", record)
-    try:
-        yield executed
-    finally:
-        event.remove(Engine, "before_cursor_execute", record)
 
 
 def test_lineage_trace(engine: SessionEngine, database: Database, clock: ManualClock) -> None:
@@ -180,89 +149,19 @@ def test_each_promotion_extends_the_session(engine: SessionEngine, clock: Manual
     assert information.expiry == clock.now_ms() + 8_640_000_000
 
 
-def test_fast_path_returns_the_token_given(engine: SessionEngine) -> None:
-    """A token without a parent needs no database, and gets none."""
-    session = created(engine, anti_csrf=True)
-    assert not engine.needs_database(session.payload, False)
-    assert engine.needs_database(session.payload, True)
-    with statements() as executed:
-        found = verified(engine, session)
-    assert executed == []
-    assert (found.access_token, found.updated, found.refresh_token) == (session.access_token, False, None)
-    assert found.anti_csrf_token == session.anti_csrf_token
-
-
-def test_replacement_has_full_lifetime_and_keeps_the_anti_csrf_token(engine: SessionEngine, clock: ManualClock) -> None:
-    """The replacement differs from the token confirmed in its times, its parent, and in claims stored meanwhile."""
-    child = refreshed(engine, created(engine, anti_csrf=True), anti_csrf=True)
-    engine.merge_payload(child.handle, {"k": "new"})
-    clock.advance(MINUTE)
-    replacement = verified(engine, child)
-    changed = {"parentRefreshTokenHash1": None, "k": "new", "iat": clock.now_ms() // 1000}
-    exp = (clock.now_ms() + 3_600_000) // 1000
-    assert replacement.payload == {**child.payload, **changed, "exp": exp}
-    assert replacement.anti_csrf_token == child.anti_csrf_token is not None
-    assert replacement.refresh_token is None
-    assert not engine.needs_database(replacement.payload, False)
-
-
-@pytest.mark.parametrize("parent", [None, "", 5, [], "absent"])
-def test_parent_that_is_empty_or_no_text_is_none(engine: SessionEngine, parent: object) -> None:
-    """Consumers accept the nullable claims missing, null, empty or of a wrong type."""
-    payload = {**created(engine).payload, "parentRefreshTokenHash1": parent, "antiCsrfToken": parent}
-    if parent == "absent":
-        del payload["parentRefreshTokenHash1"], payload["antiCsrfToken"]
-    assert not engine.needs_database(payload, False)
-    assert engine.verify(payload, "t", check_database=False).anti_csrf_token is None
-
-
-def test_token_without_tenant_and_login_method_takes_them_from_handle_and_user(engine: SessionEngine) -> None:
-    """Tokens of older versions lack `tId` or `rsub`."""
-    payload = dict(created(engine, tenant_id="t1").payload)
-    del payload["tId"], payload["rsub"]
-    found = engine.verify(payload, "t", check_database=False)
-    assert (found.tenant_id, found.recipe_user_id) == ("t1", "u1")
-
-
-def test_checking_the_database_notices_a_session_that_is_gone(engine: SessionEngine) -> None:
-    """After revocation the fast path still accepts the token, a check of the database does not."""
-    session = created(engine)
-    assert verified(engine, session, check_database=True).updated is False
-    engine.revoke(session.handle)
-    assert verified(engine, session).access_token == session.access_token
-    with pytest.raises(UnauthorisedError) as caught:
-        verified(engine, session, check_database=True)
-    assert caught.value.clear_tokens
-
-
-def test_unconfirmed_token_of_a_session_that_is_gone_fails_at_once(engine: SessionEngine) -> None:
-    """The first use of a refreshed token reads the database, and so notices revocation without being asked to."""
-    child = refreshed(engine, created(engine))
-    engine.revoke(child.handle)
-    with pytest.raises(UnauthorisedError) as caught:
-        verified(engine, child)
-    assert caught.value.clear_tokens
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "differs"),
-    [
-        ({"a": {"x": 1, "y": [1]}}, {"a": {"y": [1], "x": 1}}, False),
-        ({"a": {"x": 1, "y": [1]}}, {"a": {"x": 1, "y": [2]}}, True),
-        ({"a": 1}, {"a": True}, True),
-        ({"a": 1}, {"a": 1.0}, True),
-        ({"a": None}, {}, True),
-        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, False),
-    ],
-)
-def test_checking_the_database_brings_claims_up_to_date(
-    engine: SessionEngine, before: dict[str, Any], after: dict[str, Any], differs: bool
+def test_refreshing_with_a_child_confirms_it_as_well(
+    engine: SessionEngine, database: Database, clock: ManualClock
 ) -> None:
-    """A replacement is minted exactly if the custom claims stored differ, however deep, from those of the token."""
-    session = created(engine, payload=before)
-    engine.update_payload(session.handle, after)
-    assert verified(engine, session).updated is False
-    found = verified(engine, session, check_database=True)
-    assert found.updated is differs
-    assert {key: value for key, value in found.payload.items() if key not in KEYS} == (after if differs else before)
-    assert verified(engine, found, check_database=True).updated is False
+    """Without any verification between, the session moves on, is extended, and draws a salt of its own."""
+    session = created(engine)
+    clock.advance(1_000)
+    child = refreshed(engine, session)
+    before = stored(database, clock, session)
+    clock.advance(1)
+    refreshed(engine, child)
+    after = stored(database, clock, session)
+    assert (before.cur, after.cur) == (hash2(session), hash2(child))
+    assert before.expires_at == before.created_at + 8_640_000_000
+    assert after.expires_at == clock.now_ms() + 8_640_000_000
+    assert after.salt not in (before.salt, "")
+    assert after.salt_drawn_at == clock.now_ms()
