@@ -9,13 +9,17 @@ CoatcheckError
 │   ├── DatabaseError               the database cannot be reached or used
 │   │   └── SchemaTooNewError       it was written by a newer coatcheck
 │   ├── SigningKeyError             a signing key is missing or cannot be decrypted
+│   ├── HashingBusyError            more passwords wait to be hashed than can be (HTTP 503)
 │   └── SessionError                the outcomes of checking a session
 │       ├── UnauthorisedError, TryRefreshTokenError, TokenTheftError,
 │       └── InvalidClaimsError, ClearDuplicateSessionCookiesError
 ├── RecipeError                     recipes/    configuration, overrides, input
 │   ├── ConfigurationError          (ValueError) found at init
-│   ├── OverrideError               (TypeError) an override that cannot work
+│   │   └── OverrideError           (TypeError) an override that cannot work, with file and line
+│   ├── ForeignAwaitError           a plain call met an override that needs an event loop
 │   ├── NotInitialisedError         no App is active
+│   ├── ImportRefusedError          (ValueError) a password hash that could not be checked
+│   ├── UnknownTenantError          answered with HTTP 404
 │   └── BadInputError               answered with HTTP 400
 └── ServerError                     server/     serving and the command line
 """

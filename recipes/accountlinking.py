@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from ..claims.payload import UserContext
 from .chain import Chain
 from .current_app import synced
+from .layer import Layer
 from .override_config import InputOverrideConfig, checked_override
 from .recipe import Recipe, RecipeSpecification
 from .user import AccountInfo, User
@@ -68,6 +69,10 @@ class RecipeInterface(ABC):
     @abstractmethod
     async def delete_user(self, user_id: str, remove_all_linked_accounts: bool, user_context: UserContext) -> None:
         """Delete a user and everything stored about it, sessions included."""
+
+
+class FunctionsLayer(Layer[RecipeInterface], RecipeInterface):
+    """A layer over the functions, written as a class: override what is to change, reach the rest by `super()`."""
 
 
 class AccountLinkingRecipe(Recipe[RecipeInterface]):

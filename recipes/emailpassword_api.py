@@ -235,7 +235,7 @@ async def send_reset_link(
 
 
 def linking_failure(reason: str, *, first_code: int) -> str:
-    """Return the text, with a support code, that says why accounts could not be linked (docs/protocol.md, rule 20.9)."""
+    """Return the text, with a support code, that says why accounts could not be linked (rule 20.9)."""
     return LINKING_FAILED.format(code=first_code + LINKING_REASONS.index(reason))
 
 

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from ..claims.payload import JSONObject, UserContext
 from ..claims.recipe_user_id import RecipeUserId
 from .emailpassword_form import FormField
+from .layer import Layer
 from .results import GeneralErrorResponse
 from .session_container import SessionContainer
 from .user import User
@@ -395,3 +396,11 @@ class APIInterface(ABC):
         user_context: UserContext,
     ) -> SignUpPostResult:
         """Answer POST <base>/signup."""
+
+
+class FunctionsLayer(Layer[RecipeInterface], RecipeInterface):
+    """A layer over the functions, written as a class: override what is to change, reach the rest by `super()`."""
+
+
+class APIsLayer(Layer[APIInterface], APIInterface):
+    """A layer over the APIs, written as a class."""

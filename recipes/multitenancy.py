@@ -9,7 +9,14 @@ from starlette.responses import Response
 from ..claims.payload import UserContext
 from .chain import Chain
 from .exceptions import UnknownTenantError
-from .multitenancy_interface import APIInterface, APIOptions, LoginMethodsGetOkResult, RecipeInterface
+from .multitenancy_interface import (
+    APIInterface,
+    APIOptions,
+    APIsLayer,
+    FunctionsLayer,
+    LoginMethodsGetOkResult,
+    RecipeInterface,
+)
 from .override_config import InputOverrideConfig, checked_override
 from .recipe import Recipe, RecipeSpecification
 from .results import GeneralErrorResponse
@@ -20,7 +27,16 @@ if TYPE_CHECKING:
 
 DEFAULT_TENANT = "public"
 
-__all__ = ["DEFAULT_TENANT", "APIInterface", "InputOverrideConfig", "RecipeInterface", "init", "tenant_of"]
+__all__ = [
+    "DEFAULT_TENANT",
+    "APIInterface",
+    "APIsLayer",
+    "FunctionsLayer",
+    "InputOverrideConfig",
+    "RecipeInterface",
+    "init",
+    "tenant_of",
+]
 
 
 def init(override: InputOverrideConfig | None = None) -> RecipeSpecification:

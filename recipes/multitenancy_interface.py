@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..claims.payload import JSONObject, UserContext
+from .layer import Layer
 from .override_config import InputOverrideConfig
 from .results import GeneralErrorResponse
 
@@ -84,3 +85,11 @@ class APIInterface(ABC):
         self, tenant_id: str, client_type: str | None, api_options: APIOptions, user_context: UserContext
     ) -> LoginMethodsGetOkResult | GeneralErrorResponse:
         """Answer GET <base>/loginmethods."""
+
+
+class FunctionsLayer(Layer[RecipeInterface], RecipeInterface):
+    """A layer over the functions, written as a class: override what is to change, reach the rest by `super()`."""
+
+
+class APIsLayer(Layer[APIInterface], APIInterface):
+    """A layer over the APIs, written as a class."""

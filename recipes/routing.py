@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,19 @@ class Route:
     tenant_scoped: bool = True
 
 
+class ApiResponse(JSONResponse):
+    """Compact JSON in UTF-8, and said to be (docs/protocol.md, rule 17.1)."""
+
+    media_type = "application/json; charset=utf-8"
+
+    def render(self, content: Any) -> bytes:
+        """Return the body; text that UTF-8 cannot hold is escaped rather than refused."""
+        try:
+            return super().render(content)
+        except UnicodeEncodeError:
+            return json.dumps(content, separators=(",", ":")).encode()
+
+
 def answer(result: Any, status_code: int = 200) -> Response:
     """Return the JSON answer for an API's result (a mapping, or an object with `to_json`)."""
-    body = result if isinstance(result, dict) else result.to_json()
-    return JSONResponse(body, status_code)
+    return ApiResponse(result if isinstance(result, dict) else result.to_json(), status_code)

@@ -44,7 +44,7 @@ from .session_config import (
 )
 from .session_container import SessionContainer
 from .session_functions import SessionFunctions
-from .session_interface import APIInterface, APIOptions, RecipeInterface
+from .session_interface import APIInterface, APIOptions, APIsLayer, FunctionsLayer, RecipeInterface
 from .session_recipe import POSITIONAL_ORDERS, SessionRecipe
 from .session_site import AntiCsrf, SameSite
 
@@ -127,6 +127,8 @@ class sync:
 __all__ = [
     "APIInterface",
     "APIOptions",
+    "APIsLayer",
+    "FunctionsLayer",
     "InputErrorHandlers",
     "InputOverrideConfig",
     "RecipeInterface",

@@ -50,7 +50,7 @@ class SessionAPI(APIInterface):
         override_global_claim_validators: OverrideGlobalClaimValidators | None,
         user_context: UserContext,
     ) -> SessionContainer | None:
-        """Check the session of a protected route; on the refresh path, refresh instead (docs/protocol.md, rule 14.6)."""
+        """Check the session of a protected route; on the refresh path, refresh (docs/protocol.md, rule 14.6)."""
         request = api_options.request
         method = request.method.upper()
         if method in UNCHECKED_METHODS:

@@ -15,6 +15,7 @@ from ..claims.payload import JSONObject, UserContext
 from ..claims.recipe_user_id import RecipeUserId
 from ..claims.validation import ClaimsValidationResult
 from ..claims.validator import SessionClaimValidator
+from .layer import Layer
 from .results import GeneralErrorResponse
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ OverrideGlobalClaimValidators: TypeAlias = Callable[
     [list[SessionClaimValidator], Any, UserContext],
     "list[SessionClaimValidator] | Awaitable[list[SessionClaimValidator]]",
 ]
-"""Called with the global validators, the session (or its information) and the user context; its result replaces the list."""
+"""Takes the global validators, the session (or its information) and the user context; its result replaces the list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,3 +324,11 @@ class APIInterface(ABC):
         self, api_options: APIOptions, user_context: UserContext
     ) -> JSONObject | GeneralErrorResponse:
         """Answer GET <base>/.well-known/openid-configuration."""
+
+
+class FunctionsLayer(Layer[RecipeInterface], RecipeInterface):
+    """A layer over the functions, written as a class: override what is to change, reach the rest by `super()`."""
+
+
+class APIsLayer(Layer[APIInterface], APIInterface):
+    """A layer over the APIs, written as a class."""

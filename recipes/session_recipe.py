@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import Connection
+
 from ..claims.claim import SessionClaim
 from ..claims.validator import SessionClaimValidator
+from ..sessions.session_rows import remove_of_users
 from .chain import Chain
 from .exceptions import ConfigurationError
 from .recipe import Recipe
 from .session_config import SessionConfig
 from .session_interface import APIInterface, RecipeInterface
+from .users import DeletedUser
 
 if TYPE_CHECKING:
     from .app import App
@@ -65,3 +69,7 @@ class SessionRecipe(Recipe[RecipeInterface]):
     def add_claim_validator_from_other_recipe(self, validator: SessionClaimValidator) -> None:
         """Run `validator` wherever a session is required."""
         self.claim_validators.append(validator)
+
+    def forget_user(self, connection: Connection, deleted: DeletedUser) -> None:
+        """End the sessions of deleted login methods."""
+        remove_of_users(connection, deleted.recipe_user_ids)

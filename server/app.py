@@ -10,13 +10,14 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..recipes.app import App
 from ..recipes.context import get_all_cors_headers
 from ..recipes.current_app import current_app
+from ..recipes.routing import ApiResponse
 from ..sessions.exceptions import DatabaseError
 from .asgi import AuthMiddleware
 
@@ -57,8 +58,8 @@ def create_app(coatcheck: App | None = None, routes: Sequence[BaseRoute] = ()) -
             await served.hop(served.database.ping)
         except DatabaseError as error:
             logger.error("healthz: %s", error)
-            return JSONResponse({"status": "DATABASE_UNAVAILABLE"}, 503)
-        return JSONResponse({"status": "OK"})
+            return ApiResponse({"status": "DATABASE_UNAVAILABLE"}, 503)
+        return ApiResponse({"status": "OK"})
 
     return Starlette(
         routes=[Route("/healthz", healthz), *routes],
@@ -72,4 +73,4 @@ def create_app(coatcheck: App | None = None, routes: Sequence[BaseRoute] = ()) -
 
 
 async def _internal_error(_request: Request, _error: Exception) -> Response:
-    return JSONResponse({"message": "internal server error"}, 500)
+    return ApiResponse({"message": "internal server error"}, 500)

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from ..claims.exceptions import CoatcheckError, ProtectedClaimError
 from ..claims.payload import UserContext
 from ..recipes.app import App
 from ..recipes.context import request_context
 from ..recipes.exceptions import BadInputError, ConfigurationError, UnknownTenantError
+from ..recipes.routing import ApiResponse
 from ..recipes.session_recipe import SessionRecipe
 from ..recipes.session_transport import Transport
 from ..sessions.exceptions import (
@@ -55,7 +56,7 @@ def _plain_error(error: Exception, status: int) -> Response:
     if status >= 500:
         logger.error("answered %d: %s", status, error, exc_info=error)
     message = "the service is unavailable, try again later" if status == 503 else str(error)
-    return JSONResponse({"message": message}, status)
+    return ApiResponse({"message": message}, status)
 
 
 async def _session_error(recipe: SessionRecipe, request: Request, error: SessionError) -> Response:
@@ -90,7 +91,7 @@ async def _session_error(recipe: SessionRecipe, request: Request, error: Session
                 handlers.on_invalid_claim,
                 request,
                 error.payload,
-                response=JSONResponse(body, config.invalid_claim_status_code),
+                response=ApiResponse(body, config.invalid_claim_status_code),
             )
         case ClearDuplicateSessionCookiesError():
             return await _answered(
@@ -128,4 +129,4 @@ async def _answered(handler: Callable[..., Any] | None, *arguments: Any, respons
 
 
 def _message(text: str, status: int) -> Response:
-    return JSONResponse({"message": text}, status)
+    return ApiResponse({"message": text}, status)

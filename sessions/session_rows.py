@@ -73,6 +73,7 @@ _HANDLES = (
     .order_by(table.c.created_at, table.c.handle)
 )
 _HANDLES_OF_TENANT = _HANDLES.where(table.c.tenant_id == bindparam("tenant"))
+_DELETE_OF_USERS = delete(table).where(table.c.recipe_user_id.in_(bindparam("user_ids", expanding=True)))
 _expired = select(table.c.handle).where(table.c.expires_at <= bindparam("at_ms"))
 _DELETE_EXPIRED = delete(table).where(table.c.handle.in_(_expired.order_by(table.c.expires_at).limit(BATCH)))
 
@@ -185,6 +186,11 @@ def remove_many(connection: Connection, handles: Sequence[str]) -> list[str]:
         batch = {"handles": distinct[start : start + _CHUNK]}
         deleted.update(connection.execute(_DELETE_MANY, batch).scalars())
     return [handle for handle in distinct if handle in deleted]
+
+
+def remove_of_users(connection: Connection, recipe_user_ids: Sequence[str]) -> None:
+    """Delete every session of these login methods."""
+    connection.execute(_DELETE_OF_USERS, {"user_ids": list(recipe_user_ids)})
 
 
 def remove_expired(connection: Connection, at_ms: int) -> int:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from starlette.requests import Request
@@ -159,10 +159,10 @@ def test_a_layer_on_top_of_the_pages_override_keeps_the_claim(
 
         async def create_new_session(**arguments: Any) -> session.SessionContainer:
             payload = {**(arguments["access_token_payload"] or {}), "audited": True}
-            return await create(**{**arguments, "access_token_payload": payload})
+            return cast("session.SessionContainer", await create(**{**arguments, "access_token_payload": payload}))
 
         inner.create_new_session = create_new_session
-        return inner  # type: ignore[no-any-return]
+        return cast("session.RecipeInterface", inner)
 
     app = make_app(override=session.InputOverrideConfig(functions=both), recipes=[emailpassword.init()])
     signed_up = serve(app).post("/auth/signup", json=credentials())
@@ -181,9 +181,9 @@ def test_an_override_that_returns_the_session_at_hand_prevents_a_second_one(
 
         async def create_new_session(**arguments: Any) -> session.SessionContainer:
             known = arguments["user_context"].get("session")
-            return known if known is not None else await create(**arguments)
+            return cast("session.SessionContainer", known) if known else await create(**arguments)
 
-        original.create_new_session = create_new_session  # type: ignore[method-assign]
+        original.create_new_session = create_new_session  # type: ignore[assignment, method-assign]
         return original
 
     app = make_app(override=session.InputOverrideConfig(functions=keep))
