@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MaybeAwaitableValidators: TypeAlias = "list[SessionClaimValidator] | Awaitable[list[SessionClaimValidator]]"
 OverrideGlobalClaimValidators: TypeAlias = Callable[
     [list[SessionClaimValidator], Any, UserContext],
-    "list[SessionClaimValidator] | Awaitable[list[SessionClaimValidator]]",
+    "Sequence[SessionClaimValidator] | Awaitable[Sequence[SessionClaimValidator]]",
 ]
 """Takes the global validators, the session (or its information) and the user context; its result replaces the list."""
 

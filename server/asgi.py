@@ -24,7 +24,8 @@ class AuthMiddleware:
     """Serves the auth API, and applies what happens to session tokens to every response that passes.
 
     `coatcheck` is the App to serve, by default the one that `init` made. Errors of this library that reach it are
-    turned into their answers; any other error passes through.
+    turned into their answers; any other error passes through. Add it with the framework's `add_middleware`: wrapped
+    around a whole Starlette application, it would find errors already answered with 500.
     """
 
     def __init__(self, app: ASGIApp, coatcheck: App | None = None) -> None:

@@ -72,8 +72,7 @@ def cli(context: click.Context) -> None:
     """Sessions, claims and sign-in recipes, served over HTTP or looked into."""
     for warning in misspelt(os.environ):
         click.echo(f"coatcheck: warning: {warning}", err=True)
-    if context.invoked_subcommand is None:
-        click.echo(context.get_help())
+    _help_if_alone(context)
 
 
 @cli.command("serve")
@@ -104,9 +103,11 @@ def serve_command(**options: Any) -> None:
     serve(Settings(**options))
 
 
-@cli.group("keys")
-def keys_group() -> None:
+@cli.group("keys", invoke_without_command=True)
+@click.pass_context
+def keys_group(context: click.Context) -> None:
     """List or rotate the signing keys of a database."""
+    _help_if_alone(context)
 
 
 @keys_group.command("list")
@@ -127,6 +128,7 @@ def rotate_keys(revoke: bool, database: str | None, recipes: str | None) -> None
     """Publish a new signing key, which takes over once everybody has had time to fetch it."""
     with closing(build_app(Settings(database=database, recipes=recipes))) as app:
         signing_keys.require_database(app)
+        signing_keys.require_encryption_key(app)
         click.echo(signing_keys.outcome(app.keys.rotate(revoke=revoke), revoke=revoke))
 
 
@@ -137,6 +139,11 @@ def explain(operation: str, recipes: str | None) -> None:
     """Show the layers over an OPERATION such as session.create_new_session; no database is touched."""
     with closing(build_app(Settings(recipes=recipes), default_database="sqlite://")) as app:
         click.echo(app.explain(operation))
+
+
+def _help_if_alone(context: click.Context) -> None:
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def _complain(message: str) -> None:

@@ -24,5 +24,9 @@ class RecipesError(ServerError):
     """What `--recipes` names cannot be found, fails, or is no list of recipes."""
 
 
+class EncryptionKeyError(ServerError):
+    """The encryption key is missing, or is not the one under which the database's secrets were sealed."""
+
+
 class NoDatabaseError(ServerError):
     """A command that only reads or changes a database was pointed at none."""

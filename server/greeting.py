@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 
 from ..recipes.app import ENCRYPTION_KEY_VARIABLE, App
+from ..recipes.emailpassword_recipe import EmailPasswordRecipe
 from ..recipes.web_address import host_of, is_local
 from ..sessions.database_url import parse_url
 from .build import is_loopback
 from .settings import Settings
 
+_MAILS_STAY_HERE = (
+    "mails are sent to nobody: they are written to this log (at level info), links included; "
+    "let --recipes name a list that configures email_delivery"
+)
 _SIGN_UP_BODY = '{"formFields": [{"id": "email", "value": "..."}, {"id": "password", "value": "..."}]}'
 
 
@@ -29,16 +34,11 @@ def facts(app: App, settings: Settings) -> list[str]:
 
 
 def cautions(app: App, settings: Settings) -> list[str]:
-    """Return the lines that say what is not secure, or will not work, about the settings; no URL's password is shown.
-
-    Nothing can be read from an App about the mail services of its recipes, so they are mentioned only where they are
-    the default ones.
-    """
-    mails = "mails are not sent to anybody: they are written to this log (at level info), links included"
+    """Return the lines that say what is not secure, or will not work, about the settings."""
     found = [
         (app.info.api_domain.startswith("http://"), _plain_http(settings)),
         (not os.environ.get(ENCRYPTION_KEY_VARIABLE), _plain_keys(settings)),
-        (settings.recipes is None, f"{mails}; let --recipes name a list that configures email_delivery"),
+        (_mails_stay_here(app), _MAILS_STAY_HERE),
         (app.database.inline, "the database is in memory: everything is forgotten when the server stops"),
         (app.unsafe_for_tests, "the App was made with unsafe_for_tests=True: anybody may be signed in as anybody"),
     ]
@@ -50,6 +50,13 @@ def _kept_in(app: App) -> str:
     if url.get_backend_name() == "sqlite" and not app.database.inline:
         return f"{os.path.abspath(url.database or '')} (SQLite)"
     return "memory" if app.database.inline else app.database.url
+
+
+def _mails_stay_here(app: App) -> bool:
+    if not app.has_recipe("emailpassword"):
+        return False
+    delivery = EmailPasswordRecipe.of(app).config.email_delivery
+    return delivery is None or (delivery.service is None and delivery.override is None)
 
 
 def _plain_http(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""What `coatcheck keys` shows and does: the signing keys of a database that is there already."""
+"""The signing keys of a database as the command line needs them: found, opened, shown and rotated."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..recipes.app import App
+from ..recipes.app import ENCRYPTION_KEY_VARIABLE, App
 from ..sessions.database_url import parse_url
+from ..sessions.exceptions import SigningKeyError
 from ..sessions.key_schedule import OVERLAP_MS
 from ..sessions.key_store import DYNAMIC
 from ..sessions.keys import KeyInfo
-from .exceptions import NoDatabaseError
+from .exceptions import EncryptionKeyError, NoDatabaseError
 
 _HEADINGS = ("KID", "KIND", "CREATED (GMT)", "STATE")
 
@@ -23,6 +24,20 @@ def require_database(app: App) -> None:
     url = parse_url(app.database.url)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         raise NoDatabaseError(f"there is no database {Path(url.database or '').absolute()}: check --database")
+
+
+def require_encryption_key(app: App) -> None:
+    """Raise EncryptionKeyError where the database's secrets cannot be opened, before anything depends on them.
+
+    It also keeps a new key from being stored unencrypted among encrypted ones.
+    """
+    try:
+        app.keys.master_secret()
+        for key in app.keys.list():
+            if key.status == "signing":
+                app.keys.sign({}, static=not _is_dynamic(key))
+    except SigningKeyError as error:
+        raise EncryptionKeyError(f"{error} (it is read from {ENCRYPTION_KEY_VARIABLE})") from error
 
 
 def table(keys: Iterable[KeyInfo]) -> str:
@@ -43,7 +58,11 @@ def outcome(key: KeyInfo, *, revoke: bool) -> str:
     return f"{key.kid} is published and will sign in {minutes} minutes at the latest; earlier keys go on verifying."
 
 
+def _is_dynamic(key: KeyInfo) -> bool:
+    return key.kid.startswith(f"{DYNAMIC}-")
+
+
 def _row(key: KeyInfo) -> tuple[str, str, str, str]:
-    kind = "dynamic" if key.kid.startswith(f"{DYNAMIC}-") else "static"
+    kind = "dynamic" if _is_dynamic(key) else "static"
     created = datetime.fromtimestamp(key.created_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return (key.kid, kind, created, key.status)

@@ -20,6 +20,7 @@ from .app import create_app
 from .build import build_app, is_loopback
 from .exceptions import OptionsError
 from .greeting import cautions, facts
+from .keys import require_encryption_key
 from .logs import configure_logging
 from .settings import Settings
 
@@ -40,10 +41,10 @@ def serve(settings: Settings) -> None:
         app = build_app(settings)
         _refuse_unfit(app, settings)
         app.database.ping()
-        for line in facts(app, settings):
-            logger.info("%s", line)
-        for line in cautions(app, settings):
-            logger.warning("%s", line)
+        require_encryption_key(app)
+        if settings.workers == 1:
+            listen(taken)
+        _greet(app, settings)
         if settings.workers == 1:
             _serve_here(app, settings, taken)
     if settings.workers > 1:
@@ -62,6 +63,13 @@ def worker_app() -> Starlette:
         sys.exit(_STARTUP_FAILURE)
 
 
+def _greet(app: App, settings: Settings) -> None:
+    for line in facts(app, settings):
+        logger.info("%s", line)
+    for line in cautions(app, settings):
+        logger.warning("%s", line)
+
+
 def _refuse_unfit(app: App, settings: Settings) -> None:
     if settings.workers > 1 and app.database.inline:
         raise OptionsError("several workers cannot share a database in memory: name a file or PostgreSQL")
@@ -77,7 +85,6 @@ def _serve_here(app: App, settings: Settings, taken: socket.socket) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     server = uvicorn.Server(uvicorn.Config(create_app(app), **_options(settings)))
-    listen(taken)
     try:
         server.run(sockets=[taken])
     finally:

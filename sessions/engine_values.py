@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
@@ -13,9 +13,9 @@ from ..claims.payload import JSONObject
 
 @dataclass(frozen=True, slots=True)
 class TokenInfo:
-    """A token with its times, in milliseconds since the epoch."""
+    """A token with its times, in milliseconds since the epoch; its `repr` does not show the token."""
 
-    token: str
+    token: str = field(repr=False)
     expiry: int
     created_time: int
 
@@ -36,11 +36,11 @@ class EngineSession:
     user_id: str
     recipe_user_id: str
     tenant_id: str
-    payload: Mapping[str, Any]
-    access_token: str
+    payload: Mapping[str, Any] = field(repr=False)
+    access_token: str = field(repr=False)
     updated: bool
     refresh_token: TokenInfo | None
-    anti_csrf_token: str | None
+    anti_csrf_token: str | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from .exceptions import DatabaseError
 from .schema import metadata
 
 NO_SALT = ""
-_ATTEMPTS = 10
+_ATTEMPTS = 50
 _CHUNK = 500
 
 table = Table(

@@ -126,6 +126,14 @@ def test_refresh_token_info_is_in_milliseconds(engine: SessionEngine, clock: Man
     }
 
 
+def test_tokens_do_not_show_in_logs(engine: SessionEngine) -> None:
+    """The `repr` of a session shows neither a token nor a hash that would serve as one."""
+    session = created(engine, anti_csrf=True)
+    assert session.refresh_token is not None
+    for secret in (session.refresh_token.token, session.access_token, session.anti_csrf_token):
+        assert str(secret) not in repr(session)
+
+
 def test_payload_with_a_protected_claim_is_refused(engine: SessionEngine) -> None:
     """The engine takes no claim that the server owns, and stores nothing then."""
     with pytest.raises(ProtectedClaimError, match="The user payload contains protected field"):
