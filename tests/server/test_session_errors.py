@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import fastapi
 import pytest
@@ -57,8 +57,7 @@ def guarded(**options: Any) -> Callable[[Request], Any]:
     """Return an endpoint behind verify_session."""
 
     async def endpoint(request: Request) -> Response:
-        verified: Callable[[Request], Awaitable[SessionContainer]] = verify_session(**options)
-        found = await verified(request)
+        found = await cast("Callable[[Request], Awaitable[SessionContainer]]", verify_session(**options))(request)
         return JSONResponse({"handle": found.get_handle()})
 
     return endpoint
