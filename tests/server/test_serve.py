@@ -104,6 +104,15 @@ def wait_until_ready(server: Serving) -> None:
     pytest.fail(f"the server did not start:\n{server.log}")
 
 
+def wait_until_workers(server: Serving, count: int) -> None:
+    deadline, pause = time.monotonic() + START_S, threading.Event()
+    while time.monotonic() < deadline:
+        if len(set(re.findall(r"Started server process \[(\d+)\]", server.log))) == count:
+            return
+        pause.wait(0.02)
+    pytest.fail(f"there are not {count} workers:\n{server.log}")
+
+
 def wait_until_refused(port: int) -> None:
     deadline, pause = time.monotonic() + START_S, threading.Event()
     while time.monotonic() < deadline:
@@ -235,9 +244,9 @@ def test_two_workers_share_one_sqlite_file(tmp_path: Path) -> None:
         return statuses
 
     with serving(tmp_path, "--workers", "2") as server:
+        wait_until_workers(server, 2)
         with ThreadPoolExecutor(4) as pool:
             assert list(pool.map(life, range(8))) == [[200, 200]] * 8
-        assert len(set(re.findall(r"Started server process \[(\d+)\]", server.log))) == 2
         assert server.stop() == 0
     assert "Traceback" not in server.log
 
