@@ -63,4 +63,4 @@ class EmailPasswordRecipe(Recipe[RecipeInterface]):
 
     def forget_user(self, connection: Connection, deleted: DeletedUser) -> None:
         """Delete passwords and reset tokens of ids that name nobody any more."""
-        rows.forget(connection, deleted.ids)
+        rows.forget(connection, [*deleted.recipe_user_ids, *deleted.ids])

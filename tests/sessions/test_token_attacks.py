@@ -17,15 +17,16 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import update
 
 from coatcheck.claims.clock import ManualClock
-from coatcheck.sessions import access_token
+from coatcheck.sessions import access_token, key_store
 from coatcheck.sessions.access_token import AccessTokens, read_unverified
 from coatcheck.sessions.cipher import Cipher
 from coatcheck.sessions.database import Database
 from coatcheck.sessions.exceptions import TryRefreshTokenError
 from coatcheck.sessions.keys import KeyRing
-from coatcheck.sessions.signing_key import generate, jwk
+from coatcheck.sessions.signing_key import generate, jwk, public_pem
 
 MakeRing = Callable[..., KeyRing]
 NOW_S = 1_700_000_000
@@ -160,7 +161,9 @@ def test_a_critical_header(
     own = make_key()
     tokens = AccessTokens(make_ring(memory, generate=lambda: own), clock)
     kid = jwt.get_unverified_header(tokens.mint(PAYLOAD, static=False))["kid"]
-    assert refused(tokens, signed(PAYLOAD, own, header(kid, crit=["b64"], b64=True)))
+    critical = signed(PAYLOAD, own, header(kid, crit=["b64"], b64=True))
+    assert refused(tokens, critical)
+    assert not tokens.candidate(critical)
     assert refused(tokens, signed(PAYLOAD, own, header(kid, typ="at+jwt")))
 
 
@@ -266,6 +269,16 @@ def test_a_token_of_a_key_revoked_elsewhere(
     token = tokens.mint(PAYLOAD, static=False)
     assert not refused(tokens, token)
     make_ring(memory).rotate(revoke=True)
+    clock.advance(60)
+    assert refused(tokens, token)
+
+
+def test_a_cached_token_of_a_key_that_was_exchanged(tokens: AccessTokens, memory: Database, clock: ManualClock) -> None:
+    """A cached token counts only while its kid stands for the very key that verified it."""
+    token = tokens.mint(PAYLOAD, static=False)
+    assert not refused(tokens, token)
+    exchanged = update(key_store.signing_keys).values(public_key=public_pem(generate()))
+    memory.write(lambda connection: connection.execute(exchanged))
     clock.advance(60)
     assert refused(tokens, token)
 
