@@ -296,7 +296,7 @@ async def _validate_stored(
     validators: list[SessionClaimValidator],
     context: UserContext,
 ) -> SessionDoesNotExistError | ClaimsValidationResult:
-    # The tenant is no part of the stored payload, but claims are fetched for it (docs/protocol.md, rule 13.9).
+    # The tenant is no part of the stored payload, but claims are fetched for it (docs/protocol.md, rule 14.9).
     payload = {**known.custom_claims_in_access_token_payload, "tId": known.tenant_id}
     result = await recipe.functions.validate_claims(known.user_id, known.recipe_user_id, payload, validators, context)
     if result.access_token_payload_update is not None:

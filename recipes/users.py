@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, false, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, false, func, or_, select
 
 from .login_methods import is_storable, login_methods, methods, normalised, storable_text, tenants
 from .user import AccountInfo, LoginMethod, User
 
 user_id_of = func.coalesce(methods.c.primary_user_id, methods.c.recipe_user_id)
 """The id of the user that a login method belongs to."""
+
+# Built once: every new session and every refresh asks for it.
+_OWNER = select(user_id_of).where(methods.c.recipe_user_id == bindparam("this"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +114,7 @@ class UserDirectory:
 
 
 def _owner(connection: Connection, user_id: str) -> str:
-    owner = select(user_id_of).where(methods.c.recipe_user_id == user_id)
-    return (storable_text(user_id) and connection.execute(owner).scalar()) or user_id
+    return (storable_text(user_id) and connection.execute(_OWNER, {"this": user_id}).scalar()) or user_id
 
 
 def _belongs_to(user_ids: Sequence[str]) -> ColumnElement[bool]:

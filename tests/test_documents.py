@@ -18,3 +18,25 @@ def test_python_blocks_run(document: Path) -> None:
     namespace: dict[str, object] = {"__name__": document.stem}
     for block in BLOCK.findall(document.read_text()):
         exec(compile(block, document.name, "exec"), namespace)
+
+
+CITED = re.compile(r"rules? (\d+\.\d+)(?:(?:,| and| to) (\d+\.\d+))*")
+
+
+def test_every_rule_that_is_cited_exists() -> None:
+    """Code and tests cite rules of docs/protocol.md by number, and each number is there, once."""
+    known = re.findall(r"^- \*\*(\d+\.\d+)\*\*", (ROOT / "docs" / "protocol.md").read_text(), re.MULTILINE)
+    assert len(known) == len(set(known))
+    files = [
+        path
+        for folder in ("claims", "sessions", "recipes", "server", "tests")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
+    cited = {
+        (number, str(path.relative_to(ROOT)))
+        for path in files
+        for passage in CITED.finditer(path.read_text())
+        for number in re.findall(r"\d+\.\d+", passage[0])
+    }
+    assert cited
+    assert sorted((number, path) for number, path in cited if number not in known) == []

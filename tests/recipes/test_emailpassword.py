@@ -86,7 +86,7 @@ def field_error(answer: Any) -> dict[str, str]:
 
 
 def test_signing_up(client: TestClient, clock: ManualClock) -> None:
-    """A sign-up answers with the user and hands out a session (docs/protocol.md, rules 19.1 and 20.2)."""
+    """A sign-up answers with the user and hands out a session (docs/protocol.md, rule 19.1)."""
     answer = sign_up(client, email=" Ann@Example.com ")
     user = answer.json()["user"]
     assert answer.json() == {"status": "OK", "user": user}
@@ -146,7 +146,7 @@ def test_signing_in(client: TestClient) -> None:
 
 
 def test_an_unknown_address_and_a_wrong_password_look_the_same(client: TestClient) -> None:
-    """Which of the two was wrong cannot be told from the answer (rule 20.3)."""
+    """Which of the two was wrong cannot be told from the answer (rule 20.11)."""
     sign_up(client)
     wrong, unknown = sign_in(client, password="wrong"), sign_in(client, email="bob@example.com")
     assert wrong.json() == unknown.json() == {"status": "WRONG_CREDENTIALS_ERROR"}
@@ -344,7 +344,7 @@ def test_old_clients_keep_the_session_of_the_same_user(client: TestClient) -> No
     ["/auth/signup/email/exists", "/auth/emailpassword/email/exists", "/auth/public/emailpassword/email/exists"],
 )
 def test_email_exists(client: TestClient, path: str) -> None:
-    """All paths tell whether an address is taken, for any text; without one it is 400 (rule 20.4)."""
+    """All paths tell whether an address is taken, for any text; without one it is 400 (rule 20.12)."""
     sign_up(client)
     for email, exists in (
         (ANN["email"], True),
@@ -470,7 +470,7 @@ def test_resetting_a_password(app: App, client: TestClient) -> None:
 
 
 def test_an_unknown_address_gets_the_same_answer_and_no_mail(app: App, client: TestClient) -> None:
-    """Known and unknown addresses cannot be told apart by the answer (rule 21.4)."""
+    """Known and unknown addresses cannot be told apart by the answer (rule 21.7)."""
     sign_up(client)
     known, unknown = request_reset(client), request_reset(client, "bob@example.com")
     assert known.json() == unknown.json() == {"status": "OK"}
@@ -479,7 +479,7 @@ def test_an_unknown_address_gets_the_same_answer_and_no_mail(app: App, client: T
 
 
 def test_everything_about_a_reset_happens_after_the_answer(make_app: Make, serve: Serve) -> None:
-    """The token is made and the mail handed over once the answer has left; a failure is logged only (rule 21.4)."""
+    """The token is made and the mail handed over once the answer has left; a failure is logged only (rule 21.7)."""
     order: list[str] = []
 
     class Broken(emailpassword.EmailDeliveryInterface):
@@ -525,7 +525,7 @@ def test_a_token_expires_after_an_hour(app: App, client: TestClient, clock: Manu
 
 
 def test_one_reset_voids_the_other_tokens(app: App, client: TestClient) -> None:
-    """Several tokens may be out; using one voids the rest, and so does changing the password (rule 21.3)."""
+    """Several tokens may be out; using one voids the rest, and so does changing the password (rule 21.2)."""
     sign_up(client)
     for _ in range(2):
         request_reset(client)
@@ -704,7 +704,7 @@ def test_hashes_that_could_not_be_checked_are_refused_at_import(app: App, stored
 
 
 def test_a_fast_hash_of_a_test_is_refused_by_a_real_app(make_app: Make, tmp_path: Any) -> None:
-    """A hash made with the fast profile signs nobody in where unsafe_for_tests is off (rule 22.3)."""
+    """A hash made with the fast profile signs nobody in where unsafe_for_tests is off (rule 22.2)."""
     url = f"sqlite:///{tmp_path / 'x.db'}"
     test_app = make_app(database=url)
     with test_app.active():
@@ -716,7 +716,7 @@ def test_a_fast_hash_of_a_test_is_refused_by_a_real_app(make_app: Make, tmp_path
 
 
 def test_deleting_a_user_deletes_everything(app: App, client: TestClient) -> None:
-    """Sessions, password, tokens and metadata go with the user, whose address is free again (rule 19.7)."""
+    """Sessions, password, tokens and metadata go with the user, whose address is free again (rule 19.11)."""
     answer = sign_up(client)
     user_id = answer.json()["user"]["id"]
     usermetadata.sync.update_user_metadata(user_id, {"k": 1})
@@ -735,7 +735,7 @@ def test_deleting_a_user_deletes_everything(app: App, client: TestClient) -> Non
 
 
 def test_listing_and_counting(app: App, clock: ManualClock) -> None:
-    """Users are counted, found by address and paged in both directions (rule 19.6)."""
+    """Users are counted, found by address and paged in both directions (rule 19.9)."""
     for number in range(5):
         emailpassword.sync.sign_up("public", f"u{number}@example.com", "x")
         clock.advance(1)

@@ -74,7 +74,7 @@ def with_claim(claim: BooleanClaim) -> Any:
 
 
 def test_a_claim_with_a_value_is_in_the_payload(make_app: Make, clock: ManualClock) -> None:
-    """With TrueClaim merged in, the payload has eleven fields, the claim among them (docs/protocol.md, rule 13.2)."""
+    """With TrueClaim merged in, the payload has eleven fields, the claim among them (docs/protocol.md, rule 13.1)."""
     with make_app(override=with_claim(TrueClaim)).active():
         payload = new().get_access_token_payload()
     assert len(payload) == 11
@@ -105,7 +105,7 @@ def test_claims_of_init_do_what_the_override_does(make_app: Make) -> None:
 
 
 def test_a_layer_class_overrides_with_super(make_app: Make) -> None:
-    """A layer written as a class reaches what lies below with `super()` (rule 15.11)."""
+    """A layer written as a class reaches what lies below with `super()` (rule 15.1)."""
 
     class Stamped(session.FunctionsLayer):
         async def create_new_session(self, *args: Any, **kwargs: Any) -> SessionContainer:
@@ -215,7 +215,7 @@ def test_an_expired_access_token_asks_for_a_refresh(app: App, clock: ManualClock
 
 
 def test_a_clone_made_by_create_jwt_is_a_session(app: App) -> None:
-    """A JWT of the application's own with a session's payload verifies as one, also against the database (rule 3.6)."""
+    """A JWT of the application's own with a session's payload verifies as one, also against the database (rule 3.7)."""
     made = new()
     payload = made.get_access_token_payload()
     clone = session.sync.create_jwt(payload, 1234, use_static_signing_key=False)
@@ -228,7 +228,7 @@ def test_a_clone_made_by_create_jwt_is_a_session(app: App) -> None:
 
 
 def test_create_jwt_signs_what_the_application_says(app: App, clock: ManualClock) -> None:
-    """The caller's issuer wins, times do not, the key is static, and the key set verifies it (rule 12.9)."""
+    """The caller's issuer wins, times do not, the key is static, and the key set verifies it (rule 14.10)."""
     token = session.sync.create_jwt({"iss": "me", "iat": 1, "exp": 2, "n": 1})
     key = next(key for key in session.sync.get_jwks()["keys"] if key["kid"] == jwt.get_unverified_header(token)["kid"])
     assert "version" not in jwt.get_unverified_header(token)
@@ -470,7 +470,7 @@ ISS = {"iss": "http://localhost:3567/auth"}
 
 
 def test_asserting_no_claims_does_nothing(make_app: Make) -> None:
-    """An empty list of validators neither validates nor stores (rule 13.14)."""
+    """An empty list of validators neither validates nor stores (rule 13.18)."""
     calls, override = recording()
     with make_app(override=override).active():
         new().sync_assert_claims([])
@@ -508,7 +508,7 @@ def test_asserting_a_missing_claim_fetches_it(make_app: Make, clock: ManualClock
 
 
 def test_a_refetched_claim_is_kept_even_if_validation_fails(app: App) -> None:
-    """Refetched values are stored before failures are raised (rule 13.15)."""
+    """Refetched values are stored before failures are raised (rule 14.12)."""
     made = new()
     with pytest.raises(InvalidClaimsError) as caught:
         made.sync_assert_claims([TrueClaim.validators.has_value(False), NoneClaim.validators.is_true()])
@@ -570,7 +570,7 @@ def test_claims_by_handle(make_app: Make, clock: ManualClock) -> None:
 
 
 def test_validating_by_handle(app: App) -> None:
-    """Validation by handle reports failures, stores what it refetched, and hands out no payload (rule 13.17)."""
+    """Validation by handle reports failures, stores what it refetched, and hands out no payload (rule 14.9)."""
     handle = new().get_handle()
     validators = [TrueClaim.validators.has_value(True), NoneClaim.validators.has_value(True)]
     result = session.sync.validate_claims_for_session_handle(handle, lambda *_: validators)
@@ -587,7 +587,7 @@ def test_validating_by_handle(app: App) -> None:
 
 
 def test_claims_are_fetched_for_the_tenant_of_the_session(app: App) -> None:
-    """Refetching uses the session's tenant, by session and by handle alike (rule 13.9)."""
+    """Refetching uses the session's tenant, by session and by handle alike (rule 14.9)."""
     tenants: list[str] = []
 
     def fetch(user_id: str, tenant_id: str, user_context: Any) -> bool:

@@ -320,7 +320,7 @@ def assert_cleared(response: httpx.Response) -> None:
 
 @pytest.mark.parametrize("mode", ["cookie", "header"])
 def test_a_session_revoked_in_the_request_that_made_it_leaves_no_token(make_app: Make, serve: Serve, mode: str) -> None:
-    """The last word on a token wins: revoking after creating clears, in the application's own response (rule 10.1)."""
+    """The last word on a token wins: revoking after creating clears, in the application's own response (rule 10.4)."""
     response = serve(make_app(), ROUTES).post("/create-and-revoke", headers={"st-auth-mode": mode})
     assert response.text == "bye"
     assert response.headers["front-token"] == "remove"
@@ -340,7 +340,7 @@ def test_the_exposed_access_token_is_the_one_in_the_cookie(make_app: Make, serve
 
 
 def test_expiry_of_the_cookies(make_app: Make, serve: Serve, clock: ManualClock) -> None:
-    """The access cookie lives a year, the refresh cookie as long as its token (rule 2.6)."""
+    """The access cookie lives a year, the refresh cookie as long as its token (rule 2.8)."""
     client = serve(make_app(), ROUTES)
     client.post("/create", headers={"st-auth-mode": "cookie"})
     expires = {cookie.name: cookie.expires or 0 for cookie in client.cookies.jar}
@@ -506,7 +506,7 @@ def test_a_payload_changed_by_handle_is_seen_where_the_database_is_checked(make_
 def test_tokens_of_the_other_kind_of_key_ask_for_a_refresh(
     make_app: Make, serve: Serve, tmp_path: Any, kind: bool
 ) -> None:
-    """After switching between dynamic and static keys, old tokens are refreshed into the new kind (rule 12.8)."""
+    """After switching between dynamic and static keys, old tokens are refreshed into the new kind (rule 3.8)."""
     url = f"sqlite:///{tmp_path / 'k.db'}"
     before = serve(make_app(database=url, use_dynamic_access_token_signing_key=kind), ROUTES)
     after = serve(make_app(database=url, use_dynamic_access_token_signing_key=not kind), ROUTES)
@@ -679,7 +679,7 @@ def test_refreshing_clears_the_legacy_cookie(make_app: Make, serve: Serve, token
 
 
 def test_refreshing_via_token_demands_the_anti_csrf_token(make_app: Make, serve: Serve) -> None:
-    """VIA_TOKEN: a refresh by cookie needs the anti-CSRF token and gets a new one (rule 7.5)."""
+    """VIA_TOKEN: a refresh by cookie needs the anti-CSRF token and gets a new one (rule 7.4)."""
     client = serve(make_app(anti_csrf="VIA_TOKEN"), ROUTES)
     tokens = new(client, "cookie")
     mine = jar(sRefreshToken=tokens.refresh)
@@ -693,7 +693,7 @@ def test_refreshing_via_token_demands_the_anti_csrf_token(make_app: Make, serve:
 
 
 def test_refreshing_via_custom_header_demands_rid(make_app: Make, serve: Serve) -> None:
-    """VIA_CUSTOM_HEADER: a refresh by cookie needs `rid` (rule 7.5)."""
+    """VIA_CUSTOM_HEADER: a refresh by cookie needs `rid` (rule 7.3)."""
     client = serve(make_app(anti_csrf="VIA_CUSTOM_HEADER"), ROUTES)
     mine = jar(sRefreshToken=new(client, "cookie").refresh)
     assert client.post("/auth/session/refresh", headers=mine).json() == {"message": "unauthorised"}
@@ -740,7 +740,7 @@ def refresh_override(change: Callable[[SessionContainer], Any]) -> Any:
 
 @pytest.mark.parametrize("mode", ["cookie", "header"])
 def test_an_override_may_end_the_session_it_refreshed(make_app: Make, serve: Serve, mode: str) -> None:
-    """Revoking during a refresh answers 200 with the tokens of its method cleared (rule 10.1)."""
+    """Revoking during a refresh answers 200 with the tokens of its method cleared (rule 10.4)."""
 
     async def end(refreshed: SessionContainer) -> None:
         await refreshed.revoke_session()

@@ -148,7 +148,7 @@ def test_a_disabled_api_is_the_applications(
 
 
 def test_the_key_set_is_public(make_app: Make, serve: Serve) -> None:
-    """The key set has only public members, may be cached for five minutes, and is open to every website (rule 12.7)."""
+    """The key set has only public members, may be cached for five minutes, and is open to every website (rule 12.8)."""
     response = serve(make_app()).get("/auth/jwt/jwks.json")
     assert response.headers["cache-control"] == "max-age=300, must-revalidate"
     assert response.headers["access-control-allow-origin"] == "*"
@@ -178,7 +178,7 @@ def test_discovery_lists_what_is_served(make_app: Make, serve: Serve) -> None:
 
 
 def test_preflight_of_the_website(make_app: Make, serve: Serve) -> None:
-    """The website's browser may send every header the SDKs use, with credentials (rule 2.8)."""
+    """The website's browser may send every header the SDKs use, with credentials (rule 18.5)."""
     headers = {
         **WEBSITE,
         "access-control-request-method": "POST",
@@ -213,7 +213,7 @@ def test_preflight_of_another_site_is_refused(make_app: Make, serve: Serve) -> N
 def test_every_answer_can_be_read_by_the_website(
     make_app: Make, serve: Serve, method: str, path: str, status: int
 ) -> None:
-    """Errors carry CORS headers too, or a browser would show a network error instead (rule 2.8)."""
+    """Errors carry CORS headers too, or a browser would show a network error instead (rule 18.5)."""
     client = serve(make_app())
     response = client.request(method, path, headers=WEBSITE)
     assert response.status_code == status

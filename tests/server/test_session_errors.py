@@ -159,7 +159,7 @@ def test_custom_validators(make_app: Make, serve: Serve, result: ClaimValidation
 def test_a_route_may_replace_the_global_validators(
     make_app: Make, serve: Serve, replacement: Any, failures: Any, is_async: bool
 ) -> None:
-    """What a route's override returns replaces the global list; it may be plain or async (rule 13.16)."""
+    """What a route's override returns replaces the global list; it may be plain or async (rule 14.11)."""
 
     async def awaited(*_: Any) -> Any:
         return replacement
@@ -172,7 +172,7 @@ def test_a_route_may_replace_the_global_validators(
 
 
 def test_a_403_carries_what_was_refetched(make_app: Make, serve: Serve) -> None:
-    """Tokens renewed on the way to a 403 reach the client with it (rule 13.15)."""
+    """Tokens renewed on the way to a 403 reach the client with it (rule 14.12)."""
     app = make_app(override=globally(TrueClaim.validators.has_value(False)))
     response = visit(serve(app, routes()))
     assert response.status_code == 403
@@ -378,7 +378,7 @@ async def guarded_or_none(request: Request) -> Response:
 
 
 def test_tokens_travel_with_any_response(make_app: Make, serve: Serve) -> None:
-    """A streaming response of the application's own carries the tokens; its body is untouched (rule 10.4)."""
+    """A streaming response of the application's own carries the tokens; its body is untouched (rule 10.1)."""
 
     async def endpoint(request: Request) -> Response:
         await session.create_new_session(request, "public", RecipeUserId("u1"))
