@@ -1,4 +1,4 @@
-"""The browser SDK from npm, unmodified, against a real server: in cookie mode, in header mode, with anti-CSRF tokens."""
+"""The browser SDK from npm, unmodified, against a real server: with cookies, with headers, with anti-CSRF tokens."""
 
 from __future__ import annotations
 
@@ -226,15 +226,134 @@ def actions(watched: dict[str, Any]) -> list[str]:
     return [event["action"] for event in watched["events"]]
 
 
-def test_x(story: Story) -> None:
-    for name, line in story.lines.items():
-        print("=====", name)
-        if "error" in line:
-            print(line["error"])
-        else:
-            for k, v in line["facts"].items():
-                if isinstance(v, dict) and "cookies" in v:
-                    v["cookies"] = [f"{c['key']}{'*' if c['httpOnly'] else ''}" for c in v["cookies"]]
-                print("  ", k, json.dumps(v)[:1500])
-    print(story.log)
-    assert 0
+def test_a_first_visit_asks_once(story: Story) -> None:
+    """A browser that never signed in asks for a refresh once, is told at once, and remembers (rule 9.3)."""
+    facts = story["first_visit"]
+    assert facts["first"]["value"] is False
+    assert facts["first"]["calls"] == [REFRESH_REFUSED]
+    assert facts["second"]["value"] is False
+    assert facts["second"]["calls"] == []
+
+
+def test_signing_up(story: Story) -> None:
+    """A sign-up makes a session that the SDK knows of, in the way of its mode."""
+    facts = story["sign_up"]
+    assert facts["signing"]["value"]["status"] == "OK"
+    assert "SESSION_CREATED" in actions(facts["signing"])
+    assert facts["session"]["value"] is True
+    assert facts["session"]["calls"] == []
+    assert facts["userId"] == facts["signing"]["value"]["user"]["id"]
+    assert facts["hasAccessToken"] is (story.mode.transfer == "header")
+    assert ("sAntiCsrf" in facts["session"]["scriptCookies"]) is (story.mode.anti_csrf == "VIA_TOKEN")
+    assert facts["again"] == "FIELD_ERROR"
+    assert facts["emailExists"] is True
+
+
+def test_signing_in(story: Story) -> None:
+    """A wrong password makes no session, the right one does, with the second factor to be done again."""
+    facts = story["sign_in"]
+    assert facts["wrong"]["value"] == "WRONG_CREDENTIALS_ERROR"
+    assert actions(facts["wrong"]) == []
+    assert facts["right"]["value"] == "OK"
+    assert actions(facts["right"]) == ["SESSION_CREATED"]
+    assert facts["me"] == {"status": 200, "body": {"userId": facts["userId"]}}
+    assert facts["claim"]["v"] is False
+
+
+def test_the_seeds_claim_is_in_the_payload(story: Story) -> None:
+    """The page's override puts its claim where the SDK's own claim class reads it."""
+    facts = story["claim"]
+    assert facts["claim"]["v"] is facts["value"] is False
+    assert isinstance(facts["claim"]["t"], int)
+    assert facts["failures"] == [WRONG_VALUE]
+
+
+def test_a_refused_claim_is_read_from_the_403(story: Story) -> None:
+    """The body of a 403 is what the SDK's event and helper read; another 403 is left alone (rule 17.5)."""
+    facts = story["forbidden"]
+    assert facts["refused"]["value"]["status"] == 403
+    assert actions(facts["refused"]) == ["API_INVALID_CLAIM"]
+    assert facts["refused"]["events"][0]["claimValidationErrors"] == facts["read"] == [WRONG_VALUE]
+    assert facts["plain"]["value"] == {"status": 403, "body": "not for you"}
+    assert actions(facts["plain"]) == []
+
+
+def test_setting_the_claim_opens_the_route(story: Story) -> None:
+    """A claim set by a route reaches the browser with that very answer."""
+    facts = story["claim_set"]
+    assert actions(facts["setting"]) == ["ACCESS_TOKEN_PAYLOAD_UPDATED"]
+    assert facts["claim"]["v"] is facts["value"] is True
+    assert facts["failures"] == []
+    assert facts["open"]["value"]["status"] == 200
+
+
+def test_an_expired_access_token_is_refreshed(story: Story) -> None:
+    """On 401 the SDK refreshes once and repeats the call; the claim survives."""
+    facts = story["refresh_on_401"]
+    assert facts["expired"]["value"]["status"] == 200
+    assert facts["expired"]["calls"] == ["GET /second-factor-only 401", REFRESHED, "GET /second-factor-only 200"]
+    assert facts["after"]["calls"] == ["GET /second-factor-only 200"]
+    assert facts["claim"]["v"] is True
+    early = story["refresh_before_reading"]
+    assert early["first"]["calls"] == [REFRESHED]
+    assert early["second"]["calls"] == []
+    assert early["first"]["value"] is early["second"]["value"] is True
+    by_xhr = story["refresh_by_xhr"]
+    assert by_xhr["expired"]["value"] == {"status": 200, "body": {"userId": by_xhr["userId"]}}
+    assert REFRESHED in by_xhr["expired"]["calls"]
+
+
+def test_parallel_calls_make_one_refresh(story: Story) -> None:
+    """Ten calls with an expired token: one refresh, ten answers."""
+    facts = story["parallel_calls"]["parallel"]
+    assert facts["value"] == [200] * 10
+    assert facts["calls"].count(REFRESHED) == 1
+
+
+def test_a_change_by_handle_arrives_with_the_next_refresh(story: Story) -> None:
+    """A payload changed by handle is seen after a refresh, not before (rule 14.5)."""
+    assert story["by_handle"] == {"before": None, "refreshed": True, "after": "admin"}
+
+
+def test_refreshing_again_and_again_is_no_theft(story: Story) -> None:
+    """An API that always answers 401 makes the SDK refresh until it gives up; the session lives on (rule 6.1)."""
+    facts = story["many_refreshes"]
+    assert facts["rounds"]["calls"].count(REFRESHED) >= 5
+    assert REFRESH_REFUSED not in facts["rounds"]["calls"]
+    assert facts["after"]["value"]["status"] == 200
+
+
+def test_a_revoked_session_ends_in_the_browser(story: Story) -> None:
+    """Once the refresh is refused, the browser knows that the session is over."""
+    facts = story["revoked"]
+    assert facts["calling"]["calls"][-1] == REFRESH_REFUSED
+    assert {"action": "UNAUTHORISED", "sessionExpiredOrRevoked": True} in facts["calling"]["events"]
+    assert facts["session"]["value"] is False
+
+
+def test_signing_out(story: Story) -> None:
+    """Signing out ends the session in the browser, also with an expired token (then after a refresh) (rule 14.8)."""
+    facts = story["sign_out"]
+    assert facts["leaving"]["calls"] == ["POST /auth/signout 200"]
+    assert "SIGN_OUT" in actions(facts["leaving"])
+    assert facts["session"]["value"] is facts["hasAccessToken"] is False
+    assert facts["calling"]["value"]["status"] == 401
+    expired = story["sign_out_expired"]["leaving"]
+    assert expired["calls"][-1] == "POST /auth/signout 200"
+    assert REFRESHED in expired["calls"]
+    assert "SIGN_OUT" in actions(expired)
+
+
+def test_deleted_cookies_are_no_session(story: Story) -> None:
+    """A browser whose cookies are gone is told so once, and that nothing was revoked."""
+    facts = story["cookies_deleted"]["calling"]
+    assert facts["value"]["status"] == 401
+    assert facts["events"] == [{"action": "UNAUTHORISED", "sessionExpiredOrRevoked": False}]
+
+
+def test_a_server_clock_ahead_makes_no_refresh_loop(story: Story) -> None:
+    """The browser works out the difference of the clocks from the front token (rule 4.1)."""
+    facts = story["server_ahead"]
+    assert facts["session"]["value"] is True
+    assert facts["session"]["calls"] == []
+    assert facts["calling"]["value"]["status"] == 200

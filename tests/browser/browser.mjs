@@ -19,9 +19,12 @@ export class Browser {
         const { window } = new JSDOM("<!doctype html>", { url: website, cookieJar: this.jar, virtualConsole: console });
         this.window = window;
         window.fetch = this.fetchOver(window.XMLHttpRequest);
-        for (const name of ["window", "document", "localStorage", "XMLHttpRequest", "fetch"]) {
-            globalThis[name] = name === "window" ? window : window[name];
+        // In a browser the window is the global object, so what the SDK puts into it is what every script calls.
+        for (const name of ["document", "localStorage", "XMLHttpRequest", "fetch"]) {
+            const accessors = { get: () => window[name], set: (value) => void (window[name] = value) };
+            Object.defineProperty(globalThis, name, { ...accessors, configurable: true });
         }
+        globalThis.window = window;
     }
 
     // jsdom has no fetch of its own. Its XMLHttpRequest sends preflights, keeps the cookies, and shows a script only the
@@ -77,8 +80,10 @@ export class Browser {
         this.calls.length = 0;
     }
 
-    cookies() {
-        return this.jar.serializeSync().cookies.map(({ key, httpOnly, path }) => ({ key, httpOnly: !!httpOnly, path }));
+    // The cookies that the server set and no script can read.
+    httpOnlyCookies() {
+        const kept = this.jar.getCookiesSync(`${this.api}/auth/session/refresh`);
+        return kept.filter((cookie) => cookie.httpOnly).map((cookie) => cookie.key).sort();
     }
 
     scriptCookies() {

@@ -39,7 +39,6 @@ const signUp = () => EmailPassword.signUp(form({ email, password: PASSWORD }));
 const signIn = (password = PASSWORD) => EmailPassword.signIn(form({ email, password }));
 const payload = () => Session.getAccessTokenPayloadSecurely();
 const claim = async () => (await payload())["2fa-completed"];
-const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 async function call(method, path) {
     const response = await window.fetch(api + path, { method });
@@ -76,7 +75,7 @@ async function watched(act) {
         calls: browser.calls.map((made) => made.call),
         sent: [...new Set(browser.calls.flatMap((made) => made.sent))].sort(),
         events: [...events],
-        cookies: browser.cookies(),
+        httpOnlyCookies: browser.httpOnlyCookies(),
         scriptCookies: browser.scriptCookies(),
     };
 }
@@ -235,11 +234,13 @@ for (const [scenario, run] of Object.entries(scenarios)) {
     browser.forgetEverything();
     email = `visitor-${(visitors += 1)}@example.com`;
     let line;
+    const T = performance.now();
     try {
         line = { scenario, facts: await run() };
     } catch (error) {
         line = { scenario, error: error?.stack ?? String(await error?.text?.() ?? error) };
     }
+    process.stderr.write(`${scenario} ${performance.now()-T}\n`);
     process.stdout.write(`${JSON.stringify(line)}\n`);
 }
 browser.window.close();

@@ -12,12 +12,13 @@ from sqlalchemy import Connection, Engine, event, select
 
 from coatcheck.claims.clock import ManualClock
 from coatcheck.sessions import schema, session_rows
+from coatcheck.sessions.base64url import base64url
 from coatcheck.sessions.cipher import Cipher
 from coatcheck.sessions.database import Database
 from coatcheck.sessions.engine import EngineSession, SessionEngine
 from coatcheck.sessions.exceptions import TokenTheftError, UnauthorisedError
 from coatcheck.sessions.keys import KeyRing
-from coatcheck.sessions.refresh_token import RefreshToken, RefreshTokens, base64url, hex_hash
+from coatcheck.sessions.refresh_token import RefreshToken, RefreshTokens, hex_hash
 
 HOUR = 3_600
 

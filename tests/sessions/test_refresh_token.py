@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coatcheck.sessions.base64url import base64url
 from coatcheck.sessions.exceptions import UnauthorisedError
 from coatcheck.sessions.refresh_token import (
     ANTI_CSRF_LABEL,
@@ -19,7 +20,6 @@ from coatcheck.sessions.refresh_token import (
     MAC_LABEL,
     RefreshToken,
     RefreshTokens,
-    base64url,
     derived_key,
     hex_hash,
     new_handle,
