@@ -14,6 +14,7 @@ from ..claims.payload import UserContext
 
 if TYPE_CHECKING:
     from .app import App
+    from .app_info import AppInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,13 @@ class Route:
     api: str
     handler: Callable[[ApiCall], Awaitable[Response]]
     tenant_scoped: bool = True
+
+
+def public_path(request: Request, info: AppInfo) -> str:
+    """Return a request's path as the browser sees it, the gateway's path in front, without a trailing slash."""
+    # Not `request.url`, which cannot be put together from a query that is not UTF-8.
+    path: str = request.scope["path"]
+    return info.api_gateway_path + path.rstrip("/")
 
 
 class ApiResponse(JSONResponse):

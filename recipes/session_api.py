@@ -8,7 +8,7 @@ from starlette.responses import Response
 from ..claims.payload import JSONObject, UserContext
 from .exceptions import ConfigurationError
 from .results import GeneralErrorResponse
-from .routing import ApiCall, Route, answer
+from .routing import ApiCall, Route, answer, public_path
 from .session_container import SessionContainer
 from .session_functions import JWKS_PATH
 from .session_interface import (
@@ -57,7 +57,8 @@ class SessionAPI(APIInterface):
             if session_required:
                 raise ConfigurationError(f"verify_session cannot be used with {method} method")
             return None
-        if method == "POST" and request.url.path.rstrip("/") == self._recipe.app.info.refresh_path:
+        info = self._recipe.app.info
+        if method == "POST" and public_path(request, info) == info.refresh_path:
             return await refresh_session(self._recipe, request, user_context)
         return await get_session(
             self._recipe,
@@ -110,8 +111,12 @@ async def _sign_out(call: ApiCall) -> Response:
 async def _jwks(call: ApiCall) -> Response:
     recipe = SessionRecipe.of(call.app)
     result = await recipe.apis.jwks_get(api_options(recipe, call.request), call.user_context)
-    response = _open_to_all(answer(result))
-    response.headers["cache-control"] = f"max-age={recipe.app.keys.jwks_max_age_s()}, must-revalidate"
+    if not isinstance(result, dict):
+        return _open_to_all(answer(result))
+    max_age_s = result.get("validityInSecs", recipe.app.keys.jwks_max_age_s())
+    response = _open_to_all(answer({name: value for name, value in result.items() if name != "validityInSecs"}))
+    if max_age_s is not None:
+        response.headers["cache-control"] = f"max-age={max_age_s}, must-revalidate"
     return response
 
 

@@ -329,7 +329,8 @@ def _check_anti_csrf(payload: Mapping[str, Any], given: str | None) -> None:
     if (
         not isinstance(expected, str)
         or given is None
-        or not hmac.compare_digest(expected.encode(), given.encode("utf-8", "surrogateescape"))
+        # JSON and a caller's text may hold half a surrogate pair, which plain UTF-8 refuses to encode.
+        or not hmac.compare_digest(expected.encode("utf-8", "surrogatepass"), given.encode("utf-8", "surrogatepass"))
     ):
         raise TryRefreshTokenError("anti-csrf check failed")
 

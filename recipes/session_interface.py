@@ -317,7 +317,10 @@ class APIInterface(ABC):
 
     @abstractmethod
     async def jwks_get(self, api_options: APIOptions, user_context: UserContext) -> JSONObject | GeneralErrorResponse:
-        """Answer GET <base>/jwt/jwks.json."""
+        """Answer GET <base>/jwt/jwks.json.
+
+        An override may add `validityInSecs`, which is not sent: how long the answer may be cached, None to say nothing.
+        """
 
     @abstractmethod
     async def open_id_discovery_configuration_get(

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..recipes.app import App
-from ..recipes.context import get_all_cors_headers
+from ..recipes.context import get_all_cors_headers, response_log
 from ..recipes.current_app import current_app
 from ..recipes.routing import ApiResponse
 from ..sessions.exceptions import DatabaseError
@@ -72,5 +72,8 @@ def create_app(coatcheck: App | None = None, routes: Sequence[BaseRoute] = ()) -
     )
 
 
-async def _internal_error(_request: Request, _error: Exception) -> Response:
-    return ApiResponse({"message": "internal server error"}, 500)
+async def _internal_error(request: Request, _error: Exception) -> Response:
+    # This answer does not pass AuthMiddleware, and what happened to tokens before the error has happened.
+    response = ApiResponse({"message": "internal server error"}, 500)
+    response_log(request).apply(response.headers)
+    return response

@@ -48,13 +48,14 @@ class AuthMiddleware:
 
     async def _http(self, coatcheck: App, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
+        log = response_log(request)  # Begun here: whoever copies the scope further in still shares it.
         started = False
 
         async def send_with_tokens(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                response_log(request).apply(MutableHeaders(scope=message))
+                log.apply(MutableHeaders(scope=message))
             await send(message)
 
         try:

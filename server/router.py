@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from ..recipes.app import App
-from ..recipes.routing import Route
+from ..recipes.routing import Route, public_path
 
 DEFAULT_TENANT = "public"
 ALIASES = {
@@ -33,7 +33,7 @@ class Router:
 
     def __init__(self, app: App) -> None:
         self._base = app.info.api_base_path
-        self._gateway = app.info.api_gateway_path
+        self._info = app.info
         self._served: dict[tuple[str, str], list[tuple[str, Route]]] = {}
         for recipe in app.recipes:
             for route in recipe.routes:
@@ -42,7 +42,7 @@ class Router:
 
     def match(self, request: Request) -> Match | None:
         """Return what serves a request, None where the application should."""
-        path = self._gateway + request.url.path.rstrip("/")
+        path = public_path(request, self._info)
         if not path.startswith(self._base + "/"):
             return None
         below = path.removeprefix(self._base)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
 import threading
 import time
 import weakref
@@ -115,7 +116,7 @@ class Database:
                 return self._transaction(work, write=write)
             except IntegrityError:
                 raise
-            except (DBAPIError, PoolTimeoutError) as error:
+            except (DBAPIError, sqlite3.OperationalError, PoolTimeoutError) as error:
                 again = _is_transient(error) or (not write and _is_disconnect(error))
                 if not again or attempt == _ATTEMPTS or time.monotonic() > give_up_at:
                     raise DatabaseError(self._complaint(error)) from error
@@ -161,12 +162,12 @@ def _begin_sqlite(connection: Connection, *, write: bool) -> None:
     connection.begin()
     raw: Any = connection.connection.dbapi_connection
     if raw.in_transaction:
-        connection.exec_driver_sql("ROLLBACK")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        raw.execute("ROLLBACK").close()
+    raw.execute("BEGIN IMMEDIATE" if write else "BEGIN").close()
 
 
 def _is_transient(error: Exception) -> bool:
-    original = getattr(error, "orig", None)
+    original = getattr(error, "orig", error)
     state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
     code = getattr(original, "sqlite_errorcode", None)
     return state in _RETRIED_SQLSTATES or (code is not None and code & 0xFF in _SQLITE_BUSY_OR_LOCKED)

@@ -12,6 +12,8 @@ from .engine_values import EngineSession, TokenInfo
 from .refresh_token import tenant_of
 from .session_rows import SessionRow
 
+_compact_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
@@ -74,7 +76,7 @@ def claims_differ(payload: Mapping[str, Any], stored: str) -> bool:
 
 def to_json(value: Mapping[str, Any] | None) -> str:
     """Return an object as compact JSON, nothing as `{}`; what JSON cannot express raises TypeError or ValueError."""
-    return json.dumps(value or {}, separators=(",", ":"), allow_nan=False)
+    return _compact_json(value or {})
 
 
 def from_json(text: str) -> JSONObject:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import binascii
 import json
 from typing import Any
 
 from ..claims.payload import JSONObject
-
-_TO_STANDARD = str.maketrans("-_", "+/")
+from .base64url import from_base64url
 
 
 def decoded_object(segment: str) -> JSONObject:
     """Return the JSON object a base64url segment holds; ValueError if it holds anything else."""
-    padded = segment.translate(_TO_STANDARD) + "=" * (-len(segment) % 4)
-    return object_of(binascii.a2b_base64(padded, strict_mode=True))
+    return object_of(from_base64url(segment))
 
 
 def object_of(data: bytes) -> JSONObject:

@@ -6,13 +6,13 @@ and a MAC over the five before it.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import secrets
 import uuid
 from dataclasses import dataclass, field
 
+from .base64url import base64url, from_base64url
 from .exceptions import UnauthorisedError
 
 DEFAULT_TENANT = "public"
@@ -36,11 +36,6 @@ def hex_hash(text: str) -> str:
 def derived_key(master_secret: bytes, label: bytes) -> bytes:
     """Return the 32-byte key that serves one purpose, named by `label` (RFC 5869, the expand step)."""
     return hmac.digest(master_secret, label + b"\x01", "sha256")
-
-
-def base64url(raw: bytes) -> str:
-    """Return `raw` in base64url without padding (RFC 4648, section 5)."""
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
 
 
 def new_handle(tenant_id: str) -> str:
@@ -84,7 +79,8 @@ class RefreshTokens:
     """Issues and reads refresh tokens under the keys derived from one master secret; does no I/O."""
 
     def __init__(self, master_secret: bytes) -> None:
-        self._mac_key = derived_key(master_secret, MAC_LABEL)
+        # Copying a keyed object costs less than keying one anew.
+        self._keyed_mac = hmac.new(derived_key(master_secret, MAC_LABEL), digestmod="sha256")
         self._child_key = derived_key(master_secret, CHILD_LABEL)
         self._anti_csrf_key = derived_key(master_secret, ANTI_CSRF_LABEL)
         self._head = base64url(_VERSION + derived_key(master_secret, KEY_ID_LABEL)[:_KEY_ID_BYTES])
@@ -116,15 +112,15 @@ class RefreshTokens:
         return str(uuid.UUID(bytes=digest[:16], version=4))
 
     def _issue(self, handle: str, secret: bytes, *, parent_hash1: str | None, anti_csrf: bool) -> RefreshToken:
-        body = self._body(handle, secret, bytes.fromhex(parent_hash1 or ""), _FLAGS[anti_csrf])
+        parent = base64url(bytes.fromhex(parent_hash1 or ""))
+        flag = base64url(_FLAGS[anti_csrf])
+        body = f"{self._head}.{base64url(handle.encode())}.{base64url(secret)}.{parent}.{flag}"
         return RefreshToken(f"{body}.{self._mac(body)}", handle, parent_hash1, anti_csrf)
 
-    def _body(self, handle: str, secret: bytes, parent: bytes, flag: bytes) -> str:
-        fields = (handle.encode(), secret, parent, flag)
-        return ".".join((self._head, *(base64url(field) for field in fields)))
-
     def _mac(self, body: str) -> str:
-        return base64url(hmac.digest(self._mac_key, body.encode("ascii"), "sha256"))
+        mac = self._keyed_mac.copy()
+        mac.update(body.encode("ascii"))
+        return base64url(mac.digest())
 
     def _read(self, text: str) -> RefreshToken:
         if len(text) > _LONGEST:
@@ -133,11 +129,8 @@ class RefreshTokens:
         # The texts are compared, not the bytes they stand for: another spelling of the same MAC is another token.
         if not hmac.compare_digest(self._mac(body).encode("ascii"), mac.encode("ascii")):
             raise ValueError
-        _, handle, secret, parent, flag = (_decoded(field) for field in body.split("."))
-        if body != self._body(handle.decode(), secret, parent, flag) or flag not in _FLAGS.values():
+        head, *fields = body.split(".")
+        handle, _, parent, flag = (from_base64url(field) for field in fields)
+        if head != self._head or flag not in _FLAGS.values():
             raise ValueError
         return RefreshToken(text, handle.decode(), parent.hex() or None, flag == _FLAGS[True])
-
-
-def _decoded(field: str) -> bytes:
-    return base64.urlsafe_b64decode(field + "=" * (-len(field) % 4))

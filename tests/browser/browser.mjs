@@ -1,4 +1,4 @@
-// A browser for the SDK: jsdom's window, cookies and CORS, a `fetch` on top of its XMLHttpRequest, and a log of the wire.
+// A browser for the SDK: jsdom's window, cookies and CORS, a `fetch` over its XMLHttpRequest, and a log of the wire.
 
 import { createRequire } from "node:module";
 
@@ -27,8 +27,8 @@ export class Browser {
         globalThis.window = window;
     }
 
-    // jsdom has no fetch of its own. Its XMLHttpRequest sends preflights, keeps the cookies, and shows a script only the
-    // headers that CORS exposes, so what a browser would refuse is refused here as well.
+    // jsdom has no fetch of its own. Its XMLHttpRequest sends preflights, keeps the cookies, and shows a script only
+    // the headers that CORS exposes, so what a browser would refuse is refused here as well.
     fetchOver(XMLHttpRequest) {
         return async (resource, options) => {
             const target = resource instanceof Request ? resource : new URL(resource, this.window.location.href);

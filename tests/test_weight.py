@@ -1,0 +1,65 @@
+"""What an installation weighs, and that nothing is sent anywhere."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+
+NO_NETWORK = """
+import socket
+
+def refuse(*_):
+    raise AssertionError("something connected")
+
+socket.socket.connect = refuse
+socket.socket.connect_ex = refuse
+socket.getaddrinfo = refuse
+
+from coatcheck import App, InputAppInfo, RecipeUserId
+from coatcheck.recipes import emailpassword, session
+from coatcheck.server import create_app
+
+app = App(
+    app_info=InputAppInfo("Quiet", "https://api.example.co.uk", website_domain="https://www.example.co.uk"),
+    recipe_list=[session.init(), emailpassword.init()],
+)
+create_app(app)
+with app.active():
+    made = session.sync.create_new_session_without_request_response("public", RecipeUserId("u1"))
+    assert session.sync.get_session_without_request_response(made.get_access_token())
+print("quiet")
+"""
+
+
+def requirements(distribution: str) -> set[str]:
+    """Return the names of all distributions that one needs, itself left out; extras are not followed."""
+    found: set[str] = set()
+    waiting = [distribution]
+    while waiting:
+        for text in importlib.metadata.requires(waiting.pop()) or []:
+            name, _, marker = text.partition(";")
+            bare = re.split(r"[\s<>=!~\[(]", name.strip())[0].lower().replace("_", "-")
+            if "extra" in marker or bare in found:
+                continue
+            try:
+                importlib.metadata.distribution(bare)
+            except importlib.metadata.PackageNotFoundError:
+                continue  # Its marker excludes this platform.
+            found.add(bare)
+            waiting.append(bare)
+    return found
+
+
+def test_the_base_installation_is_small() -> None:
+    """The base install is at most 25 packages."""
+    needed = requirements("coatcheck")
+    assert {"sqlalchemy", "starlette", "pyjwt", "cryptography", "pydantic"} <= needed
+    assert len(needed) + 1 <= 25, sorted(needed)
+
+
+def test_import_init_and_verify_touch_no_network() -> None:
+    """Importing, making an App and an ASGI application, and verifying a session connect to nothing."""
+    ran = subprocess.run([sys.executable, "-I", "-c", NO_NETWORK], capture_output=True, text=True, timeout=60)
+    assert ran.stdout.strip() == "quiet", ran.stderr
