@@ -6,6 +6,7 @@ import { Browser } from "./browser.mjs";
 const require = createRequire(import.meta.url);
 const [api, website, mode] = process.argv.slice(2);
 const HOUR = 3600;
+const SCENARIO_MS = 15_000;
 const PASSWORD = "correct horse 1";
 
 const browser = new Browser({ api, website });
@@ -232,13 +233,26 @@ const scenarios = {
     },
 };
 
+// An SDK that loops for ever would leave the next scenarios no clean browser: its own is the last one told.
+function inTime(scenario, running) {
+    return new Promise((resolve, reject) => {
+        const late = () => {
+            const calls = browser.calls.slice(-6).map((made) => made.call);
+            const error = `not done after ${SCENARIO_MS} ms; last calls: ${calls.join(", ")}`;
+            process.stdout.write(`${JSON.stringify({ scenario, error })}\n`, () => process.exit(1));
+        };
+        const timer = setTimeout(late, SCENARIO_MS);
+        running.then(resolve, reject).finally(() => clearTimeout(timer));
+    });
+}
+
 await browser.advance(0);
 for (const [scenario, run] of Object.entries(scenarios)) {
     browser.forgetEverything();
     email = `visitor-${(visitors += 1)}@example.com`;
     let line;
     try {
-        line = { scenario, facts: await run() };
+        line = { scenario, facts: await inTime(scenario, run()) };
     } catch (error) {
         line = { scenario, error: error?.stack ?? String(await error?.text?.() ?? error) };
     }
