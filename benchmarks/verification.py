@@ -68,7 +68,8 @@ def _contenders(token: str, count: int, validators: Any, *, misses: bool) -> dic
         return lambda one: function(one, **known)
 
     def requests(headers: dict[str, str]) -> Any:
-        return lambda n: [request(headers) for _ in range(n)]
+        raw = raw_headers(headers)
+        return lambda n: [request(raw) for _ in range(n)]
 
     def tokens(n: int) -> list[str]:
         return [token] * n
@@ -93,8 +94,8 @@ def _contenders(token: str, count: int, validators: Any, *, misses: bool) -> dic
     return contenders
 
 
-def request(headers: dict[str, str]) -> Request:
-    """Return a request as a browser sends it, as if a server had just parsed it."""
+def raw_headers(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    """Return these headers among those that a browser sends, as a server has just parsed them."""
     usual = {
         "host": "localhost:3567",
         "user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
@@ -103,12 +104,16 @@ def request(headers: dict[str, str]) -> Request:
         "accept-encoding": "gzip, deflate",
         "origin": "http://localhost:3000",
     }
-    raw = [(name.encode(), value.encode()) for name, value in {**usual, **headers}.items()]
+    return [(name.encode(), value.encode()) for name, value in {**usual, **headers}.items()]
+
+
+def request(raw: list[tuple[bytes, bytes]]) -> Request:
+    """Return a new request with these headers."""
     return Request({"type": "http", "method": "GET", "path": "/notes", "query_string": b"", "headers": raw})
 
 
 def _unseen(count: int) -> list[Request]:
-    return [request({"authorization": f"Bearer {token}"}) for token in new_tokens(count)]
+    return [request(raw_headers({"authorization": f"Bearer {token}"})) for token in new_tokens(count)]
 
 
 def _override(original_implementation: session.RecipeInterface) -> session.RecipeInterface:

@@ -10,7 +10,7 @@ from typing import Any
 from apps import active_app, databases, new_session
 from lifecycle import refresh_tokens
 from measure import Contender, Size, race, ratio, seconds
-from sqlalchemy import insert
+from sqlalchemy import create_engine, insert
 from table import Row
 
 from coatcheck import App
@@ -37,6 +37,7 @@ def _measured(size: Size, database: str, rows: Sequence[int], postgres: str | No
             url = stack.enter_context(databases(postgres))[database]
             app = stack.enter_context(active_app(url))
             fill(app, number)
+            settle(url)
             contenders |= {f"{name} {number}": one for name, one in _operations(app, size.slow).items()}
         laps = race(contenders, rounds=size.rounds)
     few = rows[0]
@@ -86,12 +87,18 @@ def fill(app: App, number: int) -> None:
     for start in range(0, number, BATCH):
         batch = [_row(now_ms, index) for index in range(start, min(start + BATCH, number))]
         app.database.write(lambda connection, batch=batch: connection.execute(insert(table), batch))
-    app.database.write(_analysed)
 
 
-def _analysed(connection: Any) -> None:
-    # As autovacuum would have done by the time that so many sessions have come together.
-    connection.exec_driver_sql("ANALYZE")
+def settle(url: str) -> None:
+    """Let the database do now what it would otherwise do in the background, while the race is on."""
+    statements = (
+        ("ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)") if url.startswith("sqlite") else ("VACUUM ANALYZE", "CHECKPOINT")
+    )
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+    engine.dispose()
 
 
 def _row(now_ms: int, index: int) -> dict[str, Any]:

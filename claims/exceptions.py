@@ -19,8 +19,10 @@ CoatcheckError
 │   ├── ForeignAwaitError           a plain call met an override that needs an event loop
 │   ├── NotInitialisedError         no App is active
 │   ├── ImportRefusedError          (ValueError) a password hash that could not be checked
+│   ├── ProviderError               a provider could not be asked, or answered something that will not do
 │   ├── UnknownTenantError          answered with HTTP 404
 │   └── BadInputError               answered with HTTP 400
+│       └── ClientTypeNotFoundError a provider has no client of the type a request asks for
 └── ServerError                     server/     serving and the command line
 """
 

@@ -15,8 +15,8 @@ from .session_requests import create_session, get_session
 from .user import User
 
 LINKING_FUNCTION_MISSING = (
-    "shouldTryLinkingWithSessionUser is true, but no function that decides about account linking is configured: "
-    "linking accounts is not supported yet"
+    "linking to the user of a session was asked for (by shouldTryLinkingWithSessionUser, or by passing a session), but "
+    "no function that decides about account linking is configured: linking accounts is not supported yet"
 )
 
 

@@ -9,7 +9,9 @@ from sqlalchemy import Connection
 from ..claims.payload import UserContext
 from ..claims.recipe_user_id import RecipeUserId
 from ..sessions.blocking import hashing
+from ..sessions.exceptions import DatabaseError, HashingBusyError
 from . import emailpassword_rows as rows
+from .auth_session import refuse_linking
 from .emailpassword_interface import (
     ConsumePasswordResetTokenOkResult,
     CreateResetPasswordOkResult,
@@ -28,7 +30,7 @@ from .emailpassword_interface import (
     WrongCredentialsError,
 )
 from .exceptions import BadInputError
-from .login_methods import EmailChange, add_login_method, find_login_method, set_email
+from .login_methods import EmailChange, add_login_method, find_login_method, set_email, storable_text
 from .session_container import SessionContainer
 from .user import AccountInfo, LoginMethod, User
 from .users import get_user
@@ -62,15 +64,15 @@ class EmailPasswordFunctions(RecipeInterface):
         should_try_linking_with_session_user: bool | None,
         user_context: UserContext,
     ) -> SignUpResult:
-        """Create a login method; nothing is linked, since no linking function can be configured yet."""
+        """Create a login method; what would need linking is refused before anything is written (rule 20.8)."""
+        refuse_linking(session, should_try_linking_with_session_user)
         return await self._calls.create_new_recipe_user(email, password, tenant_id, user_context)
 
     async def create_new_recipe_user(
         self, email: str, password: str, tenant_id: str, user_context: UserContext
     ) -> SignUpOkResult | EmailAlreadyExistsError:
         """Create a login method; of two simultaneous sign-ups with one address, one gets EmailAlreadyExistsError."""
-        if not password:
-            raise BadInputError("the password must not be empty")
+        _refuse_empty(email, password)
         password_hash = await hashing(self._hasher.hash, password)
         now_ms = self._app.clock.now_ms()
 
@@ -97,7 +99,8 @@ class EmailPasswordFunctions(RecipeInterface):
         should_try_linking_with_session_user: bool | None,
         user_context: UserContext,
     ) -> SignInResult:
-        """Verify the password; nothing is linked, since no linking function can be configured yet."""
+        """Verify the password; what would need linking is refused before that (rule 20.8)."""
+        refuse_linking(session, should_try_linking_with_session_user)
         return await self._calls.verify_credentials(email, password, tenant_id, user_context)
 
     async def verify_credentials(
@@ -119,7 +122,10 @@ class EmailPasswordFunctions(RecipeInterface):
         return WrongCredentialsError() if user is None else SignInOkResult(user, method.recipe_user_id)
 
     async def _rehash(self, method: LoginMethod, password: str, stored: str) -> None:
-        new = await hashing(self._hasher.hash, password)
+        try:
+            new = await hashing(self._hasher.hash, password)
+        except HashingBusyError:
+            return  # the password is right all the same, and the next sign-in will do
         await self._app.hop(
             self._app.database.write,
             lambda connection: rows.rehash(connection, str(method.recipe_user_id), old=stored, new=new),
@@ -129,6 +135,8 @@ class EmailPasswordFunctions(RecipeInterface):
         self, user_id: str, email: str, tenant_id: str, user_context: UserContext
     ) -> CreateResetPasswordOkResult | UnknownUserIdError:
         """Create a token bound to the user and the address."""
+        if not storable_text(email):
+            raise BadInputError("the e-mail address is too long or not valid text")
         now_ms = self._app.clock.now_ms()
 
         def create(connection: Connection) -> str | None:
@@ -136,7 +144,12 @@ class EmailPasswordFunctions(RecipeInterface):
                 return None
             return rows.create_reset_token(connection, user_id, email, now_ms=now_ms)
 
-        token = await self._app.hop(self._app.database.write, create)
+        def create_and_clean_up() -> str | None:
+            token = self._app.database.write(create)
+            self._recipe.tokens_clean_up.after_write()
+            return token
+
+        token = await self._app.hop(create_and_clean_up)
         return UnknownUserIdError() if token is None else CreateResetPasswordOkResult(token)
 
     async def consume_password_reset_token(
@@ -165,6 +178,7 @@ class EmailPasswordFunctions(RecipeInterface):
             broken = await self._recipe.password_error(password, tenant_id_for_password_policy)
             if broken is not None:
                 return PasswordPolicyViolationError(broken)
+        _refuse_empty(email, password)
         new_hash = None if password is None else await hashing(self._hasher.hash, password)
         changed = await self._app.hop(
             self._app.database.write,
@@ -182,25 +196,15 @@ class EmailPasswordFunctions(RecipeInterface):
         user_context: UserContext,
     ) -> ImportUserOkResult:
         """Create a user with a hash of another system, or overwrite the hash of an existing one."""
+        _refuse_empty(email, None)
         self._hasher.check_import(password_hash)
         now_ms = self._app.clock.now_ms()
 
         def store(connection: Connection) -> ImportUserOkResult:
-            existing = _stored(connection, tenant_id, email)
-            if existing is not None:
-                recipe_user_id = str(existing[0].recipe_user_id)
-                rows.change_password(connection, recipe_user_id, password_hash)
-            else:
-                added = add_login_method(
-                    connection, tenant_id, recipe_id=RECIPE_ID, account=AccountInfo(email=email), time_joined=now_ms
-                )
-                if added is None:
-                    raise BadInputError("the user was created by somebody else at the same moment: import it again")
-                recipe_user_id = added
-                rows.add_password(connection, recipe_user_id, password_hash)
+            recipe_user_id, existed = _import(connection, tenant_id, email, password_hash=password_hash, now_ms=now_ms)
             user = get_user(connection, recipe_user_id)
             assert user is not None  # it was written in this very transaction
-            return ImportUserOkResult(user, RecipeUserId(recipe_user_id), existing is not None)
+            return ImportUserOkResult(user, RecipeUserId(recipe_user_id), existed)
 
         return await self._app.hop(self._app.database.write, store)
 
@@ -212,8 +216,33 @@ def _stored(connection: Connection, tenant_id: str, email: str) -> Stored:
     return None if method is None or stored is None else (method, stored)
 
 
+def _import(connection: Connection, tenant_id: str, email: str, *, password_hash: str, now_ms: int) -> tuple[str, bool]:
+    """Store a hash; return whose it is, and whether they existed before."""
+    for _ in range(2):
+        existing = _stored(connection, tenant_id, email)
+        if existing is not None:
+            recipe_user_id = str(existing[0].recipe_user_id)
+            rows.change_password(connection, recipe_user_id, password_hash)
+            return recipe_user_id, True
+        added = add_login_method(
+            connection, tenant_id, recipe_id=RECIPE_ID, account=AccountInfo(email=email), time_joined=now_ms
+        )
+        if added is not None:
+            rows.add_password(connection, added, password_hash)
+            return added, False
+        # Somebody has created the user between the two statements, and is seen from here on.
+    raise DatabaseError("the user is being created and deleted by others at the same moment: import it again")
+
+
+def _refuse_empty(email: str | None, password: str | None) -> None:
+    if email is not None and not email.strip():
+        raise BadInputError("the e-mail address must not be empty")
+    if password == "":
+        raise BadInputError("the password must not be empty")
+
+
 def _change(connection: Connection, recipe_user_id: str, email: str | None, password_hash: str | None) -> EmailChange:
-    if rows.password_hash(connection, recipe_user_id) is None:
+    if not storable_text(recipe_user_id) or rows.password_hash(connection, recipe_user_id) is None:
         return EmailChange.UNKNOWN_USER
     if email is not None:
         changed = set_email(connection, recipe_user_id, email)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
+from ..sessions.clean_up import CleanUp
 from . import emailpassword_rows as rows
 from .chain import Chain
 from .delivery import DefaultEmailService, EmailDeliveryConfig, EmailDeliveryInterface
@@ -31,6 +32,12 @@ class EmailPasswordRecipe(Recipe[RecipeInterface]):
         super().__init__(app, config, routes)
         self.config: EmailPasswordConfig = config
         self.hasher = PasswordHasher(unsafe_for_tests=app.unsafe_for_tests)
+        self.tokens_clean_up = CleanUp(
+            app.database,
+            app.clock,
+            kind="password reset tokens",
+            delete_batch=lambda connection, now_ms: rows.clean_up(connection, now_ms=now_ms),
+        )
         delivery = config.email_delivery or EmailDeliveryConfig()
         mail = Chain(
             EmailDeliveryInterface,
@@ -56,10 +63,7 @@ class EmailPasswordRecipe(Recipe[RecipeInterface]):
 
     def clean_up(self) -> int:
         """Delete the reset tokens that have expired."""
-        now_ms, total = self.app.clock.now_ms(), 0
-        while deleted := self.app.database.write(lambda connection: rows.clean_up(connection, now_ms=now_ms)):
-            total += deleted
-        return total
+        return self.tokens_clean_up.run()
 
     def forget_user(self, connection: Connection, deleted: DeletedUser) -> None:
         """Delete passwords and reset tokens of ids that name nobody any more."""

@@ -11,7 +11,20 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, Column, Connection, Index, String, Table, Text, delete, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    String,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from ..sessions.schema import metadata
 from .login_methods import EmailChange, set_email
@@ -38,6 +51,9 @@ reset_tokens = Table(
     Index("coatcheck_password_reset_tokens_expires_at", "expires_at"),
 )
 
+# Built once, because every sign-in asks for it.
+_FIND_PASSWORD = select(passwords.c.password_hash).where(passwords.c.recipe_user_id == bindparam("this"))
+
 
 @dataclass(frozen=True, slots=True)
 class ConsumedResetToken:
@@ -54,8 +70,7 @@ def add_password(connection: Connection, recipe_user_id: str, password_hash: str
 
 def password_hash(connection: Connection, recipe_user_id: str) -> str | None:
     """Return the password hash of a login method, None if it has none."""
-    this = passwords.c.recipe_user_id == recipe_user_id
-    return connection.execute(select(passwords.c.password_hash).where(this)).scalar()
+    return connection.execute(_FIND_PASSWORD, {"this": recipe_user_id}).scalar()
 
 
 def change_password(connection: Connection, recipe_user_id: str, password_hash: str) -> bool:

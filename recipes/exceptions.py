@@ -55,6 +55,14 @@ class BadInputError(RecipeError):
     """What a client or a caller sent is malformed; answered with HTTP 400 and the message."""
 
 
+class ProviderError(RecipeError):
+    """A provider could not be asked, or what it answered will not do; the message holds no secrets."""
+
+    def __init__(self, third_party_id: str, message: str) -> None:
+        super().__init__(f"{third_party_id}: {message}")
+        self.third_party_id = third_party_id
+
+
 class UnknownTenantError(RecipeError):
     """There is no tenant of the name in a request's path; answered with HTTP 404."""
 
@@ -78,6 +86,7 @@ __all__ = [
     "NotInitialisedError",
     "OverrideError",
     "ProtectedClaimError",
+    "ProviderError",
     "RecipeError",
     "SchemaTooNewError",
     "SessionError",

@@ -1,11 +1,11 @@
-"""The JSON bodies of API requests."""
+"""The bodies of API requests, read up to a limit."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from .exceptions import BadInputError
 
@@ -15,15 +15,24 @@ MAX_BODY_BYTES = 1_048_576
 
 async def json_body(request: Request, message: str = "Please provide a JSON body") -> dict[str, Any]:
     """Return the object in a request's body; BadInputError with `message` where there is none."""
-    raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > MAX_BODY_BYTES:
-            raise BadInputError(f"the body is larger than {MAX_BODY_BYTES} bytes")
     try:
-        body = json.loads(bytes(raw))
+        body = json.loads(await limited_body(request))
     except (ValueError, RecursionError):
         raise BadInputError(message) from None
     if not isinstance(body, dict):
         raise BadInputError(message)
     return body
+
+
+async def limited_body(request: Request) -> bytes:
+    """Return a request's body; BadInputError if it is incomplete, or larger than any API has a use for."""
+    raw = bytearray()
+    try:
+        async for chunk in request.stream():
+            raw += chunk
+            if len(raw) > MAX_BODY_BYTES:
+                raise BadInputError(f"the body is larger than {MAX_BODY_BYTES} bytes")
+    except ClientDisconnect:
+        # Nobody is left to read the answer, but an error of the server it is not.
+        raise BadInputError("the client went away before the body was complete") from None
+    return bytes(raw)

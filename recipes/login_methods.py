@@ -23,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    bindparam,
     delete,
     insert,
     select,
@@ -70,6 +71,20 @@ tenants = Table(
 
 _EMAIL = "email:"
 
+# Built once, because every sign-in asks for them.
+_FIND = (
+    select(methods)
+    .join_from(methods, tenants, tenants.c.recipe_user_id == methods.c.recipe_user_id)
+    .where(tenants.c.tenant_id == bindparam("tenant"), tenants.c.recipe_id == bindparam("recipe"))
+    .where(tenants.c.identity == bindparam("identity"))
+)
+_HOMES = (
+    select(tenants.c.recipe_user_id, tenants.c.tenant_id)
+    .where(tenants.c.recipe_user_id.in_(bindparam("ids", expanding=True)))
+    .distinct()
+    .order_by(tenants.c.tenant_id)
+)
+
 
 class EmailChange(Enum):
     """What became of an attempt to change the address of a login method."""
@@ -116,9 +131,8 @@ def find_login_method(
     identities = _identities(account)
     if len(identities) != 1 or not is_storable(account):
         return None
-    this = and_(tenants.c.tenant_id == tenant_id, tenants.c.recipe_id == recipe_id, tenants.c.identity == identities[0])
-    joined = methods.join(tenants, tenants.c.recipe_user_id == methods.c.recipe_user_id)
-    rows = connection.execute(select(methods).select_from(joined).where(this)).all()
+    names = {"tenant": tenant_id, "recipe": recipe_id, "identity": identities[0]}
+    rows = connection.execute(_FIND, names).all()
     return next(iter(login_methods(connection, rows)), None)
 
 
@@ -154,9 +168,8 @@ def set_verified(connection: Connection, recipe_user_id: str, email: str) -> boo
 def login_methods(connection: Connection, rows: Sequence[Row[Any]]) -> list[LoginMethod]:
     """Return the login methods that rows of the table describe, with their tenants."""
     ids = [row.recipe_user_id for row in rows]
-    living = select(tenants.c.recipe_user_id, tenants.c.tenant_id).where(tenants.c.recipe_user_id.in_(ids)).distinct()
     homes: dict[str, list[str]] = {}
-    for recipe_user_id, tenant_id in connection.execute(living.order_by(tenants.c.tenant_id)) if ids else ():
+    for recipe_user_id, tenant_id in connection.execute(_HOMES, {"ids": ids}) if ids else ():
         homes.setdefault(recipe_user_id, []).append(tenant_id)
     return [_login_method(row, homes.get(row.recipe_user_id, [])) for row in rows]
 

@@ -39,7 +39,7 @@ class InputErrorHandlers:
 class SessionConfig(BaseModel):
     """Everything `session.init` accepts; lifetimes in seconds (fractions allowed), defaults in docs/protocol.md."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, strict=True, defer_build=True)
 
     cookie_domain: str | None = None
     older_cookie_domain: str | None = None

@@ -19,6 +19,8 @@ ACCESS_COOKIE_LIFE_MS = 31_536_000_000
 
 _LAST_EXPIRY_MS = 253_402_300_799_000  # the end of the year 9999, after which dates have no agreed form
 
+_SCOPE_COOKIES = "coatcheck.cookies"
+
 CookieKey = tuple[str, str, str]
 """What makes two cookies the same one: name, domain (in lower case, without a leading dot), path."""
 
@@ -53,8 +55,13 @@ class SetCookie:
 
 
 def cookies_of(request: Request) -> list[tuple[str, str]]:
-    """Return every cookie of a request in the order sent, duplicates included."""
-    return parse_cookies("; ".join(request.headers.getlist("cookie")))
+    """Return every cookie of a request in the order sent, duplicates included; parsed once per request."""
+    sent = [value for name, value in request.scope["headers"] if name == b"cookie"]
+    parsed: tuple[list[bytes], list[tuple[str, str]]] | None = request.scope.get(_SCOPE_COOKIES)
+    # What was sent is compared because an application's middleware may have changed it meanwhile.
+    if parsed is None or parsed[0] != sent:
+        parsed = request.scope[_SCOPE_COOKIES] = (sent, parse_cookies(b"; ".join(sent).decode("latin-1")))
+    return parsed[1]
 
 
 def parse_cookies(header: str) -> list[tuple[str, str]]:

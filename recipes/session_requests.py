@@ -19,6 +19,7 @@ from .context import with_request
 from .exceptions import ConfigurationError
 from .session_container import SessionContainer
 from .session_interface import OverrideGlobalClaimValidators, SessionInformationResult
+from .session_selection import anti_csrf_header
 from .session_transport import Transport
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ async def get_session(
     check = _anti_csrf_flag(transport, chosen.method if chosen else None, anti_csrf_check)
     session = await recipe.functions.get_session(
         access_token=chosen.token if chosen else None,
-        anti_csrf_token=request.headers.get("anti-csrf"),
+        anti_csrf_token=anti_csrf_header(request),
         anti_csrf_check=check,
         session_required=session_required,
         check_database=check_database,
@@ -194,7 +195,7 @@ async def refresh_session(recipe: SessionRecipe, request: Request, user_context:
     if chosen.method == "cookie" and transport.anti_csrf_mode() == "VIA_CUSTOM_HEADER" and "rid" not in request.headers:
         raise UnauthorisedError("anti-csrf check failed. Please pass 'rid: \"session\"' header in the request.")
     session = await recipe.functions.refresh_session(
-        chosen.token, request.headers.get("anti-csrf"), chosen.method == "header", user_context
+        chosen.token, anti_csrf_header(request), chosen.method == "header", user_context
     )
     transport.clear_other_at_refresh(chosen.method)
     await session.attach_to_request_response(request, chosen.method, user_context)

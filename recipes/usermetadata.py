@@ -12,7 +12,9 @@ from ..claims.payload import JSONObject, UserContext
 from . import usermetadata_rows as rows
 from .chain import Chain
 from .current_app import synced
+from .exceptions import BadInputError
 from .layer import Layer
+from .login_methods import storable_text
 from .override_config import InputOverrideConfig, checked_override
 from .recipe import Recipe, RecipeSpecification
 from .users import DeletedUser
@@ -65,19 +67,24 @@ class _Functions(RecipeInterface):
         self._app = app
 
     async def get_user_metadata(self, user_id: str, user_context: UserContext) -> MetadataResult:
+        if not storable_text(user_id):
+            return MetadataResult({})
         stored = await self._app.hop(self._app.database.read, lambda connection: rows.get(connection, user_id))
         return MetadataResult(stored)
 
     async def update_user_metadata(
         self, user_id: str, metadata_update: JSONObject, user_context: UserContext
     ) -> MetadataResult:
+        if not storable_text(user_id):
+            raise BadInputError("the id is too long or not valid text")
         whole = await self._app.hop(
             self._app.database.write, lambda connection: rows.merge(connection, user_id, metadata_update)
         )
         return MetadataResult(whole)
 
     async def clear_user_metadata(self, user_id: str, user_context: UserContext) -> ClearUserMetadataResult:
-        await self._app.hop(self._app.database.write, lambda connection: rows.clear(connection, user_id))
+        if storable_text(user_id):
+            await self._app.hop(self._app.database.write, lambda connection: rows.clear(connection, user_id))
         return ClearUserMetadataResult()
 
 

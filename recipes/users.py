@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, false, func, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, and_, bindparam, delete, false, func, or_, select
 
 from .login_methods import is_storable, login_methods, methods, normalised, storable_text, tenants
 from .user import AccountInfo, LoginMethod, User
@@ -17,8 +17,18 @@ from .user import AccountInfo, LoginMethod, User
 user_id_of = func.coalesce(methods.c.primary_user_id, methods.c.recipe_user_id)
 """The id of the user that a login method belongs to."""
 
-# Built once: every new session and every refresh asks for it.
+# Built once, because every sign-in, new session and refresh asks for them.
+_ids: BindParameter[list[str]] = bindparam("ids", expanding=True)
 _OWNER = select(user_id_of).where(methods.c.recipe_user_id == bindparam("this"))
+_GROUPS = select(methods).where(
+    or_(
+        and_(methods.c.recipe_user_id.in_(_ids), methods.c.primary_user_id.is_(None)),
+        methods.c.primary_user_id.in_(_ids),
+    )
+)
+_IDS_OF_GROUP = _GROUPS.with_only_columns(methods.c.recipe_user_id).order_by(
+    methods.c.time_joined, methods.c.recipe_user_id
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +58,7 @@ def get_user(connection: Connection, user_id: str) -> User | None:
 
 def users_by_id(connection: Connection, user_ids: Sequence[str]) -> list[User]:
     """Return the users with these ids (a user's own, not those of login methods) in this order, without the unknown."""
-    rows = connection.execute(select(methods).where(_belongs_to(user_ids))).all()
+    rows = connection.execute(_GROUPS, {"ids": [user_id for user_id in user_ids if storable_text(user_id)]}).all()
     groups: dict[str, list[LoginMethod]] = {}
     for row, method in zip(rows, login_methods(connection, rows), strict=True):
         groups.setdefault(row.primary_user_id or row.recipe_user_id, []).append(method)
@@ -84,7 +94,7 @@ def delete_user(
 ) -> DeletedUser:
     """Delete a user with every login method, or only the login method with this id, and what others keep about them."""
     owner = _owner(connection, user_id)
-    group = list(connection.execute(select(methods.c.recipe_user_id).where(_belongs_to([owner]))).scalars())
+    group = _ids_of_group(connection, owner)
     removed = group if remove_all_linked_accounts else [one for one in group if one == user_id]
     if not removed:
         return DeletedUser((), ())
@@ -108,19 +118,16 @@ class UserDirectory:
 
     def login_method_ids(self, connection: Connection, user_id: str) -> list[str]:
         """Return the ids of all login methods of the user whom this id, or that of a login method, names."""
-        group = _belongs_to([_owner(connection, user_id)])
-        ids = select(methods.c.recipe_user_id).where(group).order_by(methods.c.time_joined, methods.c.recipe_user_id)
-        return list(connection.execute(ids).scalars()) or [user_id]
+        return _ids_of_group(connection, _owner(connection, user_id)) or [user_id]
 
 
 def _owner(connection: Connection, user_id: str) -> str:
     return (storable_text(user_id) and connection.execute(_OWNER, {"this": user_id}).scalar()) or user_id
 
 
-def _belongs_to(user_ids: Sequence[str]) -> ColumnElement[bool]:
-    ids = [user_id for user_id in user_ids if storable_text(user_id)]
-    alone = and_(methods.c.recipe_user_id.in_(ids), methods.c.primary_user_id.is_(None))
-    return or_(alone, methods.c.primary_user_id.in_(ids))
+def _ids_of_group(connection: Connection, owner: str) -> list[str]:
+    ids = [owner] if storable_text(owner) else []
+    return list(connection.execute(_IDS_OF_GROUP, {"ids": ids}).scalars())
 
 
 def _conditions(account: AccountInfo) -> list[ColumnElement[bool]]:

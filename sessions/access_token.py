@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
+import string
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
@@ -24,7 +24,7 @@ IAT_LEEWAY_MS = 5_000
 
 VERSION = "5"
 
-_SHAPE = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+")
+_ALPHABET = (string.ascii_letters + string.digits + "-_").encode()
 _STRINGS = ("sub", "sessionHandle", "refreshTokenHash1", "rsub", "tId")
 _NUMBERS = ("iat", "exp")
 _MOST_HEADERS = 256
@@ -49,13 +49,7 @@ class AccessTokens:
 
     def candidate(self, token: str) -> bool:
         """Tell whether `token` looks like one of ours, by its form alone; never raises (docs/protocol.md, rule 3.4)."""
-        try:
-            if self._cache.get(token) is None:
-                self._kid_of(token)
-                read_unverified(token)
-        except (TryRefreshTokenError, TypeError):
-            return False
-        return True
+        return self._is_good(token) or self._has_our_form(token)
 
     def verify_in_memory(self, token: str) -> VerifiedToken | None:
         """Verify `token` without I/O; None if keys have to be read first, TryRefreshTokenError if it is not good."""
@@ -87,11 +81,23 @@ class AccessTokens:
             raise TryRefreshTokenError("the access token was signed with an unknown key")
         return self._verified(token, kid, key)
 
+    def _is_good(self, token: str) -> bool:
+        # What is good has our form, and is remembered: to verify it next costs nothing more.
+        try:
+            return self.verify_in_memory(token) is not None
+        except (TryRefreshTokenError, TypeError):
+            return False
+
+    def _has_our_form(self, token: str) -> bool:
+        try:
+            self._kid_of(token)
+            read_unverified(token)
+        except (TryRefreshTokenError, TypeError):
+            return False
+        return True
+
     def _kid_of(self, token: str) -> str:
-        shape = _SHAPE.fullmatch(token)
-        if shape is None:
-            raise TryRefreshTokenError("the access token is not a JWT")
-        segment = shape[1]
+        segment = _segments(token)[0]
         return self._kids.get(segment) or _kid_in(segment)
 
     def _verified(self, token: str, kid: str, key: RSAPublicKey) -> VerifiedToken:
@@ -126,15 +132,22 @@ class AccessTokens:
 
 def read_unverified(token: str) -> JSONObject:
     """Return the payload of a token that was verified before; TryRefreshTokenError if it is not one of ours."""
-    shape = _SHAPE.fullmatch(token)
-    if shape is None:
-        raise TryRefreshTokenError("the access token is not a JWT")
+    segment = _segments(token)[1]
     try:
-        payload = decoded_object(shape[2])
+        payload = decoded_object(segment)
     except ValueError:
         raise TryRefreshTokenError("the payload of the access token is not a JSON object") from None
     _check_structure(payload)
     return payload
+
+
+def _segments(token: str) -> list[str]:
+    if isinstance(token, str):
+        segments = token.split(".")
+        # To delete the alphabet takes a fraction of the time that matching it does.
+        if all(segments) and token.encode("ascii", "replace").translate(None, _ALPHABET) == b"..":
+            return segments
+    raise TryRefreshTokenError("the access token is not a JWT")
 
 
 def _kid_in(segment: str) -> str:

@@ -152,6 +152,3 @@ def _create_private_file(_dialect: Any, _record: Any, arguments: list[Any], _key
 
 def _use_wal(dbapi_connection: Any, _record: Any) -> None:
     dbapi_connection.execute("PRAGMA journal_mode=WAL").close()
-    # With WAL, NORMAL spares an fsync per commit: a process that is killed loses nothing, and the file stays sound; a
-    # power cut may take the last commits with it, of which a client loses at most a sign-in or a refresh to repeat.
-    dbapi_connection.execute("PRAGMA synchronous=NORMAL").close()

@@ -18,7 +18,16 @@ from . import engine_rotation as rotation
 from . import session_rows
 from .access_token import AccessTokens, read_unverified
 from .database import Database
-from .engine_payload import Pairing, access_payload, claims_differ, from_json, pairing_of, session_of, to_json
+from .engine_payload import (
+    Pairing,
+    access_payload,
+    claims_differ,
+    from_json,
+    pairing_of,
+    parent_of,
+    session_of,
+    to_json,
+)
 from .engine_records import SessionRecords
 from .engine_values import Directory, EngineSession, SessionInformation, TokenInfo, UnlinkedDirectory
 from .exceptions import TokenTheftError, UnauthorisedError
@@ -87,7 +96,7 @@ class SessionEngine(SessionRecords):
 
     def needs_database(self, payload: Mapping[str, Any], check_database: bool) -> bool:
         """Say whether `verify` will touch the database: when asked to, or to confirm a refresh token."""
-        return check_database or pairing_of(payload).parent_hash1 is not None
+        return check_database or parent_of(payload) is not None
 
     def verify(self, payload: Mapping[str, Any], token: str, *, check_database: bool) -> EngineSession:
         """Return the session of an access token whose signature was verified (docs/protocol.md, rule 6.4).
@@ -95,9 +104,9 @@ class SessionEngine(SessionRecords):
         The first use of a token that a refresh has issued confirms that refresh, and yields a replacement. Raises
         UnauthorisedError where the session is gone; never reports theft.
         """
-        pairing = pairing_of(payload)
-        if not (check_database or pairing.parent_hash1):
+        if not self.needs_database(payload, check_database):
             return session_of(payload, token, updated=False)
+        pairing = pairing_of(payload)
         now_ms = self._clock.now_ms()
         row = self._used(payload["sessionHandle"], pairing, now_ms)
         paired = pairing.parent_hash1 is not None and rotation.is_confirmed(row, hex_hash(pairing.hash1))

@@ -26,12 +26,16 @@ class Pairing:
 
 def pairing_of(payload: Mapping[str, Any]) -> Pairing:
     """Return the pairing that a payload states; an empty parent, or one of a wrong type, is none."""
-    parent, anti_csrf_token = payload.get("parentRefreshTokenHash1"), payload.get("antiCsrfToken")
-    return Pairing(
-        payload["refreshTokenHash1"],
-        parent if isinstance(parent, str) and parent else None,
-        anti_csrf_token if isinstance(anti_csrf_token, str) and anti_csrf_token else None,
-    )
+    return Pairing(payload["refreshTokenHash1"], parent_of(payload), _text(payload.get("antiCsrfToken")))
+
+
+def parent_of(payload: Mapping[str, Any]) -> str | None:
+    """Return the parent in the pairing that a payload states."""
+    return _text(payload.get("parentRefreshTokenHash1"))
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def access_payload(row: SessionRow, user_id: str, pairing: Pairing, *, issued_ms: int, expires_ms: int) -> JSONObject:
@@ -64,7 +68,7 @@ def session_of(
         access_token=access_token,
         updated=updated,
         refresh_token=refresh_token,
-        anti_csrf_token=pairing_of(payload).anti_csrf_token,
+        anti_csrf_token=_text(payload.get("antiCsrfToken")),
     )
 
 
