@@ -101,7 +101,8 @@ class App:
         self._open_engine(_session_config(specifications), encryption_key)
         self._recipes: dict[str, Recipe[Any]] = {}
         for specification in (*specifications, *_implicit(specifications)):
-            self._recipes[specification.recipe_id] = specification.build(self, specification.config)
+            recipe = specification.build(self, specification.config)
+            self._recipes |= {one.recipe_id: one for one in (*recipe.parts, recipe)}
         self.arguments: dict[str, Any] | None = None
         if database is None and self.database.inline:
             logger.warning(IN_MEMORY_WARNING)
@@ -270,7 +271,7 @@ def _checked_list(recipe_list: Sequence[RecipeSpecification]) -> list[RecipeSpec
     for entry in recipe_list:
         if not isinstance(entry, RecipeSpecification):
             raise ConfigurationError(f"recipe_list holds {entry!r}: every entry must be what a recipe's init returns")
-    ids = [entry.recipe_id for entry in recipe_list]
+    ids = [recipe_id for entry in recipe_list for recipe_id in (entry.recipe_id, *entry.brings)]
     for recipe_id in ids:
         if ids.count(recipe_id) > 1:
             raise ConfigurationError(f"{recipe_id}.init(...) is in recipe_list more than once")

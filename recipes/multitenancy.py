@@ -30,9 +30,12 @@ DEFAULT_TENANT = "public"
 __all__ = [
     "DEFAULT_TENANT",
     "APIInterface",
+    "APIOptions",
     "APIsLayer",
     "FunctionsLayer",
+    "GeneralErrorResponse",
     "InputOverrideConfig",
+    "LoginMethodsGetOkResult",
     "RecipeInterface",
     "init",
     "tenant_of",
@@ -72,7 +75,12 @@ class _Apis(APIInterface):
         self, tenant_id: str, client_type: str | None, api_options: APIOptions, user_context: UserContext
     ) -> LoginMethodsGetOkResult | GeneralErrorResponse:
         factors = [factor for recipe in self._app.recipes for factor in recipe.first_factors]
-        return LoginMethodsGetOkResult(list(dict.fromkeys(factors)))
+        providers = [
+            provider
+            for recipe in self._app.recipes
+            for provider in await recipe.login_providers(tenant_id, client_type, user_context)
+        ]
+        return LoginMethodsGetOkResult(list(dict.fromkeys(factors)), providers)
 
 
 async def tenant_of(app: App, named: str | None, user_context: UserContext) -> str:

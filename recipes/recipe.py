@@ -16,6 +16,7 @@ from .users import DeletedUser
 
 if TYPE_CHECKING:
     from .app import App
+    from .multitenancy_interface import ThirdPartyProvider
 
 F = TypeVar("F")
 """The interface of a recipe's functions."""
@@ -24,11 +25,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class RecipeSpecification:
-    """What a recipe's `init` returns: its id, its validated configuration and how an App builds it."""
+    """What a recipe's `init` returns: its id, its validated configuration and how an App builds it.
+
+    `brings` are the ids of recipes that a combined recipe consists of, and builds along with itself.
+    """
 
     recipe_id: str
     config: Any
     build: Callable[[App, Any], Recipe[Any]]
+    brings: tuple[str, ...] = ()
 
 
 class Recipe(Generic[F]):
@@ -39,6 +44,8 @@ class Recipe(Generic[F]):
     """The factors with which one can sign in through this recipe alone."""
 
     functions: F
+    parts: tuple[Recipe[Any], ...] = ()
+    """The recipes that this one consists of; an App has each of them, too."""
 
     def __init__(self, app: App, config: Any, routes: Iterable[Route] = ()) -> None:
         self.app = app
@@ -69,6 +76,12 @@ class Recipe(Generic[F]):
     def serves(self, route: Route) -> bool:
         """Say whether an override has left the route's API enabled."""
         return not self.chains["apis"].is_disabled(route.api)
+
+    async def login_providers(
+        self, tenant_id: str, client_type: str | None, user_context: UserContext
+    ) -> list[ThirdPartyProvider]:
+        """Return the providers that the sign-in page of a tenant shows."""
+        return []
 
     def clean_up(self) -> int:
         """Delete what has expired in this recipe's own tables; return how many rows went."""

@@ -20,6 +20,7 @@ from ..recipes.current_app import current_app
 from ..recipes.routing import ApiResponse
 from ..sessions.exceptions import DatabaseError
 from .asgi import AuthMiddleware
+from .stub_routes import stub_routes
 
 logger = logging.getLogger("coatcheck.server")
 
@@ -50,7 +51,10 @@ class WebsiteCORS:
 
 
 def create_app(coatcheck: App | None = None, routes: Sequence[BaseRoute] = ()) -> Starlette:
-    """Return a Starlette application that serves the auth API of an App, `/healthz` and the given routes."""
+    """Return a Starlette application that serves the auth API of an App, `/healthz` and the given routes.
+
+    Where the App has stub providers, their authorization pages are served too, below `<api_base_path>/stub/`.
+    """
     served = coatcheck or current_app()
 
     async def healthz(_request: Request) -> Response:
@@ -62,7 +66,7 @@ def create_app(coatcheck: App | None = None, routes: Sequence[BaseRoute] = ()) -
         return ApiResponse({"status": "OK"})
 
     return Starlette(
-        routes=[Route("/healthz", healthz), *routes],
+        routes=[Route("/healthz", healthz), *stub_routes(served), *routes],
         middleware=[
             Middleware(WebsiteCORS, coatcheck=served),
             # Starlette's own stands outside CORS, where a browser could not read the status of its answer.

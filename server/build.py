@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
-from ..recipes import emailpassword, session, usermetadata
+from ..recipes import emailpassword, session, thirdparty, usermetadata
 from ..recipes.app import App
 from ..recipes.app_info import InputAppInfo
 from ..recipes.recipe import RecipeSpecification
@@ -14,6 +14,7 @@ from ..sessions.database_url import parse_url, shown
 from .exceptions import OptionsError
 from .recipes_file import load
 from .settings import Settings
+from .stub import stub
 from .users_code import users_code
 
 DEFAULT_DATABASE = "sqlite:///coatcheck.db"
@@ -26,10 +27,12 @@ _DEFAULT_BASE_PATH = "/auth"
 def build_app(settings: Settings, *, default_database: str = DEFAULT_DATABASE) -> App:
     """Return the App that the settings describe; a CoatcheckError, in one line, if they cannot work.
 
-    No connection is opened, and `unsafe_for_tests` is never passed.
+    No connection is opened. `unsafe_for_tests` is passed only for stub providers, where the settings permit it.
     """
+    stubs = _stubs(settings)
     if settings.recipes is None:
-        return _app(settings, [session.init(), emailpassword.init(), usermetadata.init()], default_database)
+        defaults = [session.init(), emailpassword.init(), usermetadata.init()]
+        return _app(settings, [*defaults, *stubs], default_database, unsafe_for_tests=bool(stubs))
     given = load(settings.recipes)
     if isinstance(given, App):
         _refuse_contradictions(given, settings)
@@ -46,6 +49,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def permits_unsafe(settings: Settings) -> bool:
+    """Tell whether what is for tests only may be served: to this machine, or where the user insists."""
+    return settings.allow_unsafe_host or is_loopback(settings.host)
 
 
 def is_any_address(host: str) -> bool:
@@ -66,14 +74,46 @@ def default_api_domain(settings: Settings) -> str:
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
-def _app(settings: Settings, recipe_list: Sequence[RecipeSpecification], default_database: str) -> App:
+def _stubs(settings: Settings) -> list[RecipeSpecification]:
+    names = [name.strip() for name in (settings.stub_providers or "").split(",") if name.strip()]
+    if not names:
+        return []
+    if settings.recipes is not None:
+        raise OptionsError("--stub-providers goes with the default recipes: let your list name stub(...) itself")
+    if settings.workers > 1:
+        raise OptionsError("--stub-providers keeps its codes in one process: leave --workers at 1")
+    if not permits_unsafe(settings):
+        raise OptionsError(
+            f"--stub-providers lets anybody sign in as anybody: serve it on 127.0.0.1, not on {settings.host}, "
+            "or add --allow-unsafe-host"
+        )
+    providers = [stub(name, api_base_path=_base_path(settings)) for name in names]
+    return [thirdparty.init(sign_in_and_up_feature=thirdparty.SignInAndUpFeature(providers=providers))]
+
+
+def _base_path(settings: Settings) -> str:
+    return _DEFAULT_BASE_PATH if settings.api_base_path is None else settings.api_base_path
+
+
+def _app(
+    settings: Settings,
+    recipe_list: Sequence[RecipeSpecification],
+    default_database: str,
+    *,
+    unsafe_for_tests: bool = False,
+) -> App:
     info = InputAppInfo(
         app_name=APP_NAME,
         api_domain=settings.api_domain or default_api_domain(settings),
         website_domain=settings.website_domain or DEFAULT_WEBSITE,
-        api_base_path=_DEFAULT_BASE_PATH if settings.api_base_path is None else settings.api_base_path,
+        api_base_path=_base_path(settings),
     )
-    return App(app_info=info, recipe_list=recipe_list, database=settings.database or default_database)
+    return App(
+        app_info=info,
+        recipe_list=recipe_list,
+        database=settings.database or default_database,
+        unsafe_for_tests=unsafe_for_tests,
+    )
 
 
 def _refuse_contradictions(app: App, settings: Settings) -> None:

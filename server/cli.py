@@ -98,6 +98,17 @@ def cli(context: click.Context) -> None:
     default=DEFAULT_LOG_LEVEL,
     show_default=True,
 )
+@_option(
+    "stub-providers",
+    "Providers to sign in with that are played here, for development: google,github and so on. They let anybody sign "
+    "in as anybody, and so are served to this machine only.",
+    metavar="IDS",
+)
+@_option(
+    "allow-unsafe-host",
+    "Serve what is for tests only, such as stub providers, on a --host that other machines reach.",
+    is_flag=True,
+)
 def serve_command(**options: Any) -> None:
     """Serve the auth API; works with no option at all."""
     serve(Settings(**options))

@@ -10,6 +10,7 @@ from ..recipes.web_address import host_of, is_local
 from ..sessions.database_url import parse_url
 from .build import is_loopback
 from .settings import Settings
+from .stub_routes import stub_providers
 
 _MAILS_STAY_HERE = (
     "mails are sent to nobody: they are written to this log (at level info), links included; "
@@ -30,6 +31,9 @@ def facts(app: App, settings: Settings) -> list[str]:
     ]
     if app.has_recipe("emailpassword"):
         lines.insert(1, f"sign up: POST {base}/signup with the body {_SIGN_UP_BODY}")
+    played = [provider.third_party_id for provider in stub_providers(app)]
+    if played:
+        lines.append(f"providers played by stubs: {', '.join(played)}; their pages lie below {base}/stub/")
     return lines
 
 

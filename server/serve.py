@@ -17,12 +17,13 @@ from ..claims.exceptions import CoatcheckError
 from ..recipes.app import App
 from .address import bound, listen
 from .app import create_app
-from .build import build_app, is_loopback
+from .build import build_app, permits_unsafe
 from .exceptions import OptionsError
 from .greeting import cautions, facts
 from .keys import require_encryption_key
 from .logs import configure_logging
 from .settings import Settings
+from .stub_routes import stub_providers
 
 GRACE_S = 20
 """How long requests under way may take once the server has been told to stop."""
@@ -73,11 +74,13 @@ def _greet(app: App, settings: Settings) -> None:
 def _refuse_unfit(app: App, settings: Settings) -> None:
     if settings.workers > 1 and app.database.inline:
         raise OptionsError("several workers cannot share a database in memory: name a file or PostgreSQL")
-    if app.unsafe_for_tests and not is_loopback(settings.host):
+    if app.unsafe_for_tests and not permits_unsafe(settings):
         raise OptionsError(
             f"--recipes {settings.recipes} is an App made with unsafe_for_tests=True: "
             f"serve it on 127.0.0.1 only, not on {settings.host}"
         )
+    if settings.workers > 1 and stub_providers(app):
+        raise OptionsError("stub providers keep their codes in one process: leave --workers at 1")
 
 
 def _serve_here(app: App, settings: Settings, taken: socket.socket) -> None:

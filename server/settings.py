@@ -28,6 +28,8 @@ class Settings:
     api_base_path: str | None = None
     recipes: str | None = None
     log_level: str = DEFAULT_LOG_LEVEL
+    stub_providers: str | None = None
+    allow_unsafe_host: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -46,6 +48,8 @@ class Settings:
             api_base_path=given("api_base_path"),
             recipes=given("recipes"),
             log_level=given("log_level") or DEFAULT_LOG_LEVEL,
+            stub_providers=given("stub_providers"),
+            allow_unsafe_host=given("allow_unsafe_host") == str(True),
         )
 
     def to_environment(self, environment: MutableMapping[str, str]) -> None:

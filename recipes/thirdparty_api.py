@@ -1,0 +1,178 @@
+"""The third-party recipe's HTTP APIs: what they do where nothing is overridden."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import HTMLResponse
+
+from ..claims.maybe_awaitable import settled
+from ..claims.payload import JSONObject, UserContext
+from .auth_session import refuse_linking, session_after_sign_in
+from .emailpassword_api import linking_failure
+from .emailpassword_interface import LinkingToSessionUserFailedError
+from .exceptions import BadInputError, ProviderError
+from .results import GeneralErrorResponse
+from .session_container import SessionContainer
+from .thirdparty_http import with_query
+from .thirdparty_interface import (
+    APIInterface,
+    APIOptions,
+    AuthorisationUrlGetOkResult,
+    SignInUpNotAllowed,
+    SignInUpPostNoEmailGivenByProviderResponse,
+    SignInUpPostOkResult,
+    SignInUpPostResult,
+)
+from .thirdparty_oauth import RedirectUriInfo
+from .thirdparty_provider import Provider
+from .thirdparty_user_info import UserInfo, UserInfoEmail
+
+if TYPE_CHECKING:
+    from .thirdparty_recipe import ThirdPartyRecipe
+
+logger = logging.getLogger("coatcheck.thirdparty")
+
+FIRST_LINKING_CODE = 20
+PLACEHOLDER_DOMAIN = "stfakeemail.supertokens.com"
+"""The domain of addresses that stand for a missing one; applications have such addresses stored already."""
+
+
+class ThirdPartyAPI(APIInterface):
+    """What the APIs do where nothing is overridden."""
+
+    def __init__(self, recipe: ThirdPartyRecipe) -> None:
+        self._recipe = recipe
+        self._app = recipe.app
+
+    async def authorisation_url_get(
+        self,
+        provider: Provider,
+        redirect_uri_on_provider_dashboard: str,
+        api_options: APIOptions,
+        user_context: UserContext,
+    ) -> AuthorisationUrlGetOkResult | GeneralErrorResponse:
+        """Return the address of the provider's page; what the provider fails at is a general error."""
+        try:
+            redirect = await provider.get_authorisation_redirect_url(redirect_uri_on_provider_dashboard, user_context)
+        except ProviderError as error:
+            return _failed(provider, error)
+        return AuthorisationUrlGetOkResult(redirect.url_with_query_params, redirect.pkce_code_verifier)
+
+    async def sign_in_up_post(
+        self,
+        provider: Provider,
+        redirect_uri_info: RedirectUriInfo | None,
+        oauth_tokens: JSONObject | None,
+        session: SessionContainer | None,
+        should_try_linking_with_session_user: bool | None,
+        tenant_id: str,
+        api_options: APIOptions,
+        user_context: UserContext,
+    ) -> SignInUpPostResult:
+        """Ask the provider who it is, find or create their login method, and create a session for it."""
+        refuse_linking(session, should_try_linking_with_session_user)
+        if (
+            redirect_uri_info is not None
+            and redirect_uri_info.redirect_uri_query_params.get("error") == "access_denied"
+        ):
+            return GeneralErrorResponse(f"Signing in with {provider.config.name} was cancelled.")
+        try:
+            tokens, info = await _asked(provider, redirect_uri_info, oauth_tokens, user_context)
+        except ProviderError as error:
+            return _failed(provider, error)
+        email = info.email or await _placeholder(provider, info, tenant_id, user_context)
+        if email is None:
+            return SignInUpPostNoEmailGivenByProviderResponse()
+        result = await self._recipe.functions.sign_in_up(
+            provider.id,
+            info.third_party_user_id,
+            email.id,
+            email.is_verified,
+            tokens,
+            info.raw_user_info_from_provider,
+            session,
+            should_try_linking_with_session_user,
+            tenant_id,
+            user_context,
+        )
+        if isinstance(result, LinkingToSessionUserFailedError):
+            return SignInUpNotAllowed(linking_failure(result.reason, first_code=FIRST_LINKING_CODE))
+        if isinstance(result, SignInUpNotAllowed):
+            return result
+        session = await session_after_sign_in(
+            self._app,
+            api_options.request,
+            result.user,
+            result.recipe_user_id,
+            tenant_id=tenant_id,
+            session=session,
+            user_context=user_context,
+        )
+        return SignInUpPostOkResult(
+            result.user,
+            result.created_new_recipe_user,
+            session,
+            result.oauth_tokens,
+            result.raw_user_info_from_provider,
+        )
+
+    async def apple_redirect_handler_post(
+        self, form_post_info: dict[str, Any], api_options: APIOptions, user_context: UserContext
+    ) -> None:
+        """Send the browser on to the website, and nowhere else, with what Apple has posted (rule 27.14)."""
+        target = _website_address(form_post_info.get("state"))
+        origin = api_options.app_info.website_origin(api_options.request, user_context)
+        # Compared as text, up to the slash, so that it does not matter how browsers read the rest.
+        if not target.startswith(f"{origin}/") or not target.isprintable():
+            raise BadInputError("the frontendRedirectURI in the state is not an address of the website")
+        location = with_query(target, {name: str(value) for name, value in form_post_info.items()})
+        api_options.response = HTMLResponse(status_code=303, headers={"Location": location})
+
+
+async def _asked(
+    provider: Provider,
+    redirect_uri_info: RedirectUriInfo | None,
+    oauth_tokens: JSONObject | None,
+    user_context: UserContext,
+) -> tuple[JSONObject, UserInfo]:
+    if redirect_uri_info is not None:
+        tokens = await provider.exchange_auth_code_for_oauth_tokens(redirect_uri_info, user_context)
+        return tokens, await provider.get_user_info(tokens, user_context)
+    if oauth_tokens is None:
+        raise BadInputError("Please provide one of redirectURIInfo or oAuthTokens in the request body")
+    return oauth_tokens, await provider.get_user_info_from_client(oauth_tokens, user_context)
+
+
+async def _placeholder(
+    provider: Provider, info: UserInfo, tenant_id: str, user_context: UserContext
+) -> UserInfoEmail | None:
+    config = provider.config
+    if config.require_email:
+        return None
+    if config.generate_fake_email is None:
+        return UserInfoEmail(f"{info.third_party_user_id}.{provider.id}@{PLACEHOLDER_DOMAIN}", True)
+    generated = config.generate_fake_email(tenant_id, info.third_party_user_id, user_context)
+    return UserInfoEmail(await settled(generated), True)
+
+
+def _failed(provider: Provider, error: ProviderError) -> GeneralErrorResponse:
+    """Tell the log why, and the user only that it did not work: the reason is about provider and configuration."""
+    logger.warning("signing in with a provider failed: %s", error)
+    return GeneralErrorResponse(f"Signing in with {provider.config.name} did not work. Please try again.")
+
+
+def _website_address(state: object) -> str:
+    """Return the `frontendRedirectURI` of a state (base64 of JSON, of either alphabet); BadInputError without one."""
+    try:
+        text = str(state or "").replace("-", "+").replace("_", "/").replace(" ", "+")
+        parsed = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), validate=True))
+        address = parsed["frontendRedirectURI"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise BadInputError("the state has no frontendRedirectURI") from None
+    if not isinstance(address, str):
+        raise BadInputError("the state has no frontendRedirectURI")
+    return address

@@ -1,0 +1,131 @@
+"""The third-party recipe's own functions: the innermost layer of the chain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
+
+from ..claims.payload import JSONObject, UserContext
+from ..claims.recipe_user_id import RecipeUserId
+from .exceptions import BadInputError
+from .login_methods import EmailChange, add_login_method, find_login_method, set_email
+from .session_container import SessionContainer
+from .thirdparty_interface import EmailChangeNotAllowedError as ChangeRefused
+from .thirdparty_interface import (
+    ManuallyCreateOrUpdateUserOkResult,
+    ManuallyCreateOrUpdateUserResult,
+    RecipeInterface,
+    SignInUpNotAllowed,
+    SignInUpOkResult,
+    SignInUpResult,
+)
+from .thirdparty_provider import Provider
+from .thirdparty_user_info import RawUserInfoFromProvider
+from .user import AccountInfo, ThirdPartyInfo
+from .users import get_user
+
+if TYPE_CHECKING:
+    from .thirdparty_recipe import ThirdPartyRecipe
+
+RECIPE_ID = "thirdparty"
+ATTEMPTS = 5
+"""How often a sign-up that somebody else has just made is looked for again."""
+
+
+class ThirdPartyFunctions(RecipeInterface):
+    """What happens where nothing is overridden; calls among functions go to the top of the chain."""
+
+    def __init__(self, recipe: ThirdPartyRecipe) -> None:
+        self._recipe = recipe
+        self._app = recipe.app
+
+    async def sign_in_up(
+        self,
+        third_party_id: str,
+        third_party_user_id: str,
+        email: str,
+        is_verified: bool,
+        oauth_tokens: JSONObject,
+        raw_user_info_from_provider: RawUserInfoFromProvider,
+        session: SessionContainer | None,
+        should_try_linking_with_session_user: bool | None,
+        tenant_id: str,
+        user_context: UserContext,
+    ) -> SignInUpResult:
+        """Create or update the login method; what the provider said is passed on to overrides."""
+        result = await self._recipe.functions.manually_create_or_update_user(
+            third_party_id,
+            third_party_user_id,
+            email,
+            is_verified,
+            session,
+            should_try_linking_with_session_user,
+            tenant_id,
+            user_context,
+        )
+        if isinstance(result, ChangeRefused):
+            return SignInUpNotAllowed(result.reason)
+        if not isinstance(result, ManuallyCreateOrUpdateUserOkResult):
+            return result
+        return SignInUpOkResult(
+            result.user,
+            result.recipe_user_id,
+            result.created_new_recipe_user,
+            oauth_tokens,
+            raw_user_info_from_provider,
+        )
+
+    async def manually_create_or_update_user(
+        self,
+        third_party_id: str,
+        third_party_user_id: str,
+        email: str,
+        is_verified: bool,
+        session: SessionContainer | None,
+        should_try_linking_with_session_user: bool | None,
+        tenant_id: str,
+        user_context: UserContext,
+    ) -> ManuallyCreateOrUpdateUserResult:
+        """Create or update in one transaction; nothing is linked, since no linking function can be configured yet."""
+        if not third_party_id or not third_party_user_id:
+            raise BadInputError("a login method of the recipe thirdparty needs a provider and a user id")
+        account = AccountInfo(email=email, third_party=ThirdPartyInfo(third_party_id, third_party_user_id))
+        now_ms = self._app.clock.now_ms()
+        for _ in range(ATTEMPTS):
+            stored = await self._app.hop(
+                self._app.database.write,
+                lambda connection: _stored(connection, tenant_id, account, verified=is_verified, now_ms=now_ms),
+            )
+            if stored is not None:
+                return stored
+        raise BadInputError("the user was created and deleted by somebody else at the same moment: try again")
+
+    async def get_provider(
+        self, third_party_id: str, client_type: str | None, tenant_id: str, user_context: UserContext
+    ) -> Provider | None:
+        """Return a provider of the tenant, the application's override applied to it; no request is sent."""
+        return await self._recipe.provider(third_party_id, client_type, tenant_id, user_context)
+
+
+def _stored(
+    connection: Connection, tenant_id: str, account: AccountInfo, *, verified: bool, now_ms: int
+) -> ManuallyCreateOrUpdateUserOkResult | None:
+    """Return the login method as it now is; None if somebody else has created it a moment ago, or deleted it."""
+    identity = AccountInfo(third_party=account.third_party)
+    known = find_login_method(connection, tenant_id, recipe_id=RECIPE_ID, account=identity)
+    if known is not None:
+        recipe_user_id = str(known.recipe_user_id)
+        changed = set_email(connection, recipe_user_id, account.email or "", verified=verified)
+        if changed is not EmailChange.DONE:
+            return None
+    else:
+        added = add_login_method(
+            connection, tenant_id, recipe_id=RECIPE_ID, account=account, time_joined=now_ms, verified=verified
+        )
+        if added is None:
+            return None
+        recipe_user_id = added
+    user = get_user(connection, recipe_user_id)
+    assert user is not None  # it was written in this very transaction
+    return ManuallyCreateOrUpdateUserOkResult(user, RecipeUserId(recipe_user_id), known is None)

@@ -1,0 +1,169 @@
+"""The only requests that are sent to providers: one method, so that limits and silence about secrets hold everywhere.
+
+Plain blocking code, called inside `blocking`. A client of httpx2 would log addresses with their queries (some providers
+want tokens there) and keep cookies, so requests go to its transport directly.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from functools import cache
+from ssl import SSLContext
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import httpx2
+
+from .exceptions import ProviderError
+
+CONNECT_TIMEOUT_S = 5.0
+TOTAL_TIMEOUT_S = 10.0
+MAX_ANSWER_BYTES = 1_048_576
+"""The largest answer that is read; discovery documents and key sets stay far below."""
+
+_ERROR_CODE = re.compile(r"[a-z_]{1,40}")
+
+
+class ProviderHTTP:
+    """Requests to the servers of one provider; `transport` carries them all, by default the network does.
+
+    Only https is spoken, except to this machine or with `allow_http`. No redirect is followed: a token must not
+    travel on to an address that nobody has configured.
+    """
+
+    def __init__(self, third_party_id: str, transport: httpx2.BaseTransport | None, *, allow_http: bool) -> None:
+        self.third_party_id = third_party_id
+        self._transport = transport
+        self._allow_http = allow_http
+
+    def get(
+        self, url: str, *, params: Mapping[str, str | None] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Any:
+        """Return the JSON that a GET is answered with; ProviderError for everything else."""
+        self.check_address(url)
+        return self._json("GET", with_query(url, params or {}), headers or {}, None)
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Any:
+        """Return the JSON that a POST is answered with; ProviderError for everything else."""
+        self.check_address(url)
+        return self._json("POST", url, headers, body)
+
+    def post_form(self, url: str, form: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Any:
+        """Return the JSON that a form is answered with; ProviderError for everything else."""
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        return self.post(url, urlencode(form).encode(), {**kind, **(headers or {})})
+
+    def check_address(self, url: str) -> None:
+        """Raise ProviderError for an address that is not https, or not plain http where that will do."""
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise self.failure("one of its addresses is malformed") from None
+        plain = parts.scheme == "http" and (self._allow_http or is_loopback(parts.hostname or ""))
+        if parts.scheme != "https" and not plain:
+            raise self.failure(f"{_without_query(url)} is not an https address")
+
+    def failure(self, message: str) -> ProviderError:
+        """Return the error that names this provider."""
+        return ProviderError(self.third_party_id, message)
+
+    def _json(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Any:
+        what = f"{method} {_without_query(url)}"
+        status, raw = self._exchange(what, self._request(method, url, headers, body))
+        try:
+            parsed = json.loads(raw)
+        except (ValueError, RecursionError):
+            parsed = None
+        if not 200 <= status < 300:
+            raise self.failure(f"{what} was answered with status {status}{_error_code(parsed)}")
+        if parsed is None:
+            raise self.failure(f"{what} was answered with something that is not JSON")
+        if isinstance(parsed, dict) and parsed.get("error"):
+            raise self.failure(f"{what} was answered with an error{_error_code(parsed)}")
+        return parsed
+
+    def _request(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> httpx2.Request:
+        timeout = httpx2.Timeout(CONNECT_TIMEOUT_S).as_dict()
+        # Identity, because a small answer can decompress to an enormous one.
+        standard = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "coatcheck"}
+        try:
+            return httpx2.Request(
+                method, url, headers={**standard, **headers}, content=body, extensions={"timeout": timeout}
+            )
+        except (httpx2.InvalidURL, ValueError):  # A header that is not ASCII would be shown by its error.
+            raise self.failure(f"{method} {_without_query(url)} cannot be asked") from None
+
+    def _exchange(self, what: str, request: httpx2.Request) -> tuple[int, bytes]:
+        deadline = _deadline()
+        transport = self._transport or httpx2.HTTPTransport(verify=_ssl_context())
+        try:
+            response = transport.handle_request(request)
+            try:
+                return response.status_code, self._limited(what, response, deadline)
+            finally:
+                response.close()
+        except httpx2.TimeoutException:
+            raise self.failure(f"{what} took too long") from None
+        except httpx2.HTTPError as error:
+            # The kind alone: the text of an error may quote the request.
+            raise self.failure(f"{what} failed: {type(error).__name__}") from None
+        finally:
+            if transport is not self._transport:
+                transport.close()
+
+    def _limited(self, what: str, response: httpx2.Response, deadline: Callable[[], bool]) -> bytes:
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise self.failure(f"{what} was answered in an encoding that was not asked for")
+        raw = bytearray()
+        assert isinstance(response.stream, httpx2.SyncByteStream)  # a synchronous transport gave it
+        for chunk in response.stream:
+            raw += chunk
+            if len(raw) > MAX_ANSWER_BYTES:
+                raise self.failure(f"{what} was answered with more than {MAX_ANSWER_BYTES} bytes")
+            if deadline():
+                raise self.failure(f"{what} took too long")
+        return bytes(raw)
+
+
+def with_query(url: str, params: Mapping[str, str | None]) -> str:
+    """Return the address with these parameters, in place of its own of the same name; None takes one away."""
+    parts = urlsplit(url)
+    kept = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in params]
+    query = kept + [(name, value) for name, value in params.items() if value is not None]
+    return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+def _without_query(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _error_code(body: object) -> str:
+    """Return the error code of RFC 6749; never the description, into which providers have been seen to copy secrets."""
+    code = body.get("error") if isinstance(body, dict) else None
+    return f" ({code})" if isinstance(code, str) and _ERROR_CODE.fullmatch(code) else ""
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this very machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _deadline() -> Callable[[], bool]:
+    # Not the App's clock: how long a server may keep a thread waiting is about real time.
+    end = time.monotonic() + TOTAL_TIMEOUT_S
+    return lambda: time.monotonic() > end
+
+
+@cache
+def _ssl_context() -> SSLContext:
+    return httpx2.create_ssl_context()

@@ -1,0 +1,176 @@
+"""A provider at work for one request: its four coroutines, which an application's override may replace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ..claims.maybe_awaitable import settled
+from ..claims.payload import JSONObject, UserContext
+from ..sessions.blocking import blocking
+from .exceptions import BadInputError
+from .thirdparty_client import config_for_client
+from .thirdparty_config import ProviderConfigForClient, ProviderInput
+from .thirdparty_documents import ProviderDocuments
+from .thirdparty_id_token import check_nonce, verified_payload
+from .thirdparty_oauth import (
+    AuthorisationRedirect,
+    RedirectUriInfo,
+    authorisation_redirect,
+    exchange_code,
+    token_in,
+)
+from .thirdparty_table import row_of
+from .thirdparty_user_info import RawUserInfoFromProvider, UserInfo, mapped, speak_of_one_user
+
+AUDIENCE_UNKNOWN = (
+    "these oAuthTokens cannot be accepted: without an id token it cannot be told that they were issued to this "
+    "application; send redirectURIInfo, or give the provider a validate_access_token"
+)
+
+
+class Provider:
+    """One provider with one of its clients chosen.
+
+    `config` is the configuration for that client. An override reads a coroutine, assigns another in its place, and
+    returns the provider; what calls them here sees the replacement.
+    """
+
+    def __init__(self, given: ProviderInput, documents: ProviderDocuments, browser_endpoint: str | None) -> None:
+        self.id = given.config.third_party_id
+        self.config = config_for_client(given.config, None, any_client=True)
+        self._given = given
+        self._row = row_of(self.id)
+        self._documents = documents
+        self._http = documents.http
+        self._browser_endpoint = browser_endpoint
+        self._binds_nonce = False
+        self._verifier: str | None = None
+
+    async def get_config_for_client_type(
+        self, client_type: str | None, user_context: UserContext
+    ) -> ProviderConfigForClient:
+        """Return the configuration for a type of client; ClientTypeNotFoundError if there is no such client."""
+        return config_for_client(self._given.config, client_type)
+
+    async def get_authorisation_redirect_url(
+        self, redirect_uri_on_provider_dashboard: str, user_context: UserContext
+    ) -> AuthorisationRedirect:
+        """Return the address of the provider's page on which somebody signs in."""
+        await self._discover()
+        # It may come from the discovery document, and front ends send the browser wherever it says.
+        self._http.check_address(self.config.authorization_endpoint or "")
+        return authorisation_redirect(
+            self.config, redirect_uri_on_provider_dashboard, browser_endpoint=self._browser_endpoint
+        )
+
+    async def exchange_auth_code_for_oauth_tokens(
+        self, redirect_uri_info: RedirectUriInfo, user_context: UserContext
+    ) -> JSONObject:
+        """Return the tokens that the provider gives for the code of a callback; ProviderError if it gives none."""
+        await self._discover()
+        self._binds_nonce, self._verifier = True, redirect_uri_info.pkce_code_verifier
+        tokens = await blocking(
+            exchange_code, self._http, self.config, redirect_uri_info, basic=self._row.basic_authentication
+        )
+        params = redirect_uri_info.redirect_uri_query_params
+        return tokens | {name: params[name] for name in self._row.callback_fields if name in params}
+
+    async def get_user_info(self, oauth_tokens: Mapping[str, Any], user_context: UserContext) -> UserInfo:
+        """Return who the tokens are about; ProviderError if they are no good, or do not say."""
+        await self._discover()
+        payload = await self._id_token_payload(oauth_tokens, user_context)
+        api = await self._user_info_api(oauth_tokens, user_context)
+        for name in self._row.callback_fields:
+            # Not signed by the provider, so not to be found among what is.
+            api |= {name: _parsed(oauth_tokens[name])} if name in oauth_tokens else {}
+        return mapped(self.config, RawUserInfoFromProvider(payload, api))
+
+    async def get_user_info_from_client(self, oauth_tokens: Mapping[str, Any], user_context: UserContext) -> UserInfo:
+        """Return who tokens are about that a client brought, and not the provider (docs/protocol.md, rule 27.11).
+
+        BadInputError where nothing says whom they were issued to, ProviderError where it was not this application.
+        """
+        await self._discover()
+        self._binds_nonce, self._verifier = True, None
+        token, check = token_in(oauth_tokens, "access_token"), self._row.check_access_token
+        signed = self.config.jwks_uri is not None and token_in(oauth_tokens, "id_token") is not None
+        checked = token is not None and (check is not None or self.config.validate_access_token is not None)
+        if not signed and not checked:
+            raise BadInputError(AUDIENCE_UNKNOWN)
+        if token is not None and check is not None:
+            await blocking(check, self._http, self.config, token)
+        info = await self.get_user_info(oauth_tokens, user_context)
+        raw = info.raw_user_info_from_provider
+        if token is not None and not checked and raw.from_user_info_api and not speak_of_one_user(raw):
+            raise self._http.failure("the access token is not known to belong to the user of the id token")
+        return info
+
+    async def _id_token_payload(self, oauth_tokens: Mapping[str, Any], user_context: UserContext) -> JSONObject:
+        token = token_in(oauth_tokens, "id_token")
+        if token is None or self.config.jwks_uri is None:
+            if self._row.check_id_token is not None or self._row.user_info_is_in_id_token:
+                raise self._http.failure("there is no id token")
+            return {}
+        payload = await blocking(
+            verified_payload,
+            self._documents,
+            self.config,
+            token,
+            other_issuers=self._row.other_issuers,
+        )
+        if self._binds_nonce:  # Otherwise an override has brought the tokens, and answers for them.
+            check_nonce(self.config, payload, self._verifier)
+        if self._row.check_id_token is not None:
+            self._row.check_id_token(payload, self.config)
+        if self.config.validate_id_token_payload is not None:
+            await settled(self.config.validate_id_token_payload(payload, self.config, user_context))
+        return payload
+
+    async def _user_info_api(self, oauth_tokens: Mapping[str, Any], user_context: UserContext) -> JSONObject:
+        token = token_in(oauth_tokens, "access_token")
+        if token is None:
+            return {}
+        if self.config.validate_access_token is not None:
+            await settled(self.config.validate_access_token(token, self.config, user_context))
+        if self._row.user_info_is_in_id_token or self.config.user_info_endpoint is None:
+            return {}
+        if self._row.user_info is not None:
+            return await blocking(self._row.user_info, self._http, self.config, token)
+        return await blocking(self._plain_user_info, self.config.user_info_endpoint, token)
+
+    def _plain_user_info(self, endpoint: str, token: str) -> JSONObject:
+        given = {"Authorization": f"Bearer {token}", **self.config.user_info_endpoint_headers}
+        headers = {name: value for name, value in given.items() if value is not None}
+        found = self._http.get(endpoint, params=self.config.user_info_endpoint_query_params, headers=headers)
+        if not isinstance(found, dict):
+            raise self._http.failure("the user info is not a JSON object")
+        return found
+
+    async def _discover(self) -> None:
+        """Fill in what the configuration leaves open from the discovery document, where there is one."""
+        config = self.config
+        if config.oidc_discovery_endpoint is None:
+            return
+        found = await blocking(self._documents.discovery, config.oidc_discovery_endpoint)
+        config.authorization_endpoint = config.authorization_endpoint or self._text(found, "authorization_endpoint")
+        config.token_endpoint = config.token_endpoint or self._text(found, "token_endpoint")
+        config.user_info_endpoint = config.user_info_endpoint or self._text(found, "userinfo_endpoint")
+        config.jwks_uri = config.jwks_uri or self._text(found, "jwks_uri")
+        config.issuer = config.issuer or self._text(found, "issuer")
+        methods = found.get("code_challenge_methods_supported")
+        config.advertises_s256 = isinstance(methods, list) and "S256" in methods
+
+    def _text(self, document: JSONObject, name: str) -> str | None:
+        value = document.get(name)
+        if value is not None and not isinstance(value, str):
+            raise self._http.failure(f"{name} in the discovery document is not text")
+        return value
+
+
+def _parsed(value: Any) -> Any:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
+        return value

@@ -1,0 +1,195 @@
+"""Providers and e-mail/password as one recipe: `thirdpartyemailpassword.init(...)`, its functions, and `.sync`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..claims.payload import UserContext
+from . import emailpassword, thirdparty
+from .current_app import synced
+from .delivery import EmailDeliveryConfig, SMTPService
+from .emailpassword import (
+    create_reset_password_link,
+    create_reset_password_token,
+    send_email,
+    send_reset_password_email,
+    update_email_or_password,
+)
+from .emailpassword_form import FormField, InputFormField, InputSignUpFeature
+from .emailpassword_interface import (
+    PasswordPolicyViolationError,
+    PasswordResetTokenInvalidError,
+    SignInResult,
+    SignUpResult,
+)
+from .override_config import InputOverrideConfig, checked_override
+from .recipe import RecipeSpecification
+from .thirdparty_config import ProviderClientConfig, ProviderConfig, ProviderInput, SignInAndUpFeature
+from .thirdparty_interface import ManuallyCreateOrUpdateUserResult
+from .thirdparty_provider import Provider
+from .thirdpartyemailpassword_interface import (
+    APIInterface,
+    APIsLayer,
+    FunctionsLayer,
+    RecipeInterface,
+    ResetPasswordUsingTokenOkResult,
+)
+from .thirdpartyemailpassword_recipe import CombinedConfig, ThirdPartyEmailPasswordRecipe
+from .user import User
+
+ThirdPartyEmailPasswordOverrideConfig = InputOverrideConfig
+
+
+def init(
+    sign_up_feature: InputSignUpFeature | None = None,
+    override: InputOverrideConfig | None = None,
+    providers: Sequence[ProviderInput] | None = None,
+    email_delivery: EmailDeliveryConfig | None = None,
+) -> RecipeSpecification:
+    """Describe the combined recipe for an App's `recipe_list`; nothing else happens until the App is made.
+
+    It brings the recipes `thirdparty` and `emailpassword` with it, and its `override` reaches both. A wrong option is a
+    ConfigurationError.
+    """
+    halves = (
+        thirdparty.init(SignInAndUpFeature(providers or ())),
+        emailpassword.init(sign_up_feature, None, email_delivery),
+    )
+    config = CombinedConfig(halves, checked_override("thirdpartyemailpassword", override))
+    brings = tuple(half.recipe_id for half in halves)
+    return RecipeSpecification("thirdpartyemailpassword", config, ThirdPartyEmailPasswordRecipe, brings)
+
+
+async def emailpassword_sign_up(
+    tenant_id: str, email: str, password: str, user_context: UserContext | None = None
+) -> SignUpResult:
+    """Create a login method; the password policy is the form's business and not checked here."""
+    return await ThirdPartyEmailPasswordRecipe.call(
+        lambda functions, context: functions.emailpassword_sign_up(email, password, tenant_id, None, False, context),
+        user_context,
+    )
+
+
+async def emailpassword_sign_in(
+    tenant_id: str, email: str, password: str, user_context: UserContext | None = None
+) -> SignInResult:
+    """Verify a password; no session is created."""
+    return await ThirdPartyEmailPasswordRecipe.call(
+        lambda functions, context: functions.emailpassword_sign_in(email, password, tenant_id, None, False, context),
+        user_context,
+    )
+
+
+async def thirdparty_manually_create_or_update_user(
+    tenant_id: str,
+    third_party_id: str,
+    third_party_user_id: str,
+    email: str,
+    is_verified: bool = False,
+    user_context: UserContext | None = None,
+) -> ManuallyCreateOrUpdateUserResult:
+    """Create a login method, or give the one that exists the address; no provider is asked."""
+    return await ThirdPartyEmailPasswordRecipe.call(
+        lambda functions, context: functions.thirdparty_manually_create_or_update_user(
+            third_party_id, third_party_user_id, email, is_verified, None, False, tenant_id, context
+        ),
+        user_context,
+    )
+
+
+async def thirdparty_get_provider(
+    tenant_id: str, third_party_id: str, client_type: str | None = None, user_context: UserContext | None = None
+) -> Provider | None:
+    """Return a provider with a client of the type chosen; None if the tenant does not offer it."""
+    return await ThirdPartyEmailPasswordRecipe.call(
+        lambda functions, context: functions.thirdparty_get_provider(third_party_id, client_type, tenant_id, context),
+        user_context,
+    )
+
+
+async def get_user_by_id(user_id: str, user_context: UserContext | None = None) -> User | None:
+    """Return the user with this id or login method."""
+    return await ThirdPartyEmailPasswordRecipe.call(
+        lambda functions, context: functions.get_user_by_id(user_id, context), user_context
+    )
+
+
+async def get_users_by_email(tenant_id: str, email: str, user_context: UserContext | None = None) -> list[User]:
+    """Return the users of a tenant with this address, oldest first."""
+    return await ThirdPartyEmailPasswordRecipe.call(
+        lambda functions, context: functions.get_users_by_email(email, tenant_id, context), user_context
+    )
+
+
+async def get_user_by_third_party_info(
+    tenant_id: str, third_party_id: str, third_party_user_id: str, user_context: UserContext | None = None
+) -> User | None:
+    """Return the user of a tenant with this account of a provider."""
+    return await ThirdPartyEmailPasswordRecipe.call(
+        lambda functions, context: functions.get_user_by_thirdparty_info(
+            third_party_id, third_party_user_id, tenant_id, context
+        ),
+        user_context,
+    )
+
+
+async def reset_password_using_token(
+    tenant_id: str, token: str, new_password: str, user_context: UserContext | None = None
+) -> ResetPasswordUsingTokenOkResult | PasswordResetTokenInvalidError | PasswordPolicyViolationError:
+    """Spend a token and set the new password; a password the policy refuses leaves the token good."""
+    return await ThirdPartyEmailPasswordRecipe.call(
+        lambda functions, context: functions.reset_password_using_token(token, new_password, tenant_id, context),
+        user_context,
+    )
+
+
+class sync:
+    """The same functions for code that cannot await."""
+
+    emailpassword_sign_up = staticmethod(synced(emailpassword_sign_up))
+    emailpassword_sign_in = staticmethod(synced(emailpassword_sign_in))
+    thirdparty_manually_create_or_update_user = staticmethod(synced(thirdparty_manually_create_or_update_user))
+    thirdparty_get_provider = staticmethod(synced(thirdparty_get_provider))
+    get_user_by_id = staticmethod(synced(get_user_by_id))
+    get_users_by_email = staticmethod(synced(get_users_by_email))
+    get_user_by_third_party_info = staticmethod(synced(get_user_by_third_party_info))
+    reset_password_using_token = staticmethod(synced(reset_password_using_token))
+    create_reset_password_token = staticmethod(synced(create_reset_password_token))
+    create_reset_password_link = staticmethod(synced(create_reset_password_link))
+    send_reset_password_email = staticmethod(synced(send_reset_password_email))
+    update_email_or_password = staticmethod(synced(update_email_or_password))
+    send_email = staticmethod(synced(send_email))
+
+
+__all__ = [
+    "APIInterface",
+    "APIsLayer",
+    "EmailDeliveryConfig",
+    "FormField",
+    "FunctionsLayer",
+    "InputFormField",
+    "InputOverrideConfig",
+    "InputSignUpFeature",
+    "ProviderClientConfig",
+    "ProviderConfig",
+    "ProviderInput",
+    "RecipeInterface",
+    "ResetPasswordUsingTokenOkResult",
+    "SMTPService",
+    "ThirdPartyEmailPasswordOverrideConfig",
+    "create_reset_password_link",
+    "create_reset_password_token",
+    "emailpassword_sign_in",
+    "emailpassword_sign_up",
+    "get_user_by_id",
+    "get_user_by_third_party_info",
+    "get_users_by_email",
+    "init",
+    "reset_password_using_token",
+    "send_email",
+    "send_reset_password_email",
+    "sync",
+    "thirdparty_get_provider",
+    "thirdparty_manually_create_or_update_user",
+    "update_email_or_password",
+]

@@ -1,0 +1,101 @@
+"""Stub identity providers: `stub("google")` is a provider to sign in with, without Google and without a network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from ..recipes.exceptions import ConfigurationError
+from ..recipes.thirdparty_config import ProviderClientConfig, ProviderConfig, ProviderInput
+from ..recipes.web_address import normal_path
+from .stub_clients import StubClient
+from .stub_personas import PERSONAS, Persona
+from .stub_provider import StubProvider
+from .stub_routes import browser_path
+from .stub_script import RecordedRequest, Script, StubError
+from .stub_shapes import shape_of
+from .stub_transport import StubTransport
+
+__all__ = ["PERSONAS", "Persona", "RecordedRequest", "Script", "StubError", "StubProvider", "provider_of", "stub"]
+
+DEFAULT_BASE_PATH = "/auth"
+
+_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,27}")
+
+
+def stub(
+    third_party_id: str,
+    personas: Iterable[Persona] | None = None,
+    *,
+    clients: Sequence[ProviderClientConfig] | None = None,
+    config: ProviderConfig | None = None,
+    api_base_path: str = DEFAULT_BASE_PATH,
+    include_in_non_public_tenants_by_default: bool = False,
+) -> ProviderInput:
+    """Return a provider that is played in this process; only an App with `unsafe_for_tests=True` accepts it.
+
+    An id that begins with a built-in provider's is played as that one, any other as an OpenID Connect provider with
+    discovery. `clients` stand in for a made-up one, which must use PKCE where it has no secret; `config` adds to the
+    provider's configuration. `api_base_path` is that of the App, under which browsers find the authorization page.
+    """
+    if not _ID.fullmatch(third_party_id):
+        raise ConfigurationError(
+            f"stub({third_party_id!r}): an id is made of at most 28 small letters, digits, - and _"
+        )
+    given = config or ProviderConfig(third_party_id)
+    known = tuple(clients or given.clients or [_client(third_party_id)])
+    provider = StubProvider(
+        third_party_id,
+        [StubClient(client.client_id, client.client_secret, client.additional_config or {}) for client in known],
+        name=given.name,
+        personas=PERSONAS if personas is None else personas,
+    )
+    return ProviderInput(
+        config=replace(given, third_party_id=third_party_id, clients=known, **_endpoints(third_party_id, given)),
+        include_in_non_public_tenants_by_default=include_in_non_public_tenants_by_default,
+        transport=StubTransport(provider),
+        browser_endpoint=browser_path(third_party_id, normal_path(api_base_path, "api_base_path")),
+        unsafe_for_tests=True,
+    )
+
+
+def provider_of(provider: ProviderInput) -> StubProvider:
+    """Return what plays a provider that `stub` made: its script, its personas, its tokens."""
+    if not isinstance(provider.transport, StubTransport):
+        raise TypeError(f"{provider.config.third_party_id} is no stub")
+    return provider.transport.app
+
+
+def _client(third_party_id: str) -> ProviderClientConfig:
+    """Return a client that needs no registration anywhere."""
+    kind = shape_of(third_party_id).kind
+    made = ProviderClientConfig(f"stub-{third_party_id}-client", f"stub-{third_party_id}-secret")
+    if kind == "apple":
+        return replace(made, client_secret=None, additional_config=_apple())
+    return replace(made, additional_config=_ADDITIONAL.get(kind))
+
+
+_ADDITIONAL: dict[str, dict[str, Any]] = {
+    "active-directory": {"directoryId": "3f1c3a2e-5d8b-4d0e-9a55-0d1f5c2b7e61"},
+    "okta": {"oktaDomain": "https://stub.okta.invalid"},
+    "boxy-saml": {"boxyURL": "https://boxy.invalid"},
+}
+"""What these providers are configured with beside their client, in their own spelling."""
+
+
+def _apple() -> dict[str, Any]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return {"keyId": "STUBKEY001", "teamId": "STUBTEAM01", "privateKey": pem}
+
+
+def _endpoints(third_party_id: str, given: ProviderConfig) -> dict[str, Any]:
+    """Return where to look for a provider that is not built in, unless it was told."""
+    if shape_of(third_party_id).kind != "custom" or given.token_endpoint or given.oidc_discovery_endpoint:
+        return {}
+    return {"oidc_discovery_endpoint": f"https://{third_party_id.replace('_', '-')}.stub.invalid"}
