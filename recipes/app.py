@@ -14,6 +14,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 import sqlalchemy
 
 from ..claims.clock import Clock, ManualClock, system_clock
+from ..sessions import signing_key
 from ..sessions.access_token import AccessTokens
 from ..sessions.blocking import blocking
 from ..sessions.cipher import Cipher
@@ -68,8 +69,9 @@ class App:
 
     `database` is a URL or a SQLAlchemy Engine; in memory where none is given. `encryption_key` seals private keys in
     the database; by default it is read from the environment variable COATCHECK_ENCRYPTION_KEY. `sync_overrides="loop"`
-    lets the plain (`.sync`) functions run overrides that need an event loop. `unsafe_for_tests` permits fast password
-    hashes, manual clocks and stub providers. Whatever is wrong is a ConfigurationError here; no connection is opened.
+    lets the plain (`.sync`) functions run overrides that need an event loop. `unsafe_for_tests` permits manual clocks
+    and stub providers, makes password hashes fast, and takes signing keys from a few that the process reuses. Whatever
+    is wrong is a ConfigurationError here; no connection is opened.
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class App:
             access_token_validity_ms=validity_ms,
             rotation_ms=_ms(config.signing_key_rotation_seconds),
             cipher=_cipher(secret),
+            generate=signing_key.generate_or_reuse if self.unsafe_for_tests else signing_key.generate,
         )
         self.tokens = AccessTokens(self.keys, self.clock)
         absolute = config.absolute_lifetime_seconds

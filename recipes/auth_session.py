@@ -19,6 +19,14 @@ LINKING_FUNCTION_MISSING = (
     "no function that decides about account linking is configured: linking accounts is not supported yet"
 )
 
+LINKING_FAILED = "Cannot sign in / up due to security reasons. Please contact support. (ERR_CODE_{code:03})"
+LINKING_REASONS = (
+    "EMAIL_VERIFICATION_REQUIRED",
+    "RECIPE_USER_ID_ALREADY_LINKED_WITH_ANOTHER_PRIMARY_USER_ID_ERROR",
+    "ACCOUNT_INFO_ALREADY_ASSOCIATED_WITH_ANOTHER_PRIMARY_USER_ID_ERROR",
+    "SESSION_USER_ACCOUNT_INFO_ALREADY_ASSOCIATED_WITH_ANOTHER_PRIMARY_USER_ID_ERROR",
+)
+
 
 def linking_flag(request: Request, body: object) -> bool | None:
     """Return the wish of a request to link accounts; None from clients too old to have one (rule 18.4)."""
@@ -54,6 +62,11 @@ def refuse_linking(session: SessionContainer | None, flag: bool | None) -> None:
     """Refuse what would need a linking function; anything else is a first factor."""
     if session is not None and flag is True:
         raise ConfigurationError(LINKING_FUNCTION_MISSING)
+
+
+def linking_failure(reason: str, *, first_code: int) -> str:
+    """Return the text, with a support code, that says why accounts could not be linked (rule 20.9)."""
+    return LINKING_FAILED.format(code=first_code + LINKING_REASONS.index(reason))
 
 
 async def session_after_sign_in(

@@ -25,7 +25,6 @@ from .emailpassword_interface import (
     GeneratePasswordResetTokenPostNotAllowedResponse,
     GeneratePasswordResetTokenPostOkResult,
     ImportUserOkResult,
-    LinkingToSessionUserFailedError,
     PasswordPolicyViolationError,
     PasswordResetPostOkResult,
     PasswordResetTokenInvalidError,
@@ -50,7 +49,7 @@ from .override_config import InputOverrideConfig
 from .password_reset_mail import PasswordResetEmailTemplateVars
 from .passwords import ImportRefusedError
 from .recipe import RecipeSpecification
-from .results import GeneralErrorResponse
+from .results import GeneralErrorResponse, LinkingToSessionUserFailedError
 from .session_container import SessionContainer
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from ..claims.payload import UserContext
 from ..claims.recipe_user_id import RecipeUserId
 from .accountlinking import AccountLinkingRecipe
-from .auth_session import refuse_linking, session_after_sign_in
+from .auth_session import linking_failure, refuse_linking, session_after_sign_in
 from .context import after_response
 from .emailpassword_form import EMAIL, PASSWORD, FormField, field_value
 from .emailpassword_interface import (
@@ -22,7 +22,6 @@ from .emailpassword_interface import (
     EmailExistsGetOkResult,
     GeneratePasswordResetTokenPostOkResult,
     GenerateTokenPostResult,
-    LinkingToSessionUserFailedError,
     PasswordPolicyViolationError,
     PasswordResetPostOkResult,
     PasswordResetPostResult,
@@ -39,20 +38,13 @@ from .emailpassword_interface import (
     WrongCredentialsError,
 )
 from .password_reset_mail import PasswordResetEmailTemplateVars, PasswordResetEmailTemplateVarsUser
-from .results import GeneralErrorResponse
+from .results import GeneralErrorResponse, LinkingToSessionUserFailedError
 from .session_container import SessionContainer
 from .user import AccountInfo, LoginMethod, User
 
 if TYPE_CHECKING:
     from .emailpassword_recipe import EmailPasswordRecipe
 
-LINKING_FAILED = "Cannot sign in / up due to security reasons. Please contact support. (ERR_CODE_{code:03})"
-LINKING_REASONS = (
-    "EMAIL_VERIFICATION_REQUIRED",
-    "RECIPE_USER_ID_ALREADY_LINKED_WITH_ANOTHER_PRIMARY_USER_ID_ERROR",
-    "ACCOUNT_INFO_ALREADY_ASSOCIATED_WITH_ANOTHER_PRIMARY_USER_ID_ERROR",
-    "SESSION_USER_ACCOUNT_INFO_ALREADY_ASSOCIATED_WITH_ANOTHER_PRIMARY_USER_ID_ERROR",
-)
 PLACEHOLDER_DOMAINS = ("@stfakeemail.supertokens.com", ".fakeemail.com")
 """The ends of addresses that stand for a missing one; nobody signs in or up with them as a first factor."""
 
@@ -233,11 +225,6 @@ async def send_reset_link(
     user = PasswordResetEmailTemplateVarsUser(user_id, RecipeUserId(user_id), email)
     await recipe.email_delivery.send_email(PasswordResetEmailTemplateVars(user, link, tenant_id), user_context)
     return True
-
-
-def linking_failure(reason: str, *, first_code: int) -> str:
-    """Return the text, with a support code, that says why accounts could not be linked (rule 20.9)."""
-    return LINKING_FAILED.format(code=first_code + LINKING_REASONS.index(reason))
 
 
 def is_placeholder(email: str) -> bool:

@@ -13,7 +13,7 @@ from ..claims.payload import JSONObject, UserContext
 from ..claims.recipe_user_id import RecipeUserId
 from .emailpassword_form import FormField
 from .layer import Layer
-from .results import GeneralErrorResponse
+from .results import GeneralErrorResponse, LinkingToSessionUserFailedError
 from .session_container import SessionContainer
 from .user import User
 
@@ -59,14 +59,6 @@ class WrongCredentialsError:
     def to_json(self) -> JSONObject:
         """Return the answer's body."""
         return {"status": self.status}
-
-
-@dataclass(frozen=True, slots=True)
-class LinkingToSessionUserFailedError:
-    """The new login method could not be linked to the session's user."""
-
-    reason: str
-    status: str = "LINKING_TO_SESSION_USER_FAILED"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ what comes back is an object whose methods are adopted.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from types import SimpleNamespace
+from typing import Any, Generic, TypeVar, cast
 
 from .operation import operation_names
 
@@ -33,7 +34,7 @@ class Layer(OpenRecursion[I]):
     """A layer as a class: methods it does not override pass calls on to `original`, what lies below this layer."""
 
     def __init__(self, original: I) -> None:
-        self.original = original
+        self.original: I = _as_it_is_now(original)
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -41,6 +42,12 @@ class Layer(OpenRecursion[I]):
             for interface in cls.__bases__:
                 for name in [] if issubclass(interface, OpenRecursion) else operation_names(interface):
                     setattr(cls, name, _passing(name))
+
+
+def _as_it_is_now(original: I) -> I:
+    """Return what `original` holds at this moment; a view no longer shows layers assigned to it once it is sealed."""
+    held = {name: getattr(original, name) for name in dir(original) if not name.startswith("_")}
+    return cast("I", SimpleNamespace(**held))
 
 
 def _passing(name: str) -> Callable[..., Any]:

@@ -17,3 +17,11 @@ class GeneralErrorResponse:
     def to_json(self) -> JSONObject:
         """Return the answer's body."""
         return {"status": self.status, "message": self.message}
+
+
+@dataclass(frozen=True, slots=True)
+class LinkingToSessionUserFailedError:
+    """The new login method could not be linked to the session's user."""
+
+    reason: str
+    status: str = "LINKING_TO_SESSION_USER_FAILED"

@@ -11,11 +11,9 @@ from starlette.responses import HTMLResponse
 
 from ..claims.maybe_awaitable import settled
 from ..claims.payload import JSONObject, UserContext
-from .auth_session import refuse_linking, session_after_sign_in
-from .emailpassword_api import linking_failure
-from .emailpassword_interface import LinkingToSessionUserFailedError
+from .auth_session import linking_failure, refuse_linking, session_after_sign_in
 from .exceptions import BadInputError, ProviderError
-from .results import GeneralErrorResponse
+from .results import GeneralErrorResponse, LinkingToSessionUserFailedError
 from .session_container import SessionContainer
 from .thirdparty_http import with_query
 from .thirdparty_interface import (

@@ -11,9 +11,8 @@ from starlette.responses import Response
 
 from ..claims.payload import JSONObject, UserContext
 from ..claims.recipe_user_id import RecipeUserId
-from .emailpassword_interface import LinkingToSessionUserFailedError
 from .layer import Layer
-from .results import GeneralErrorResponse
+from .results import GeneralErrorResponse, LinkingToSessionUserFailedError
 from .session_container import SessionContainer
 from .thirdparty_oauth import RedirectUriInfo
 from .thirdparty_provider import Provider

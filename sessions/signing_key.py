@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 from collections.abc import Mapping
 from functools import lru_cache
@@ -25,10 +26,26 @@ ALGORITHM = "RS256"
 
 _JWS = jwt.PyJWS(algorithms=[ALGORITHM])
 
+_REUSED = 32
+_reused: list[RSAPrivateKey] = []
+_turns = itertools.count()
+
 
 def generate() -> RSAPrivateKey:
     """Return a new RSA key of 2048 bits."""
     return generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def generate_or_reuse() -> RSAPrivateKey:
+    """Return a key for tests, where making one takes longer than the test: 32 keys of this process, in turn.
+
+    They are random and made when first asked for, so that neighbouring Apps have different ones.
+    """
+    turn = next(_turns)
+    if turn < _REUSED:
+        _reused.append(generate())
+        return _reused[-1]
+    return _reused[turn % len(_reused)]
 
 
 def private_bytes(key: RSAPrivateKey) -> bytes:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
 from starlette.routing import BaseRoute
 from starlette.testclient import TestClient
 
@@ -16,6 +20,37 @@ from coatcheck.server import create_app
 
 API = "http://localhost:3567"
 WEBSITE = "http://localhost:3000"
+POSTGRES = os.environ.get("COATCHECK_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/")
+
+
+@pytest.fixture(scope="session")
+def postgres_database() -> Iterator[str]:
+    """Yield the URL of a new PostgreSQL database, dropped at the end."""
+    admin = create_engine(make_url(POSTGRES).set(database="postgres"), isolation_level="AUTOCOMMIT")
+    name = f"coatcheck_test_{secrets.token_hex(6)}"
+    try:
+        with admin.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+    except OperationalError:
+        if "CI" in os.environ:
+            raise
+        pytest.skip(f"PostgreSQL is not reachable at {admin.url!r}")
+    yield make_url(POSTGRES).set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture
+def postgres_url(postgres_database: str) -> str:
+    """Return the URL of an empty PostgreSQL schema."""
+    schema = f"t_{secrets.token_hex(6)}"
+    engine = create_engine(postgres_database)
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE SCHEMA {schema}"))
+    engine.dispose()
+    url = make_url(postgres_database).update_query_dict({"options": f"-csearch_path={schema}"})
+    return url.render_as_string(hide_password=False)
 
 
 @pytest.fixture

@@ -26,9 +26,10 @@ from starlette.routing import BaseRoute, Route
 
 from coatcheck import App, InputAppInfo
 from coatcheck.claims import Clock, ManualClock
-from coatcheck.recipes import emailpassword, session
+from coatcheck.recipes import session, thirdpartyemailpassword
 from coatcheck.server import create_app
 from coatcheck.server.fastapi import verify_session
+from coatcheck.server.stub import Persona, stub
 
 SCRIPTS = Path(__file__).parent / "browser"
 SEED = runpy.run_path(str(Path(__file__).parent / "seed" / "second_factor_claim.py"))
@@ -86,7 +87,7 @@ def server_for(mode: Mode) -> Iterator[str]:
                     anti_csrf=mode.anti_csrf,
                     override=session.InputOverrideConfig(functions=SEED["override_session_functions"]),
                 ),
-                emailpassword.init(),
+                thirdpartyemailpassword.init(providers=[stub("google", [Persona("1001", "ada@example.com")])]),
             ],
             database="sqlite://",
             clock=clock,
@@ -303,6 +304,19 @@ def test_signing_in(story: Story) -> None:
     assert actions(facts["right"]) == ["SESSION_CREATED"]
     assert facts["me"] == {"status": 200, "body": {"userId": facts["userId"]}}
     assert facts["claim"]["v"] is False
+
+
+def test_signing_in_with_a_provider(story: Story) -> None:
+    """The SDK's own provider flow, by way of a stubbed Google, signs up once and signs in after that (rule 27.1)."""
+    facts = story["third_party"]
+    first, second = facts["first"]["value"], facts["second"]["value"]
+    assert (first["status"], second["status"]) == ("OK", "OK")
+    assert (first["createdNewRecipeUser"], second["createdNewRecipeUser"]) == (True, False)
+    assert first["user"] == second["user"]
+    assert first["user"]["thirdParty"] == [{"id": "google", "userId": "1001"}]
+    assert first["user"]["id"] == facts["userId"] == facts["me"]["body"]["userId"]
+    assert facts["claim"]["v"] is False
+    assert "SESSION_CREATED" in actions(facts["first"])
 
 
 def test_the_seeds_claim_is_in_the_payload(story: Story) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from starlette.requests import Request
@@ -17,9 +18,10 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from coatcheck import App, RecipeUserId, current_app
-from coatcheck.recipes import emailpassword, session
+from coatcheck.recipes import emailpassword, session, thirdpartyemailpassword, usermetadata
 from coatcheck.recipes.current_app import default_app, set_default_app
 from coatcheck.server.fastapi import verify_session
+from coatcheck.server.stub import PERSONAS, stub
 
 SEED = Path(__file__).parent / "seed"
 
@@ -63,10 +65,14 @@ def test_the_override_page_runs_without_an_app(no_default_app: None) -> None:
     assert default_app() is None
 
 
-def test_the_init_page_runs(no_default_app: None, caplog: pytest.LogCaptureFixture) -> None:
-    """The page's call of init makes the default App, kept in memory, which is said once."""
-    run("init_fastapi")
+@pytest.mark.parametrize("framework", ["fastapi", "flask", "django"])
+def test_the_init_page_runs(no_default_app: None, caplog: pytest.LogCaptureFixture, framework: str) -> None:
+    """Each of the page's three calls of init makes the default App, kept in memory, which is said once."""
+    run(f"init_{framework}")
     assert current_app().info.app_name == "Seed"
+    assert {"session", "usermetadata", "thirdparty", "emailpassword"} <= {
+        one.recipe_id for one in current_app().recipes
+    }
     assert len([record for record in caplog.records if "in memory" in record.getMessage()]) == 1
 
 
@@ -169,6 +175,40 @@ def test_a_layer_on_top_of_the_pages_override_keeps_the_claim(
     payload = payload_of(signed_up.headers["front-token"])
     assert payload["audited"] is True
     assert payload["2fa-completed"]["v"] is False
+
+
+def test_a_provider_is_a_first_factor_too(make_app: Callable[..., App], serve: Callable[..., TestClient]) -> None:
+    """The page's combined recipe and override: a sign-in with a stubbed Google carries the claim, twice one user."""
+    page = run("second_factor_claim")
+    app = make_app(
+        override=session.InputOverrideConfig(functions=page.override_session_functions),
+        recipes=[usermetadata.init(), thirdpartyemailpassword.init(providers=[stub("google")])],
+    )
+    client = serve(app)
+    client.follow_redirects = False
+    landing = "http://localhost:3000/auth/callback/google"
+    users = []
+    for created in (True, False):
+        asked = {"thirdPartyId": "google", "redirectURIOnProviderDashboard": landing}
+        left = client.get("/auth/authorisationurl", params=asked).json()
+        where = urlsplit(left["urlWithQueryParams"])
+        page_shown = client.get(f"{where.path}?{where.query}&state=s")
+        assert page_shown.status_code == 200
+        chosen = client.post(f"{where.path}?{where.query}&state=s", data={"persona": PERSONAS[0].user_id})
+        assert chosen.status_code == 303
+        told = dict(parse_qsl(urlsplit(chosen.headers["location"]).query))
+        info = {"redirectURIOnProviderDashboard": landing, "redirectURIQueryParams": told}
+        if "pkceCodeVerifier" in left:
+            info["pkceCodeVerifier"] = left["pkceCodeVerifier"]
+        body = {"thirdPartyId": "google", "redirectURIInfo": info}
+        signed_in = client.post("/auth/signinup", json=body)
+        assert signed_in.json()["createdNewRecipeUser"] is created
+        assert payload_of(signed_in.headers["front-token"])["2fa-completed"]["v"] is False
+        users.append(signed_in.json()["user"])
+    assert users[0] == users[1]
+    assert users[0]["thirdParty"] == [{"id": "google", "userId": PERSONAS[0].user_id}]
+    by_password = client.post("/auth/signup", json=credentials(), headers={"rid": "thirdpartyemailpassword"})
+    assert payload_of(by_password.headers["front-token"])["2fa-completed"]["v"] is False
 
 
 def test_an_override_that_returns_the_session_at_hand_prevents_a_second_one(

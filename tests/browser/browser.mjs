@@ -16,7 +16,8 @@ export class Browser {
         this.control = globalThis.fetch;
         const console = new VirtualConsole();
         console.on("jsdomError", (error) => process.stderr.write(`${error.message}\n`));
-        const { window } = new JSDOM("<!doctype html>", { url: website, cookieJar: this.jar, virtualConsole: console });
+        this.dom = new JSDOM("<!doctype html>", { url: website, cookieJar: this.jar, virtualConsole: console });
+        const { window } = this.dom;
         this.window = window;
         window.fetch = this.fetchOver(window.XMLHttpRequest);
         // In a browser the window is the global object, so what the SDK puts into it is what every script calls.
@@ -74,9 +75,19 @@ export class Browser {
         Date.now = () => systemNow() + offset;
     }
 
+    // Goes to a stub provider's page, presses the button of a persona, and comes back to the website.
+    async signInAtProvider(url, persona) {
+        const page = await (await this.control(url)).text();
+        if (!page.includes(`value="${persona}"`)) throw new Error(`no button for ${persona} on the page`);
+        const body = new URLSearchParams({ persona });
+        const answer = await this.control(url, { method: "POST", body, redirect: "manual" });
+        this.dom.reconfigure({ url: answer.headers.get("location") });
+    }
+
     forgetEverything() {
         this.jar.removeAllCookiesSync();
         this.window.localStorage.clear();
+        this.window.sessionStorage.clear();
         this.calls.length = 0;
     }
 

@@ -15,6 +15,7 @@ const events = [];
 const SuperTokens = require("supertokens-web-js").default;
 const Session = require("supertokens-web-js/recipe/session");
 const EmailPassword = require("supertokens-web-js/recipe/emailpassword");
+const ThirdParty = require("supertokens-web-js/recipe/thirdparty");
 
 SuperTokens.init({
     appInfo: { appName: "Browser", apiDomain: api, apiBasePath: "/auth" },
@@ -24,6 +25,7 @@ SuperTokens.init({
             onHandleEvent: ({ userContext, ...event }) => events.push(event),
         }),
         EmailPassword.init(),
+        ThirdParty.init(),
     ],
 });
 
@@ -113,6 +115,21 @@ const scenarios = {
         const wrong = await watched(async () => (await signIn("wrong horse 1")).status);
         const right = await watched(async () => (await signIn()).status);
         return { wrong, right, me: await call("GET", "/me"), userId: await Session.getUserId(), claim: await claim() };
+    },
+
+    third_party: async () => {
+        const signInAtGoogle = async () => {
+            const thirdPartyId = "google";
+            const frontendRedirectURI = `${website}/auth/callback/${thirdPartyId}`;
+            const url = await ThirdParty.getAuthorisationURLWithQueryParamsAndSetState({ thirdPartyId, frontendRedirectURI });
+            await browser.signInAtProvider(url, "1001");
+            const { status, user, createdNewRecipeUser } = await ThirdParty.signInAndUp();
+            return { status, user, createdNewRecipeUser };
+        };
+        const first = await watched(signInAtGoogle);
+        const facts = { first, userId: await Session.getUserId(), claim: await claim() };
+        await Session.signOut();
+        return { ...facts, second: await watched(signInAtGoogle), me: await call("GET", "/me") };
     },
 
     claim: async () => {

@@ -62,7 +62,7 @@ def new_session(user: User) -> Any:
 @pytest.fixture(params=["memory", "postgres"])
 def app(make_app: Make, request: pytest.FixtureRequest) -> Iterator[App]:
     """Return an App on each kind of database, made current."""
-    database = None if request.param == "memory" else request.getfixturevalue("store_schema")
+    database = None if request.param == "memory" else request.getfixturevalue("postgres_url")
     made = make_app(database=database)
     with made.active():
         yield made

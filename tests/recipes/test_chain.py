@@ -6,7 +6,7 @@ import asyncio
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -513,3 +513,20 @@ def test_explain_of_what_is_not_overridden_or_disabled() -> None:
     assert "disabled" in explain(pages(disable), "greet_post")
     with pytest.raises(KeyError, match="did you mean 'greet'"):
         explain(chain_of(), "gret")
+
+
+def test_a_class_over_layers_of_the_same_override_passes_calls_to_them() -> None:
+    """A layer class reaches what lay below it when it was made, layers that the same override had assigned included."""
+
+    class Outer(GreetingsLayer):
+        async def greet(self, name: str, user_context: dict[str, Any]) -> str:
+            return f"outer {await self.original.greet(name, user_context)}"
+
+    outer = cast("Callable[[Any], Any]", Outer)
+
+    def override(original_implementation: Any) -> Any:
+        return outer(marking("upper")(marking("lower")(original_implementation)))
+
+    chain = chain_of(override)
+    assert len(chain.layers("greet")) == 4
+    assert greeting(chain) == f"outer upper lower {greeting(chain_of())}"

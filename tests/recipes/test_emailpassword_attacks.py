@@ -288,9 +288,9 @@ def test_attack_a_client_that_goes_away(app: App, caplog: pytest.LogCaptureFixtu
 
 
 @pytest.fixture
-def on_postgres(store_schema: str) -> Iterator[TestClient]:
+def on_postgres(postgres_url: str) -> Iterator[TestClient]:
     """Yield a client of an App on PostgreSQL, one for all examples of a test."""
-    yield from opened(store_schema)
+    yield from opened(postgres_url)
 
 
 ids = st.sampled_from(["email", "password", "age", "nick", "", "EMAIL", "\ud800", "__proto__"]) | st.text(max_size=5)

@@ -21,7 +21,7 @@ UNSTORABLE = ["\0", "\ud800", "x" * 2000]
 @pytest.fixture(params=["memory", "postgres"])
 def app(make_app: Make, request: pytest.FixtureRequest) -> Iterator[App]:
     """Return an App on each kind of database, made current."""
-    database = None if request.param == "memory" else request.getfixturevalue("store_schema")
+    database = None if request.param == "memory" else request.getfixturevalue("postgres_url")
     made = make_app(database=database)
     with made.active():
         yield made

@@ -135,7 +135,7 @@ def test_simultaneous_imports_of_one_user(
 ) -> None:
     """Importing one user several times at once makes one user, and every import succeeds (rule 19.4)."""
     path = request.getfixturevalue("tmp_path") if kind == "file" else None
-    app = make_app(database=f"sqlite:///{path}/x.db" if path else request.getfixturevalue("store_schema"))
+    app = make_app(database=f"sqlite:///{path}/x.db" if path else request.getfixturevalue("postgres_url"))
 
     def attempt() -> Any:
         with app.active():

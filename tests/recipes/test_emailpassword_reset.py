@@ -234,7 +234,7 @@ def test_simultaneous_resets(
 ) -> None:
     """Of simultaneous resets, with one token or with several of one user, exactly one succeeds (rule 21.2)."""
     path = request.getfixturevalue("tmp_path") if kind == "file" else None
-    app = make_app(database=f"sqlite:///{path}/x.db" if path else request.getfixturevalue("store_schema"))
+    app = make_app(database=f"sqlite:///{path}/x.db" if path else request.getfixturevalue("postgres_url"))
     client, barrier, answers = serve(app), threading.Barrier(4), list[tuple[str, Any]]()
     client.post("/auth/signup", json=form(**ANN))
     made = [asked(app, client) for _ in range(tokens)]

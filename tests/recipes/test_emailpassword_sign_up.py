@@ -152,7 +152,7 @@ def test_simultaneous_sign_ups_on_a_database(
 def _url(request: pytest.FixtureRequest, kind: str) -> str:
     if kind == "file":
         return f"sqlite:///{request.getfixturevalue('tmp_path') / 'x.db'}"
-    url: str = request.getfixturevalue("store_schema")
+    url: str = request.getfixturevalue("postgres_url")
     return url
 
 

@@ -667,7 +667,7 @@ def test_simultaneous_first_sign_ins_make_one_user(
     make_app: Make, together: Any, tmp_path: Any, request: pytest.FixtureRequest, kind: str
 ) -> None:
     """Of sign-ins at the same moment one creates the user, and all get the same one (rule 27.15)."""
-    url = f"sqlite:///{tmp_path / 'users.db'}" if kind == "file" else request.getfixturevalue("store_schema")
+    url = f"sqlite:///{tmp_path / 'users.db'}" if kind == "file" else request.getfixturevalue("postgres_url")
     app = make_app(recipes=recipes(stub("google")), database=url)
 
     def sign_in() -> Any:

@@ -27,7 +27,7 @@ UNSTORABLE = ["\0", "\ud800", "x" * 2000]
 @pytest.fixture(params=["memory", "postgres"])
 def app(make_app: Make, request: pytest.FixtureRequest) -> Iterator[App]:
     """Return an App without any recipe but the implicit ones, made current."""
-    database = None if request.param == "memory" else request.getfixturevalue("store_schema")
+    database = None if request.param == "memory" else request.getfixturevalue("postgres_url")
     made = make_app(recipes=[], database=database)
     with made.active():
         yield made

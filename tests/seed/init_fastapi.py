@@ -1,5 +1,5 @@
 from coatcheck import init, InputAppInfo, SupertokensConfig
-from coatcheck.recipes import emailpassword, session, usermetadata
+from coatcheck.recipes import thirdpartyemailpassword, session, usermetadata
 
 init(
     app_info=InputAppInfo(
@@ -17,7 +17,7 @@ init(
     recipe_list=[
         session.init(), # initializes session features
         usermetadata.init(), # initializes the user metadata feature
-        emailpassword.init(
+        thirdpartyemailpassword.init(
             # ...
         )
     ],

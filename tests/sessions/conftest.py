@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from sqlalchemy import create_engine, make_url, text
-from sqlalchemy.exc import OperationalError
 
 from coatcheck.claims.clock import ManualClock
 from coatcheck.sessions import signing_key
@@ -22,7 +18,6 @@ from coatcheck.sessions.database import Database
 from coatcheck.sessions.engine import SessionEngine, UnlinkedDirectory
 from coatcheck.sessions.keys import KeyRing
 
-POSTGRES = os.environ.get("COATCHECK_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/")
 START_MS = 1_700_000_000_000
 VALIDITY_MS = 3_600_000
 ROTATION_MS = 604_800_000
@@ -36,36 +31,6 @@ MakeEngine = Callable[..., SessionEngine]
 def clock() -> ManualClock:
     """Return a clock that stands at a round moment."""
     return ManualClock(START_MS)
-
-
-@pytest.fixture(scope="session")
-def postgres_database() -> Iterator[str]:
-    """Yield the URL of a new PostgreSQL database, dropped at the end."""
-    admin = create_engine(make_url(POSTGRES).set(database="postgres"), isolation_level="AUTOCOMMIT")
-    name = f"coatcheck_test_{secrets.token_hex(6)}"
-    try:
-        with admin.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-    except OperationalError:
-        if "CI" in os.environ:
-            raise
-        pytest.skip(f"PostgreSQL is not reachable at {admin.url!r}")
-    yield make_url(POSTGRES).set(database=name).render_as_string(hide_password=False)
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
-
-
-@pytest.fixture
-def postgres_url(postgres_database: str) -> str:
-    """Return the URL of an empty PostgreSQL schema."""
-    schema = f"t_{secrets.token_hex(6)}"
-    engine = create_engine(postgres_database)
-    with engine.begin() as connection:
-        connection.execute(text(f"CREATE SCHEMA {schema}"))
-    engine.dispose()
-    url = make_url(postgres_database).update_query_dict({"options": f"-csearch_path={schema}"})
-    return url.render_as_string(hide_password=False)
 
 
 @pytest.fixture(params=["memory", "file", "postgres"])

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import QueuePool, create_engine, event, update
 
 from coatcheck.claims.clock import ManualClock
-from coatcheck.sessions import key_store
+from coatcheck.sessions import key_store, signing_key
 from coatcheck.sessions.cipher import Cipher
 from coatcheck.sessions.database import Database
 from coatcheck.sessions.exceptions import DatabaseError, SigningKeyError
@@ -490,3 +490,11 @@ def test_a_revocation_catches_a_key_made_meanwhile(shared_url: str, clock: Manua
             thread.join()
         statuses = [key.status for key in rings[0].list()]
         assert sorted(statuses) == ["revoked", "revoked", "revoked", "signing"]
+
+
+def test_keys_for_tests_are_reused_but_never_by_neighbours() -> None:
+    """An App for tests need not wait for a key, and none of the 31 before it has the same one (rule 12.13)."""
+    made = [signing_key.public_pem(signing_key.generate_or_reuse()) for _ in range(70)]
+    for place in range(32, 70):
+        assert len(set(made[place - 31 : place + 1])) == 32
+    assert len(set(made[38:])) == 32
