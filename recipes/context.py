@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _SCOPE_APP = "coatcheck.app"
 _SCOPE_LOG = "coatcheck.log"
 _SCOPE_JOBS = "coatcheck.after_response"
+_SCOPE_CONTEXT = "coatcheck.user_context"
+_SCOPE_ON_SESSION = "coatcheck.on_session"
 
 Job = Callable[[], Awaitable[object]]
 
@@ -28,9 +30,9 @@ def get_all_cors_headers() -> list[str]:
 
 
 def request_context(request: Request, given: Mapping[str, Any] | None = None) -> UserContext:
-    """Return a new user context for one request, seeded with a copy of `given` (docs/protocol.md, rule 16.2)."""
-    context: UserContext = dict(given or {})
-    context.pop("_default", None)
+    """Return the user context of one request, after copying `given` into it (docs/protocol.md, rule 16.2)."""
+    context: UserContext = request.scope.setdefault(_SCOPE_CONTEXT, {})
+    context.update((name, value) for name, value in (given or {}).items() if name != "_default")
     return with_request(context, request)
 
 
@@ -72,6 +74,14 @@ def app_of(request: Request) -> App | None:
 def set_session(request: Request, session: Any) -> None:
     """Make `session` (or None) the session of the request: `request.state.supertokens`."""
     request.state.supertokens = session
+    told = request.scope.get(_SCOPE_ON_SESSION)
+    if told is not None:
+        told(session)
+
+
+def on_session(scope: Any, told: Callable[[Any], None]) -> None:
+    """Have `told` called with whatever becomes the session of the request, for a framework's own place for it."""
+    scope[_SCOPE_ON_SESSION] = told
 
 
 def after_response(request: Request, job: Job) -> None:

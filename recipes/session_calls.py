@@ -11,6 +11,7 @@ from ..claims.payload import JSONObject, UserContext
 from ..claims.recipe_user_id import RecipeUserId
 from ..claims.validation import ClaimsValidationResult
 from ..claims.validator import SessionClaimValidator
+from .any_request import AnyRequest, as_request
 from .context import app_of
 from .current_app import current_app
 from .session_container import SessionContainer
@@ -26,15 +27,16 @@ from .session_requests import get_session as get_session_of_request
 from .session_requests import refresh_session as refresh_session_of_request
 
 
-def _for_request(request: Request) -> SessionRecipe:
-    return SessionRecipe.of(app_of(request) or current_app())
+def _served(given: AnyRequest) -> tuple[SessionRecipe, Request]:
+    request = as_request(given)
+    return SessionRecipe.of(app_of(request) or current_app()), request
 
 
 # Sessions of requests
 
 
 async def create_new_session(
-    request: Request,
+    request: AnyRequest,
     tenant_id: str,
     recipe_user_id: RecipeUserId,
     access_token_payload: JSONObject | None = None,
@@ -42,16 +44,16 @@ async def create_new_session(
     user_context: UserContext | None = None,
 ) -> SessionContainer:
     """Create a session; its tokens travel with the response to `request`."""
-    recipe = _for_request(request)
+    recipe, served = _served(request)
     context: UserContext = {} if user_context is None else user_context
     with recipe.app.active():
         return await create_session(
-            recipe, request, tenant_id, recipe_user_id, access_token_payload, session_data_in_database, context
+            recipe, served, tenant_id, recipe_user_id, access_token_payload, session_data_in_database, context
         )
 
 
 async def get_session(
-    request: Request,
+    request: AnyRequest,
     session_required: bool | None = None,
     anti_csrf_check: bool | None = None,
     check_database: bool | None = None,
@@ -62,11 +64,11 @@ async def get_session(
 
     Raises UnauthorisedError, TryRefreshTokenError or InvalidClaimsError.
     """
-    recipe = _for_request(request)
+    recipe, served = _served(request)
     with recipe.app.active():
         return await get_session_of_request(
             recipe,
-            request,
+            served,
             session_required=session_required is not False,
             anti_csrf_check=anti_csrf_check,
             check_database=check_database is True,
@@ -75,11 +77,11 @@ async def get_session(
         )
 
 
-async def refresh_session(request: Request, user_context: UserContext | None = None) -> SessionContainer:
+async def refresh_session(request: AnyRequest, user_context: UserContext | None = None) -> SessionContainer:
     """Exchange the refresh token of a request; UnauthorisedError or TokenTheftError where it does not hold."""
-    recipe = _for_request(request)
+    recipe, served = _served(request)
     with recipe.app.active():
-        return await refresh_session_of_request(recipe, request, {} if user_context is None else user_context)
+        return await refresh_session_of_request(recipe, served, {} if user_context is None else user_context)
 
 
 # Sessions without a request

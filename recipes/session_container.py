@@ -16,6 +16,7 @@ from ..sessions.access_token import read_unverified
 from ..sessions.engine import EngineSession, TokenInfo
 from ..sessions.exceptions import InvalidClaimsError, UnauthorisedError
 from ..sessions.front_token import front_token
+from .any_request import AnyRequest, as_request
 from .context import set_session
 from .current_app import synced
 from .session_interface import SessionInformationResult
@@ -228,14 +229,15 @@ class SessionContainer:
     # The response
 
     async def attach_to_request_response(
-        self, request: Request, transfer_method: Method, user_context: UserContext | None = None
+        self, request: AnyRequest, transfer_method: Method, user_context: UserContext | None = None
     ) -> None:
         """Make this the session of the request; new tokens travel with its response."""
-        self.req_res_info = ReqResInfo(request, transfer_method)
+        attached = as_request(request)
+        self.req_res_info = ReqResInfo(attached, transfer_method)
         if self.access_token_updated:
-            transport = Transport(self._recipe, request, _context(user_context))
+            transport = Transport(self._recipe, attached, _context(user_context))
             transport.send(self, transfer_method, access_token_only=False)
-        set_session(request, self)
+        set_session(attached, self)
 
     async def _information(self, user_context: UserContext | None) -> SessionInformationResult:
         found = await self._recipe.functions.get_session_information(self.session_handle, _context(user_context))

@@ -1,23 +1,16 @@
-"""The auth API and the tokens of responses, as a middleware for any ASGI application."""
+"""The auth API and the tokens of responses, as a middleware for any ASGI application; protected endpoints."""
 
 from __future__ import annotations
 
-import logging
-
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..recipes.any_request import handshake_of
 from ..recipes.app import App
-from ..recipes.context import bind_app, jobs_of, request_context, response_log
-from ..recipes.current_app import current_app
-from ..recipes.multitenancy import tenant_of
-from ..recipes.routing import ApiCall
+from ..recipes.context import response_log
+from .auth_api import AuthAPI, run_jobs
 from .errors import error_response
-from .router import Match, Router
-
-logger = logging.getLogger("coatcheck.server")
 
 
 class AuthMiddleware:
@@ -30,25 +23,25 @@ class AuthMiddleware:
 
     def __init__(self, app: ASGIApp, coatcheck: App | None = None) -> None:
         self.app = app
-        self._coatcheck = coatcheck
-        self._router: tuple[App, Router] | None = None
+        self._api = AuthAPI(coatcheck)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection; what is neither HTTP nor a websocket passes through untouched."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        coatcheck = self._coatcheck or current_app()
-        bind_app(scope, coatcheck)
+        coatcheck = self._api.app
         with coatcheck.active():
             if scope["type"] == "websocket":
+                self._api.begin(coatcheck, handshake_of(scope))
                 await self.app(scope, receive, send)
             else:
-                await self._http(coatcheck, scope, receive, send)
+                await self._http(coatcheck, Request(scope, receive), send)
 
-    async def _http(self, coatcheck: App, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        log = response_log(request)  # Begun here: whoever copies the scope further in still shares it.
+    async def _http(self, coatcheck: App, request: Request, send: Send) -> None:
+        scope, receive = request.scope, request.receive
+        self._api.begin(coatcheck, request)
+        log = response_log(request)
         started = False
 
         async def send_with_tokens(message: Message) -> None:
@@ -59,11 +52,11 @@ class AuthMiddleware:
             await send(message)
 
         try:
-            found = self._router_of(coatcheck).match(request)
+            found = self._api.match(coatcheck, request)
             if found is None:
                 await self.app(scope, receive, send_with_tokens)
             else:
-                response = await _answer(coatcheck, found, request)
+                response = await self._api.answer(coatcheck, found, request)
                 await response(scope, receive, send_with_tokens)
         except Exception as error:
             if started:
@@ -72,24 +65,4 @@ class AuthMiddleware:
             if refusal is None:
                 raise
             await refusal(scope, receive, send_with_tokens)
-        await run_jobs(scope)
-
-    def _router_of(self, coatcheck: App) -> Router:
-        if self._router is None or self._router[0] is not coatcheck:
-            self._router = (coatcheck, Router(coatcheck))
-        return self._router[1]
-
-
-async def _answer(coatcheck: App, found: Match, request: Request) -> Response:
-    context = request_context(request)
-    tenant_id = await tenant_of(coatcheck, found.tenant_id, context)
-    return await found.route.handler(ApiCall(coatcheck, request, tenant_id, context))
-
-
-async def run_jobs(scope: Scope) -> None:
-    """Run what waited for the response to be sent; failures are logged."""
-    for job in jobs_of(scope):
-        try:
-            await job()
-        except Exception:
-            logger.exception("a job after the response failed")
+        await run_jobs(request)

@@ -42,10 +42,9 @@ class Router:
 
     def match(self, request: Request) -> Match | None:
         """Return what serves a request, None where the application should."""
-        path = public_path(request, self._info)
-        if not path.startswith(self._base + "/"):
+        below = self._below(request)
+        if below is None:
             return None
-        below = path.removeprefix(self._base)
         exact = self._find(request, below)
         if exact is not None:
             return Match(exact, None)
@@ -54,6 +53,20 @@ class Router:
         if in_tenant is None or found is None or not found.tenant_scoped:
             return None
         return Match(found, in_tenant[1])
+
+    def methods(self, request: Request) -> list[str]:
+        """Return the methods with which the path of a request is served."""
+        below = self._below(request)
+        if below is None:
+            return []
+        in_tenant = _TENANT.fullmatch(below)
+        paths = (below,) if in_tenant is None else (below, in_tenant[2])
+        return sorted({method for method, path in self._served if path in paths})
+
+    def _below(self, request: Request) -> str | None:
+        """Return a request's path below the API base path, None where it is not below it."""
+        path = public_path(request, self._info)
+        return path.removeprefix(self._base) if path.startswith(self._base + "/") else None
 
     def _find(self, request: Request, path: str) -> Route | None:
         candidates = self._served.get((request.method.upper(), path), [])

@@ -1,0 +1,75 @@
+"""The auth API of an App, the same for every framework: which requests it serves, and what it answers."""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..recipes.app import App
+from ..recipes.context import bind_app, jobs_of, request_context, response_log
+from ..recipes.current_app import current_app
+from ..recipes.multitenancy import tenant_of
+from ..recipes.routing import ApiCall
+from .errors import error_response
+from .router import Match, Router
+
+logger = logging.getLogger("coatcheck.server")
+
+
+class AuthAPI:
+    """What a framework's middleware asks; `coatcheck` is the App to serve, by default the one that `init` made."""
+
+    def __init__(self, coatcheck: App | None = None) -> None:
+        self._coatcheck = coatcheck
+        self._router: tuple[App, Router] | None = None
+
+    @property
+    def app(self) -> App:
+        """The App that is served; NotInitialisedError before there is one."""
+        return self._coatcheck or current_app()
+
+    def begin(self, app: App, request: Request) -> None:
+        """Bind a request to the App, and begin its log: whoever copies the scope further in still shares it."""
+        bind_app(request.scope, app)
+        response_log(request)
+
+    def match(self, app: App, request: Request) -> Match | None:
+        """Return the route that serves a request, None where the application should."""
+        return self._router_of(app).match(request)
+
+    def methods(self, app: App, request: Request) -> list[str]:
+        """Return the methods with which the path of a request is served."""
+        return self._router_of(app).methods(request)
+
+    async def answer(self, app: App, found: Match, request: Request) -> Response:
+        """Answer a request of the auth API; errors of ours are answers, too."""
+        try:
+            context = request_context(request)
+            tenant_id = await tenant_of(app, found.tenant_id, context)
+            return await found.route.handler(ApiCall(app, request, tenant_id, context))
+        except Exception as error:
+            refusal = await error_response(app, request, error)
+            if refusal is None:
+                raise
+            return refusal
+
+    def serve(self, app: App, request: Request) -> Response | None:
+        """Answer a request where nothing can be awaited; None where the application should."""
+        found = self.match(app, request)
+        return None if found is None else app.driver(self.answer(app, found, request))
+
+    def _router_of(self, app: App) -> Router:
+        if self._router is None or self._router[0] is not app:
+            self._router = (app, Router(app))
+        return self._router[1]
+
+
+async def run_jobs(request: Request) -> None:
+    """Run what waited for the response to be sent; failures are logged."""
+    for job in jobs_of(request.scope):
+        try:
+            await job()
+        except Exception:
+            logger.exception("a job after the response failed")

@@ -1,0 +1,82 @@
+"""What a protected route demands of the session, the same in every framework."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..recipes.app import App
+from ..recipes.context import app_of, request_context, set_session
+from ..recipes.current_app import current_app
+from ..recipes.session_api import api_options
+from ..recipes.session_container import SessionContainer
+from ..recipes.session_interface import OverrideGlobalClaimValidators
+from ..recipes.session_recipe import SessionRecipe
+from ..sessions.exceptions import SessionError
+from .errors import error_response
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The options of `verify_session`.
+
+    `anti_csrf_check` is by default made for everything but GET. With `session_required=False` a request without a
+    session passes with None. `check_database` asks whether the session has been revoked meanwhile.
+    `override_global_claim_validators` gets the validators that apply to every route, the session and the user
+    context, and returns those to run. `user_context` is copied into the user context of each request.
+    """
+
+    anti_csrf_check: bool | None = None
+    session_required: bool = True
+    check_database: bool = False
+    override_global_claim_validators: OverrideGlobalClaimValidators | None = None
+    user_context: Mapping[str, Any] | None = None
+
+    async def check(self, request: Request) -> SessionContainer | None:
+        """Return the verified session of a request; UnauthorisedError, TryRefreshTokenError or InvalidClaimsError."""
+        app = served_by(request)
+        recipe = SessionRecipe.of(app)
+        with app.active():
+            session = await recipe.apis.verify_session(
+                api_options(recipe, request),
+                self.anti_csrf_check,
+                self.session_required,
+                self.check_database,
+                self.override_global_claim_validators,
+                request_context(request, self.user_context),
+            )
+        set_session(request, session)
+        return session
+
+    async def refusal(self, request: Request) -> Response | None:
+        """Check the session of a request; return the answer to send where it does not hold, otherwise None."""
+        try:
+            await self.check(request)
+        except SessionError as error:
+            return await answer_to(request, error)
+        return None
+
+    def refusal_now(self, request: Request) -> Response | None:
+        """Do the same where nothing can be awaited."""
+        app = served_by(request)
+        with app.active():
+            return app.driver(self.refusal(request))
+
+
+def served_by(request: Request) -> App:
+    """Return the App that serves a request; the process's default where no middleware has said which."""
+    return app_of(request) or current_app()
+
+
+async def answer_to(request: Request, error: Exception) -> Response:
+    """Return the answer to an error of ours; any other is raised again."""
+    app = served_by(request)
+    with app.active():
+        response = await error_response(app, request, error)
+    if response is None:
+        raise error
+    return response

@@ -1,0 +1,186 @@
+"""The auth API and the tokens of responses, as a middleware for any WSGI application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message
+
+from ..recipes.any_request import KEY
+from ..recipes.app import App
+from ..recipes.context import response_log
+from ..recipes.json_body import MAX_BODY_BYTES
+from .auth_api import AuthAPI, run_jobs
+from .guard import answer_to
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_GONE: Message = {"type": "http.disconnect"}
+
+
+class TokenMiddleware:
+    """Applies what happens to session tokens to every response that passes; the auth API is served further in."""
+
+    def __init__(self, app: WSGIApplication, coatcheck: App | None = None) -> None:
+        self.app = app
+        self.api = AuthAPI(coatcheck)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        coatcheck = self.api.app
+        request = request_of(environ)
+        self.api.begin(coatcheck, request)
+        log = response_log(request)
+
+        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
+            if len(log):
+                carried = MutableHeaders(raw=[(name.lower().encode("latin-1"), _raw(value)) for name, value in headers])
+                log.apply(carried)
+                headers = carried.items()
+            return start_response(status, headers, *exc_info)
+
+        with coatcheck.active():
+            body = self.respond(coatcheck, request, environ, start)
+        files = environ.get("wsgi.file_wrapper")
+        if isinstance(files, type) and isinstance(body, files):
+            return body  # the server sends it in a way of its own
+        return _Body(body, coatcheck, request)
+
+    def respond(
+        self, coatcheck: App, request: Request, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Let the application answer."""
+        return self.app(environ, start_response)
+
+
+class AuthMiddleware(TokenMiddleware):
+    """Serves the auth API as well, and turns errors of this library into their answers.
+
+    `coatcheck` is the App to serve, by default the one that `init` made. Any other error passes through.
+    """
+
+    def respond(
+        self, coatcheck: App, request: Request, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Answer what belongs to the auth API; let the application answer the rest."""
+        response = self.api.serve(coatcheck, request)
+        if response is None:
+            try:
+                return self.app(environ, start_response)
+            except Exception as error:
+                response = coatcheck.driver(answer_to(request, error))
+        start_response(status_line(response), [(name.decode(), _text(value)) for name, value in response.raw_headers])
+        return [body_of(response)]
+
+
+class _Body:
+    """The body of a response, produced while the App is the current one; jobs run once it has been sent."""
+
+    def __init__(self, body: Iterable[bytes], app: App, request: Request) -> None:
+        self._body = body
+        self._app = app
+        self._request = request
+
+    def __iter__(self) -> Iterator[bytes]:
+        rest = iter(self._body)
+        while True:
+            with self._app.active():
+                try:
+                    chunk = next(rest)
+                except StopIteration:
+                    return
+            yield chunk
+
+    def close(self) -> None:
+        close = getattr(self._body, "close", None)
+        with self._app.active():
+            if close is not None:
+                close()
+            self._app.driver(run_jobs(self._request))
+
+
+def request_of(environ: WSGIEnvironment) -> Request:
+    """Return the Starlette request of a WSGI environ, and leave it there for whoever asks next (PEP 3333)."""
+    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    scope = scope_of(environ, path=_raw(path).decode("utf-8", "replace"), scheme=environ["wsgi.url_scheme"])
+    request = environ[KEY] = Request(scope, _receiving(lambda: _read(environ)))
+    return request
+
+
+def scope_of(environ: Mapping[str, Any], *, path: str, scheme: str) -> dict[str, Any]:
+    """Return the ASGI scope of a request that is described by CGI variables."""
+    return {
+        "type": "http",
+        "http_version": environ.get("SERVER_PROTOCOL", "HTTP/1.1").partition("/")[2],
+        "method": environ["REQUEST_METHOD"],
+        "scheme": scheme,
+        "path": path,
+        "root_path": environ.get("SCRIPT_NAME", ""),
+        "query_string": _raw(environ.get("QUERY_STRING", "")),
+        "headers": list(_headers(environ)),
+        "server": (environ.get("SERVER_NAME", ""), int(environ.get("SERVER_PORT") or 0)),
+        "client": (environ["REMOTE_ADDR"], int(environ.get("REMOTE_PORT") or 0)) if "REMOTE_ADDR" in environ else None,
+    }
+
+
+def request_from(scope: dict[str, Any], read: Callable[[], bytes]) -> Request:
+    """Return a Starlette request whose body is read when it is asked for."""
+    return Request(scope, _receiving(lambda: {"type": "http.request", "body": read()}))
+
+
+def status_line(response: Response) -> str:
+    """Return the status of a response as WSGI wants it."""
+    try:
+        return f"{response.status_code} {HTTPStatus(response.status_code).phrase}"
+    except ValueError:
+        return f"{response.status_code} Unknown"
+
+
+def body_of(response: Response) -> bytes:
+    """Return the body of a response that is sent as a whole, as all of ours are."""
+    return bytes(response.body)
+
+
+def _headers(environ: Mapping[str, Any]) -> Iterator[tuple[bytes, bytes]]:
+    for name, value in environ.items():
+        if name.startswith("HTTP_"):
+            yield name[5:].replace("_", "-").lower().encode("latin-1"), _raw(value)
+        elif name in ("CONTENT_TYPE", "CONTENT_LENGTH") and value:
+            yield name.replace("_", "-").lower().encode(), _raw(value)
+
+
+def _receiving(first: Callable[[], Message]) -> Callable[[], Any]:
+    read = False
+
+    async def receive() -> Message:
+        nonlocal read
+        if read:
+            return _GONE
+        read = True
+        return first()
+
+    return receive
+
+
+def _read(environ: WSGIEnvironment) -> Message:
+    """Read a body, not more of it than shows that it is too large; a shorter one than announced is a disconnect."""
+    if environ.get("wsgi.input_terminated"):
+        return {"type": "http.request", "body": environ["wsgi.input"].read(MAX_BODY_BYTES + 1)}
+    length = environ.get("CONTENT_LENGTH") or "0"
+    wanted = min(int(length) if length.isascii() and length.isdigit() else 0, MAX_BODY_BYTES + 1)
+    body = environ["wsgi.input"].read(wanted)
+    return _GONE if len(body) < wanted else {"type": "http.request", "body": body}
+
+
+def _raw(text: str) -> bytes:
+    return text.encode("latin-1", "replace")
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("latin-1")
