@@ -12,7 +12,14 @@ from typing import Any
 
 import pytest
 
-from coatcheck.sessions.blocking import DATABASE_CONNECTIONS, HashingPool, WorkerPool, blocking, hashing
+from coatcheck.sessions.blocking import (
+    DATABASE_CONNECTIONS,
+    CallersLoop,
+    HashingPool,
+    WorkerPool,
+    blocking,
+    hashing,
+)
 from coatcheck.sessions.exceptions import HashingBusyError
 
 context: ContextVar[str] = ContextVar("context", default="outside")
@@ -44,6 +51,19 @@ def test_without_a_loop_the_function_is_called_inline(seam: Seam) -> None:
 def test_in_a_loop_a_worker_thread_calls_it(seam: Seam) -> None:
     """The loop's own thread is not blocked."""
     assert asyncio.run(seam(threading.get_ident)) != threading.get_ident()
+
+
+@SEAMS
+def test_on_a_loop_that_serves_one_caller_the_function_is_called_inline(seam: Seam) -> None:
+    """A loop that nobody else waits for may be blocked, and what is called does not see it."""
+    loop = CallersLoop()
+    try:
+        assert loop.run_until_complete(seam(threading.get_ident)) == threading.get_ident()
+        with pytest.raises(LookupError, match="in the worker"):
+            loop.run_until_complete(seam(fail))
+        assert loop.run_until_complete(blocking(asyncio._get_running_loop)) is None
+    finally:
+        loop.close()
 
 
 @SEAMS
