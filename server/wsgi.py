@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -124,8 +125,8 @@ def scope_of(environ: Mapping[str, Any], *, path: str, scheme: str) -> dict[str,
         "root_path": environ.get("SCRIPT_NAME", ""),
         "query_string": _raw(environ.get("QUERY_STRING", "")),
         "headers": list(_headers(environ)),
-        "server": (environ.get("SERVER_NAME", ""), int(environ.get("SERVER_PORT") or 0)),
-        "client": (environ["REMOTE_ADDR"], int(environ.get("REMOTE_PORT") or 0)) if "REMOTE_ADDR" in environ else None,
+        "server": (environ.get("SERVER_NAME", ""), _number(environ.get("SERVER_PORT"))),
+        "client": (environ["REMOTE_ADDR"], _number(environ.get("REMOTE_PORT"))) if environ.get("REMOTE_ADDR") else None,
     }
 
 
@@ -172,10 +173,14 @@ def _read(environ: WSGIEnvironment) -> Message:
     """Read a body, not more of it than shows that it is too large; a shorter one than announced is a disconnect."""
     if environ.get("wsgi.input_terminated"):
         return {"type": "http.request", "body": environ["wsgi.input"].read(MAX_BODY_BYTES + 1)}
-    length = environ.get("CONTENT_LENGTH") or "0"
-    wanted = min(int(length) if length.isascii() and length.isdigit() else 0, MAX_BODY_BYTES + 1)
+    wanted = min(_number(environ.get("CONTENT_LENGTH")), MAX_BODY_BYTES + 1)
     body = environ["wsgi.input"].read(wanted)
     return _GONE if len(body) < wanted else {"type": "http.request", "body": body}
+
+
+def _number(text: str | None) -> int:
+    """Return a number that a server passes as text, 0 where it passes none."""
+    return int(text) if text is not None and re.fullmatch("[0-9]{1,18}", text) else 0
 
 
 def _raw(text: str) -> bytes:

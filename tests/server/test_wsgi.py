@@ -1,0 +1,212 @@
+"""The middleware around plain WSGI applications (PEP 3333)."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+from wsgiref.util import FileWrapper, setup_testing_defaults
+from wsgiref.validate import validator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from werkzeug.test import Client
+
+from coatcheck import App, RecipeUserId
+from coatcheck.recipes import session
+from coatcheck.recipes.any_request import as_request
+from coatcheck.recipes.exceptions import ConfigurationError
+from coatcheck.recipes.json_body import MAX_BODY_BYTES
+from coatcheck.recipes.session import SessionContainer
+from coatcheck.server.guard import Guard
+from coatcheck.server.wsgi import AuthMiddleware, request_of
+from coatcheck.sessions.exceptions import UnauthorisedError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+Make = Callable[..., App]
+TEXT = [("Content-Type", "text/plain"), ("Set-Cookie", "theirs=1; Path=/")]
+
+
+class Incoming:
+    """The least that a request object of a WSGI framework is."""
+
+    def __init__(self, environ: WSGIEnvironment) -> None:
+        self.environ = environ
+
+
+def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Sign in at /login, tell the user at /me, fail at /fail and /boom, stream at /stream, send a file at /file."""
+    request = Incoming(environ)
+    match environ["PATH_INFO"]:
+        case "/login":
+            session.sync.create_new_session(request, "public", RecipeUserId("ann"))
+        case "/me":
+            session.sync.get_session(request)
+        case "/fail":
+            raise UnauthorisedError("no")
+        case "/boom":
+            raise ZeroDivisionError
+        case "/stream":
+            return streaming(start_response)
+        case "/file":
+            start_response("200 OK", TEXT)
+            wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](io.BytesIO(b"file"))
+            return wrapped
+    start_response("200 OK", TEXT)
+    return [b"hello"]
+
+
+def streaming(start_response: StartResponse) -> Iterator[bytes]:
+    """Start the response only when the server asks for the first chunk, as WSGI permits."""
+    start_response("200 OK", TEXT)
+    yield from (b"one", b"two")
+
+
+@pytest.fixture
+def client(make_app: Make) -> Client:
+    """Return a client on the application, its every step checked against the rules of WSGI."""
+    return Client(validator(AuthMiddleware(validator(application), make_app())))
+
+
+def test_the_auth_api_and_the_applications_own_routes(client: Client) -> None:
+    """Both are served, and tokens travel with the application's responses beside its own cookies."""
+    fields = [{"id": "email", "value": "ann@example.com"}, {"id": "password", "value": "correct horse 1"}]
+    signed_up = client.post(
+        "/auth/signup", buffered=True, json={"formFields": fields}, headers={"st-auth-mode": "cookie"}
+    )
+    assert signed_up.json is not None
+    assert signed_up.json["status"] == "OK"
+    assert client.get("/me", buffered=True).text == "hello"
+    created = client.post("/login", buffered=True, headers={"st-auth-mode": "cookie"})
+    assert created.text == "hello"
+    names = [line.partition("=")[0] for line in created.headers.getlist("set-cookie")]
+    assert names == ["theirs", "sAccessToken", "sRefreshToken"]
+
+
+def test_errors_of_ours_are_answers_and_others_pass(client: Client) -> None:
+    """A session error raised in the application is its 401; any other error is the server's to handle."""
+    assert client.get("/me", buffered=True).status_code == 401
+    assert client.get("/fail", buffered=True).json == {"message": "unauthorised"}
+    with pytest.raises(ZeroDivisionError):
+        client.get("/boom", buffered=True)
+
+
+def test_streams_and_files_pass(client: Client) -> None:
+    """A body is passed on chunk by chunk, and a file in the wrapper that the server knows."""
+    assert client.get("/stream", buffered=True).text == "onetwo"
+    assert client.get("/file", buffered=True, environ_overrides={"wsgi.file_wrapper": FileWrapper}).text == "file"
+
+
+def call(app: Any, **variables: Any) -> tuple[str, dict[str, str], bytes]:
+    """Call a WSGI application with these variables; return status, headers and body."""
+    environ: dict[str, Any] = {}
+    setup_testing_defaults(environ)
+    environ.update(variables)
+    told: list[Any] = []
+    body = app(environ, lambda status, headers, *_error: told.append((status, dict(headers))))
+    content = b"".join(body)
+    if hasattr(body, "close"):
+        body.close()
+    return (*told[-1], content)
+
+
+def signing_in(body: bytes, **variables: Any) -> dict[str, Any]:
+    """Return the variables of a request to sign in with this body."""
+    return {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/auth/signin",
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.input": io.BytesIO(body),
+        **variables,
+    }
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        (signing_in(b"", CONTENT_LENGTH=""), "JSON"),
+        (signing_in(b"{}", CONTENT_LENGTH="many"), "JSON"),
+        (signing_in(b"{}", CONTENT_LENGTH="-1"), "JSON"),
+        (signing_in(b"{}", CONTENT_LENGTH="200"), "went away"),
+        (signing_in(b" " * (MAX_BODY_BYTES + 1)), "larger than"),
+        (signing_in(b" " * (MAX_BODY_BYTES + 1), **{"wsgi.input_terminated": True}), "larger than"),
+    ],
+)
+def test_bodies_that_cannot_be_read_are_400(make_app: Make, variables: dict[str, Any], message: str) -> None:
+    """A missing, cut off or oversized body is the client's error, and no more of it is read than needed."""
+    status, _headers, body = call(AuthMiddleware(application, make_app()), **variables)
+    assert status == "400 Bad Request"
+    assert message in json.loads(body)["message"]
+
+
+def test_a_chunked_body_is_read_where_the_server_ends_it(make_app: Make) -> None:
+    """Without a length the body is read to its end where the server says that there is one."""
+    body = b'{"formFields": [{"id": "email", "value": "a@b.co"}, {"id": "password", "value": "x"}]}'
+    variables = signing_in(body, CONTENT_LENGTH="", **{"wsgi.input_terminated": True})
+    status, _headers, answer = call(AuthMiddleware(application, make_app()), **variables)
+    assert (status, json.loads(answer)["status"]) == ("200 OK", "WRONG_CREDENTIALS_ERROR")
+
+
+def test_a_mail_is_sent_after_the_response_has_been(make_app: Make) -> None:
+    """A password reset is answered first; the mail goes out when the server closes the body."""
+    app = make_app()
+    wrapped = AuthMiddleware(application, app)
+    fields = [{"id": "email", "value": "ann@example.com"}, {"id": "password", "value": "correct horse 1"}]
+    sign_up = signing_in(json.dumps({"formFields": fields}).encode(), PATH_INFO="/auth/signup")
+    assert call(wrapped, **sign_up)[0] == "200 OK"
+    environ: dict[str, Any] = {}
+    setup_testing_defaults(environ)
+    reset = json.dumps({"formFields": fields[:1]}).encode()
+    environ.update(signing_in(reset, PATH_INFO="/auth/user/password/reset/token"))
+    body = wrapped(environ, lambda *_arguments: lambda _chunk: None)
+    assert json.loads(b"".join(body)) == {"status": "OK"}
+    assert not app.outbox.mails
+    body.close()  # type: ignore[attr-defined]
+    assert [mail.to for mail in app.outbox.mails] == ["ann@example.com"]
+
+
+def test_a_guard_is_all_a_framework_needs(make_app: Make) -> None:
+    """Any WSGI framework protects a view with the guard and the request's environ."""
+    seen: list[SessionContainer | None] = []
+
+    def view(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        request = as_request(Incoming(environ))
+        if Guard(session_required=False).refusal_now(request) is None:
+            seen.append(request.state.supertokens)
+        return application(environ, start_response)
+
+    assert call(AuthMiddleware(view, make_app()), PATH_INFO="/")[0] == "200 OK"
+    assert seen == [None]
+
+
+def test_a_request_that_no_middleware_has_seen_is_named() -> None:
+    """Session functions say what is missing, instead of losing the tokens they would send."""
+    environ: dict[str, Any] = {}
+    setup_testing_defaults(environ)
+    with pytest.raises(ConfigurationError, match="middleware has not seen"):
+        as_request(Incoming(environ))
+    with pytest.raises(ConfigurationError, match="is not a request"):
+        as_request(object())  # type: ignore[arg-type]
+
+
+NAMES = ["CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_COOKIE", "HTTP_X_Y", "QUERY_STRING", "REMOTE_ADDR", "REMOTE_PORT"]
+NAMES += ["SCRIPT_NAME", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "PATH_INFO", "REQUEST_METHOD"]
+VARIABLES = st.dictionaries(st.sampled_from(NAMES), st.text(st.characters(max_codepoint=255)))
+
+
+@given(VARIABLES, st.binary(max_size=50))
+def test_any_environ_makes_a_request(variables: dict[str, str], body: bytes) -> None:
+    """Whatever text a server passes on, a request comes of it, and the path is that of the environ."""
+    environ: dict[str, Any] = {}
+    setup_testing_defaults(environ)
+    environ.update(variables, **{"wsgi.input": io.BytesIO(body)})
+    request = request_of(environ)
+    assert request.method == environ["REQUEST_METHOD"]
+    whole = environ.get("SCRIPT_NAME", "") + environ["PATH_INFO"]
+    assert request.scope["path"] == whole.encode("latin-1").decode("utf-8", "replace")
+    assert as_request(Incoming(environ)) is request
+    assert request.headers.get("x-y") == environ.get("HTTP_X_Y")
