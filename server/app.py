@@ -21,6 +21,8 @@ from ..recipes.routing import ApiResponse
 from ..sessions.exceptions import DatabaseError
 from .asgi import AuthMiddleware
 from .stub_routes import stub_routes
+from .testing_guard import guard_of
+from .testing_routes import TestingMiddleware
 
 logger = logging.getLogger("coatcheck.server")
 
@@ -50,10 +52,14 @@ class WebsiteCORS:
         await cors(scope, receive, send)
 
 
-def create_app(coatcheck: App | None = None, routes: Sequence[BaseRoute] = ()) -> Starlette:
+def create_app(
+    coatcheck: App | None = None, routes: Sequence[BaseRoute] = (), *, testing_token: str | None = None
+) -> Starlette:
     """Return a Starlette application that serves the auth API of an App, `/healthz` and the given routes.
 
-    Where the App has stub providers, their authorization pages are served too, below `<api_base_path>/stub/`.
+    Where the App has stub providers, their authorization pages are served too, below `<api_base_path>/stub/`. With a
+    `testing_token`, and only then, so are the testing routes, below `<api_base_path>/testing/`, to whoever sends it in
+    the header `x-coatcheck-testing`; ConfigurationError unless the App was made with `unsafe_for_tests=True`.
     """
     served = coatcheck or current_app()
 
@@ -65,15 +71,24 @@ def create_app(coatcheck: App | None = None, routes: Sequence[BaseRoute] = ()) -
             return ApiResponse({"status": "DATABASE_UNAVAILABLE"}, 503)
         return ApiResponse({"status": "OK"})
 
+    testing = _testing(served, testing_token)
     return Starlette(
         routes=[Route("/healthz", healthz), *stub_routes(served), *routes],
         middleware=[
+            *testing,  # outermost: no CORS header may let a website read its answers
             Middleware(WebsiteCORS, coatcheck=served),
             # Starlette's own stands outside CORS, where a browser could not read the status of its answer.
             Middleware(ServerErrorMiddleware, handler=_internal_error),
             Middleware(AuthMiddleware, coatcheck=served),
         ],
     )
+
+
+def _testing(served: App, token: str | None) -> list[Middleware]:
+    if token is None:
+        return []
+    # The guard is made now, for its errors: Starlette makes the middlewares when the first request comes.
+    return [Middleware(TestingMiddleware, coatcheck=served, guard=guard_of(served, token))]
 
 
 async def _internal_error(request: Request, _error: Exception) -> Response:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 
+from ..claims.clock import ManualClock
 from ..recipes import emailpassword, session, thirdparty, usermetadata
 from ..recipes.app import App
 from ..recipes.app_info import InputAppInfo
 from ..recipes.recipe import RecipeSpecification
 from ..recipes.web_address import normal_origin, normal_path
 from ..sessions.database_url import parse_url, shown
+from .address import is_any_address, is_loopback
 from .exceptions import OptionsError
 from .recipes_file import load
 from .settings import Settings
@@ -27,41 +28,27 @@ _DEFAULT_BASE_PATH = "/auth"
 def build_app(settings: Settings, *, default_database: str = DEFAULT_DATABASE) -> App:
     """Return the App that the settings describe; a CoatcheckError, in one line, if they cannot work.
 
-    No connection is opened. `unsafe_for_tests` is passed only for stub providers, where the settings permit it.
+    No connection is opened. `unsafe_for_tests` is passed only for stub providers and a manual clock, where the settings
+    permit them.
     """
+    _refuse_manual_clock(settings)
     stubs = _stubs(settings)
     if settings.recipes is None:
         defaults = [session.init(), emailpassword.init(), usermetadata.init()]
-        return _app(settings, [*defaults, *stubs], default_database, unsafe_for_tests=bool(stubs))
+        return _app(
+            settings, [*defaults, *stubs], default_database, unsafe_for_tests=settings.manual_clock or bool(stubs)
+        )
     given = load(settings.recipes)
     if isinstance(given, App):
         _refuse_contradictions(given, settings)
         return given
     with users_code(settings.recipes):  # The application's override functions run now.
-        return _app(settings, given, default_database)
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach a server on `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+        return _app(settings, given, default_database, unsafe_for_tests=settings.manual_clock)
 
 
 def permits_unsafe(settings: Settings) -> bool:
     """Tell whether what is for tests only may be served: to this machine, or where the user insists."""
     return settings.allow_unsafe_host or is_loopback(settings.host)
-
-
-def is_any_address(host: str) -> bool:
-    """Tell whether `host` stands for every address of the machine, as 0.0.0.0 does."""
-    try:
-        return ipaddress.ip_address(host).is_unspecified
-    except ValueError:
-        return False
 
 
 def default_api_domain(settings: Settings) -> str:
@@ -91,6 +78,18 @@ def _stubs(settings: Settings) -> list[RecipeSpecification]:
     return [thirdparty.init(sign_in_and_up_feature=thirdparty.SignInAndUpFeature(providers=providers))]
 
 
+def _refuse_manual_clock(settings: Settings) -> None:
+    if not settings.manual_clock:
+        return
+    if settings.workers > 1:
+        raise OptionsError("--manual-clock moves the clock of one process: leave --workers at 1")
+    if not permits_unsafe(settings):
+        raise OptionsError(
+            f"--manual-clock lets tests move the time and read the mails: serve it on 127.0.0.1, not on "
+            f"{settings.host}, or add --allow-unsafe-host"
+        )
+
+
 def _base_path(settings: Settings) -> str:
     return _DEFAULT_BASE_PATH if settings.api_base_path is None else settings.api_base_path
 
@@ -111,13 +110,24 @@ def _app(
     return App(
         app_info=info,
         recipe_list=recipe_list,
-        database=settings.database or default_database,
+        database=settings.database or _unnamed_database(settings, default_database),
+        clock=ManualClock() if settings.manual_clock else None,
         unsafe_for_tests=unsafe_for_tests,
     )
 
 
+def _unnamed_database(settings: Settings, default_database: str) -> str:
+    # A file would keep what happened at times that have not come, for a server that starts at the present again.
+    return "sqlite://" if settings.manual_clock else default_database
+
+
 def _refuse_contradictions(app: App, settings: Settings) -> None:
     """Refuse options that an App has answered otherwise: ignoring one could mean serving another database."""
+    if settings.manual_clock and not isinstance(app.clock, ManualClock):
+        raise OptionsError(
+            f"--manual-clock cannot change the clock of --recipes {settings.recipes}, which is an App: make it with "
+            "clock=ManualClock(), unsafe_for_tests=True, or let --recipes name a recipe list"
+        )
     for option, asked, actual in _answers(app, settings):
         if asked != actual:
             raise OptionsError(

@@ -105,8 +105,15 @@ def cli(context: click.Context) -> None:
     metavar="IDS",
 )
 @_option(
+    "manual-clock",
+    "Let the time stand still until a test moves it, by POST API-BASE-PATH/testing/clock; the outbox and the stub "
+    "providers are reached beside it. Everything is kept in memory unless --database says otherwise. For tests, and "
+    "so served to this machine only.",
+    is_flag=True,
+)
+@_option(
     "allow-unsafe-host",
-    "Serve what is for tests only, such as stub providers, on a --host that other machines reach.",
+    "Serve what is for tests only, stub providers and the manual clock, on a --host that other machines reach.",
     is_flag=True,
 )
 def serve_command(**options: Any) -> None:

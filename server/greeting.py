@@ -8,9 +8,11 @@ from ..recipes.app import ENCRYPTION_KEY_VARIABLE, App
 from ..recipes.emailpassword_recipe import EmailPasswordRecipe
 from ..recipes.web_address import host_of, is_local
 from ..sessions.database_url import parse_url
-from .build import is_loopback
+from .address import is_loopback
 from .settings import Settings
 from .stub_routes import stub_providers
+from .testing_guard import TESTING_HEADER, TOKEN_VARIABLE
+from .testing_routes import testing_path
 
 _MAILS_STAY_HERE = (
     "mails are sent to nobody: they are written to this log (at level info), links included; "
@@ -31,6 +33,12 @@ def facts(app: App, settings: Settings) -> list[str]:
     ]
     if app.has_recipe("emailpassword"):
         lines.insert(1, f"sign up: POST {base}/signup with the body {_SIGN_UP_BODY}")
+    if settings.manual_clock:
+        lines.append(
+            f"the clock stands still until it is moved: POST {app.info.api_domain}{testing_path(app)}/clock with the "
+            f'body {{"advance_seconds": 3600}} and the header {TESTING_HEADER}, whose value is '
+            f"{TOKEN_VARIABLE} or, without that variable, was drawn and is printed on standard output"
+        )
     played = [provider.third_party_id for provider in stub_providers(app)]
     if played:
         lines.append(f"providers played by stubs: {', '.join(played)}; their pages lie below {base}/stub/")

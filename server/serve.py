@@ -10,9 +10,11 @@ import sys
 from dataclasses import replace
 from typing import Any, NoReturn
 
+import click
 import uvicorn
 from starlette.applications import Starlette
 
+from ..claims.clock import ManualClock
 from ..claims.exceptions import CoatcheckError
 from ..recipes.app import App
 from .address import bound, listen
@@ -24,6 +26,7 @@ from .keys import require_encryption_key
 from .logs import configure_logging
 from .settings import Settings
 from .stub_routes import stub_providers
+from .testing_guard import TESTING_HEADER, drawn_token, token_of
 
 GRACE_S = 20
 """How long requests under way may take once the server has been told to stop."""
@@ -41,13 +44,14 @@ def serve(settings: Settings) -> None:
         settings = replace(settings, port=taken.getsockname()[1])
         app = build_app(settings)
         _refuse_unfit(app, settings)
+        given_token = token_of(os.environ) if settings.manual_clock else None
         app.database.ping()
         require_encryption_key(app)
         if settings.workers == 1:
             listen(taken)
         _greet(app, settings)
         if settings.workers == 1:
-            _serve_here(app, settings, taken)
+            _serve_here(app, settings, taken, testing_token=_testing_token(settings, given_token))
     if settings.workers > 1:
         app.close()
         _serve_in_workers(settings)
@@ -79,15 +83,27 @@ def _refuse_unfit(app: App, settings: Settings) -> None:
             f"--recipes {settings.recipes} is an App made with unsafe_for_tests=True: "
             f"serve it on 127.0.0.1 only, not on {settings.host}"
         )
+    if settings.workers > 1 and isinstance(app.clock, ManualClock):
+        raise OptionsError("a manual clock is moved in one process: leave --workers at 1")
     if settings.workers > 1 and stub_providers(app):
         raise OptionsError("stub providers keep their codes in one process: leave --workers at 1")
 
 
-def _serve_here(app: App, settings: Settings, taken: socket.socket) -> None:
+def _testing_token(settings: Settings, given: str | None) -> str | None:
+    """Return the token of the testing routes, None where there are none; one that was drawn is printed, once."""
+    if not settings.manual_clock or given is not None:
+        return given
+    token = drawn_token()
+    # To standard output: a log may be kept, and may be set to a level at which this line would be missing.
+    click.echo(f"{TESTING_HEADER}: {token}")
+    return token
+
+
+def _serve_here(app: App, settings: Settings, taken: socket.socket, *, testing_token: str | None) -> None:
     # uvicorn sends itself the signal that stopped it once more when all is done; a normal end is what was asked for.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
-    server = uvicorn.Server(uvicorn.Config(create_app(app), **_options(settings)))
+    server = uvicorn.Server(uvicorn.Config(create_app(app, testing_token=testing_token), **_options(settings)))
     try:
         server.run(sockets=[taken])
     finally:

@@ -30,6 +30,7 @@ class Settings:
     log_level: str = DEFAULT_LOG_LEVEL
     stub_providers: str | None = None
     allow_unsafe_host: bool = False
+    manual_clock: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -50,6 +51,7 @@ class Settings:
             log_level=given("log_level") or DEFAULT_LOG_LEVEL,
             stub_providers=given("stub_providers"),
             allow_unsafe_host=given("allow_unsafe_host") == str(True),
+            manual_clock=given("manual_clock") == str(True),
         )
 
     def to_environment(self, environment: MutableMapping[str, str]) -> None:

@@ -80,6 +80,13 @@ class Script:
         with self._lock:
             self._errors.append(_Planned(error, at))
 
+    def clear(self) -> None:
+        """Forget what was planned, and what the stub has been asked."""
+        with self._lock:
+            self._personas.clear()
+            self._errors.clear()
+            self.requests.clear()
+
     def take_persona(self) -> Persona | None:
         """Return the persona planned next, once."""
         with self._lock:

@@ -8,12 +8,13 @@ from dataclasses import fields
 
 from ..recipes.app import ENCRYPTION_KEY_VARIABLE
 from .settings import Settings, variable
+from .testing_guard import TOKEN_VARIABLE
 
 _PREFIX = "COATCHECK_"
 _SIMILAR = 0.75
 """The similarity from which on a name is taken as misspelt: DATABASE_URL is, TEST_POSTGRES is not."""
 
-KNOWN = frozenset({ENCRYPTION_KEY_VARIABLE, *(variable(option.name) for option in fields(Settings))})
+KNOWN = frozenset({ENCRYPTION_KEY_VARIABLE, TOKEN_VARIABLE, *(variable(option.name) for option in fields(Settings))})
 """Every variable that a command reads."""
 
 

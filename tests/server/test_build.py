@@ -7,7 +7,8 @@ import os
 import pytest
 
 from coatcheck.recipes.app_info import InputAppInfo, normalise
-from coatcheck.server.build import default_api_domain, is_loopback
+from coatcheck.server.address import is_loopback
+from coatcheck.server.build import default_api_domain
 from coatcheck.server.settings import Settings
 
 

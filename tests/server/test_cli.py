@@ -131,7 +131,7 @@ def test_help_names_the_variable_of_every_option(here: Run) -> None:
     """Every option of `serve` can be set by a variable, and the help says by which."""
     _, out, _ = here("serve", "--help")
     options = re.findall(r"^  --([a-z-]+)", out, re.MULTILINE)
-    assert len(options) == 11
+    assert len(options) == 12
     for option in options:
         assert f"COATCHECK_{option.upper().replace('-', '_')}" in out
 

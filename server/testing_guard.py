@@ -1,0 +1,113 @@
+"""Who may use the testing routes: whoever knows the token, on this machine, and no website."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hmac import compare_digest
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..recipes.app import App
+from ..recipes.exceptions import ConfigurationError
+from ..recipes.routing import ApiResponse
+from ..recipes.web_address import host_of
+from .address import is_loopback
+
+TESTING_HEADER = "x-coatcheck-testing"
+TOKEN_VARIABLE = "COATCHECK_TESTING_TOKEN"  # noqa: S105 (a name, not a token)
+"""The environment variable that holds the token; an option it is not, since others can read a command line."""
+
+_TOKEN = re.compile(r"[\x21-\x7e]{8,256}")
+_HOST = re.compile(r"(?:\[([0-9a-f:.]{2,45})\]|([a-z0-9._-]{1,253}))(?::[0-9]{1,5})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Refuses every request that does not carry the token, names a foreign host, or comes from a web page."""
+
+    token: str = field(repr=False)
+    api_host: str
+    """The host of the API's domain, under which the server may be called besides loopback names."""
+
+    def refusal(self, request: Request) -> Response | None:
+        """Return the answer to a request that is refused, None for one that may pass."""
+        return self._wrong_host(request) or _from_website(request) or self._wrong_token(request)
+
+    def _wrong_host(self, request: Request) -> Response | None:
+        # A website can give its own name the address 127.0.0.1 (DNS rebinding); it cannot choose this header.
+        sent = request.headers.getlist("host")
+        host = host_named(sent[0]) if len(sent) == 1 else None
+        if host is not None and (is_loopback(host) or host == self.api_host):
+            return None
+        return _refused(
+            403,
+            f"the testing routes answer only under localhost, a loopback address or {self.api_host}, and the Host "
+            "header of this request names none of them: call one of those, or start the server with an api_domain "
+            "(--api-domain) of the name you use",
+        )
+
+    def _wrong_token(self, request: Request) -> Response | None:
+        sent = request.headers.getlist(TESTING_HEADER)
+        if len(sent) == 1 and compare_digest(sent[0].encode(), self.token.encode()):
+            return None
+        wrong = "is not the token of this server" if sent else "is missing"
+        return _refused(
+            401,
+            f"the header {TESTING_HEADER} {wrong}: send the value of {TOKEN_VARIABLE}, or the token that was printed "
+            "when the server started",
+        )
+
+
+def host_named(header: str) -> str | None:
+    """Return the host in a Host header, in lower case, without port and brackets; None where it cannot be read."""
+    found = _HOST.fullmatch(header.lower())
+    return None if found is None else found[1] or found[2]
+
+
+def guard_of(app: App, token: str) -> Guard:
+    """Return the guard of an App's testing routes; ConfigurationError where the App or the token is unfit for them."""
+    if not app.unsafe_for_tests:
+        raise ConfigurationError(
+            "the testing routes let whoever reaches them read mails and move the time: they are served only for an "
+            "App made with unsafe_for_tests=True"
+        )
+    return Guard(checked_token(token), host_of(app.info.api_domain))
+
+
+def checked_token(token: str) -> str:
+    """Return the token; ConfigurationError where it could be guessed, or could not be sent in a header."""
+    if not _TOKEN.fullmatch(token):
+        raise ConfigurationError(
+            f"the testing token ({TOKEN_VARIABLE}) must be 8 to 256 visible ASCII characters without spaces: "
+            "leave it out, and one is drawn and printed"
+        )
+    return token
+
+
+def token_of(environment: Mapping[str, str]) -> str | None:
+    """Return the token that the environment holds, None where it holds none."""
+    given = environment.get(TOKEN_VARIABLE)
+    return checked_token(given) if given else None
+
+
+def drawn_token() -> str:
+    """Return a new token that nobody can guess."""
+    return secrets.token_urlsafe(24)
+
+
+def _from_website(request: Request) -> Response | None:
+    if "origin" not in request.headers:
+        return None
+    return _refused(
+        403,
+        "the testing routes are closed to web pages, since any website may send requests to this machine, and browsers "
+        "mark those with an Origin header: call them from the test itself, and without that header",
+    )
+
+
+def _refused(status: int, message: str) -> Response:
+    return ApiResponse({"message": message}, status)

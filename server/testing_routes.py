@@ -1,0 +1,113 @@
+"""The testing routes, below `<api_base_path>/testing/`: with them, tests in any language hold the strings of a server.
+
+They stand outside everything else an application serves, CORS included, so that no header lets a website read them.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..claims.exceptions import CoatcheckError
+from ..recipes.app import App
+from ..recipes.current_app import current_app
+from ..recipes.routing import ApiResponse, public_path
+from .errors import error_response
+from .testing_clock import ClockRoute
+from .testing_guard import Guard
+from .testing_outbox import OutboxRoute
+from .testing_providers import ProvidersRoute, RequestsRoute, ScriptRoute
+from .testing_sessions import SessionRoute, UserSessionsRoute
+from .testing_unfinished import Unfinished
+
+logger = logging.getLogger("coatcheck.server")
+
+SERVED = (
+    "GET and POST clock, GET and DELETE outbox, GET providers, POST and DELETE providers/{third_party_id}/script, "
+    "GET providers/{third_party_id}/requests, GET and DELETE users/{user_id}/sessions, DELETE sessions/{handle}"
+)
+
+
+class TestingMiddleware:
+    """Serves the testing routes of an App to whoever the guard lets pass; every other request goes on to `app`.
+
+    The answer to a testing route waits (five seconds at most) for the jobs after earlier responses, so that a mail
+    sent by one of them is found.
+    """
+
+    __test__ = False  # pytest would take a class of this name for tests
+
+    def __init__(self, app: ASGIApp, coatcheck: App, guard: Guard) -> None:
+        self.app = app
+        self._coatcheck = coatcheck
+        self._guard = guard
+        self._base = testing_path(coatcheck)
+        self._unfinished = Unfinished()
+        self._routes = _routes()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path = public_path(Request(scope), self._coatcheck.info)
+        if path != self._base and not path.startswith(f"{self._base}/"):
+            await self._unfinished.follow(self.app, scope, receive, send)
+            return
+        refusal = self._guard.refusal(Request(scope))
+        if refusal is not None:
+            logger.warning("a request to the testing routes was refused with %d", refusal.status_code)
+            await refusal(scope, receive, send)
+            return
+        await self._unfinished.settle()
+        below = {**scope, "path": path.removeprefix(self._base) or "/", "root_path": ""}
+        with self._coatcheck.active():
+            await self._routes(below, receive, send)
+
+
+def testing_path(app: App) -> str:
+    """Return the path below which an App's testing routes lie."""
+    return f"{app.info.api_base_path}/testing"
+
+
+def _routes() -> Starlette:
+    return Starlette(
+        routes=[
+            Route("/clock", ClockRoute),
+            Route("/outbox", OutboxRoute),
+            Route("/providers", ProvidersRoute),
+            Route("/providers/{third_party_id}/script", ScriptRoute),
+            Route("/providers/{third_party_id}/requests", RequestsRoute),
+            Route("/sessions/{handle}", SessionRoute),
+            Route("/users/{user_id}/sessions", UserSessionsRoute),
+        ],
+        exception_handlers={HTTPException: _refused, CoatcheckError: _failed, Exception: _crashed},
+    )
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = error.detail
+    if error.status_code == 404 and message == "Not Found":
+        message = f"there is no such testing route; there are {SERVED}"
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        message = f"this testing route does not take {request.method}, but {allowed}"
+    return ApiResponse({"message": message}, error.status_code, error.headers)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    answer = await error_response(current_app(), request, error)
+    if answer is None:
+        raise error
+    return answer
+
+
+async def _crashed(_request: Request, _error: Exception) -> Response:
+    return ApiResponse({"message": "internal server error"}, 500)
