@@ -30,6 +30,11 @@ class Cipher:
     def __init__(self, secret: str | bytes | None) -> None:
         self._aead = None if secret is None else AESGCM(_derived(secret))
 
+    @property
+    def encrypts(self) -> bool:
+        """Whether what is sealed from now on is encrypted, rather than marked as plain."""
+        return self._aead is not None
+
     def seal(self, data: bytes, *, bound_to: str = "") -> str:
         """Return the text under which `data` is stored; it opens only with the same `bound_to`."""
         if self._aead is None:

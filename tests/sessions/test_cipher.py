@@ -34,6 +34,12 @@ def test_without_a_secret_values_are_marked_as_plain() -> None:
     assert Cipher(None).seal(b"data") == "plain:" + base64.b64encode(b"data").decode()
 
 
+def test_a_cipher_says_whether_it_encrypts() -> None:
+    """Only with a secret is what is sealed encrypted."""
+    assert Cipher("0123456789abcdef").encrypts
+    assert not Cipher(None).encrypts
+
+
 def test_plain_values_stay_readable_once_there_is_a_secret() -> None:
     """Encryption can be introduced later, without a migration."""
     assert Cipher(SECRET).open(Cipher(None).seal(b"data")) == b"data"
