@@ -70,8 +70,8 @@ class App:
     `database` is a URL or a SQLAlchemy Engine; in memory where none is given. `encryption_key` seals private keys in
     the database; by default it is read from the environment variable COATCHECK_ENCRYPTION_KEY. `sync_overrides="loop"`
     lets the plain (`.sync`) functions run overrides that need an event loop. `unsafe_for_tests` permits manual clocks
-    and stub providers, makes password hashes fast, and takes signing keys from a few that the process reuses. Whatever
-    is wrong is a ConfigurationError here; no connection is opened.
+    and stub providers, makes password hashes and databases in memory fast, and borrows signing keys that earlier Apps
+    of the process had. Whatever is wrong is a ConfigurationError here; no connection is opened.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class App:
         self.clock = _permitted_clock(clock, unsafe_for_tests)
         self.outbox = Outbox()
         self.users = UserDirectory()
-        self.database = _database(database, supertokens_config, self.clock)
+        self.database = _database(database, supertokens_config, self.clock, prepared=unsafe_for_tests)
         specifications = _checked_list(recipe_list)
         self._open_engine(_session_config(specifications), encryption_key)
         self._recipes: dict[str, Recipe[Any]] = {}
@@ -112,13 +112,14 @@ class App:
     def _open_engine(self, config: SessionConfig, encryption_key: str | None) -> None:
         secret = encryption_key or os.environ.get(ENCRYPTION_KEY_VARIABLE) or None
         validity_ms = _ms(config.access_token_validity_seconds)
+        self._lent_keys = signing_key.LentKeys() if self.unsafe_for_tests else None
         self.keys = KeyRing(
             self.database,
             self.clock,
             access_token_validity_ms=validity_ms,
             rotation_ms=_ms(config.signing_key_rotation_seconds),
             cipher=_cipher(secret),
-            generate=signing_key.generate_or_reuse if self.unsafe_for_tests else signing_key.generate,
+            generate=signing_key.generate if self._lent_keys is None else self._lent_keys.generate,
         )
         self.tokens = AccessTokens(self.keys, self.clock)
         absolute = config.absolute_lifetime_seconds
@@ -190,6 +191,8 @@ class App:
     def close(self) -> None:
         """Close the database's connections; the next use opens new ones."""
         self.database.close()
+        if self._lent_keys is not None:
+            self._lent_keys.give_back()
 
 
 def init(
@@ -252,11 +255,13 @@ def _permitted_clock(clock: Clock | None, unsafe_for_tests: bool) -> Clock:
     return system_clock if clock is None else clock
 
 
-def _database(given: str | sqlalchemy.Engine | None, config: SupertokensConfig | None, clock: Clock) -> Database:
+def _database(
+    given: str | sqlalchemy.Engine | None, config: SupertokensConfig | None, clock: Clock, *, prepared: bool
+) -> Database:
     named = None if config is None else config.database()
     target = given or named or "sqlite://"
     try:
-        return Database(target, clock=clock)
+        return Database(target, clock=clock, prepared=prepared)
     except ValueError as error:
         raise ConfigurationError(f"database: {error}") from error
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Generic, Literal, NoReturn, TypeVar, cast
 
 from .exceptions import OverrideError
@@ -50,11 +51,12 @@ class Chain(Generic[I]):
         self.interface = interface
         self.recipe_id = recipe_id
         self.kind = kind
-        self.operations = operations_of(interface, positional_orders or {})
-        self.top: I = _blank(interface, list(self.operations))
+        known: Any = interface
+        self.operations = operations_of(known, positional_orders or {})
+        self.top: I = cast("I", object.__new__(_top_class(known, tuple(self.operations))))
         self._layers = Layers(
             links={name: Link(op, getattr(base, name), None) for name, op in self.operations.items()},
-            flags={name: bool(getattr(base, name, default)) for name, default in flags_of(interface).items()},
+            flags={name: bool(getattr(base, name, default)) for name, default in flags_of(known).items()},
             disabled=set(),
         )
         self._observer: Observer | None = None
@@ -166,12 +168,12 @@ def _refuse(message: str, place: Place) -> NoReturn:
     raise OverrideError(message, file=place.file, line=place.line)
 
 
-def _blank(interface: type[I], operations: list[str]) -> I:
-    """Return an instance of an interface, abstract or not, whose operations are instance attributes still to be set."""
+@lru_cache(maxsize=256)
+def _top_class(interface: type[Any], operations: tuple[str, ...]) -> type:
+    """Return a class whose instances are of an interface, abstract or not, their operations attributes still to set."""
 
     def refuse(top: object, name: str, value: object) -> None:
         raise AttributeError(f"{name} cannot be assigned here; override it in the recipe's init(override=...)")
 
     body = {**dict.fromkeys(operations), "__setattr__": refuse, "__doc__": interface.__doc__}
-    top = type(f"Top{interface.__name__}", (interface,), body)
-    return cast("I", object.__new__(top))
+    return type(f"Top{interface.__name__}", (interface,), body)

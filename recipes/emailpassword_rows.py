@@ -52,6 +52,7 @@ reset_tokens = Table(
 )
 
 # Built once, because every sign-in asks for it.
+_ADD_PASSWORD = insert(passwords)
 _FIND_PASSWORD = select(passwords.c.password_hash).where(passwords.c.recipe_user_id == bindparam("this"))
 
 
@@ -65,7 +66,7 @@ class ConsumedResetToken:
 
 def add_password(connection: Connection, recipe_user_id: str, password_hash: str) -> None:
     """Store the first password hash of a login method."""
-    connection.execute(insert(passwords).values(recipe_user_id=recipe_user_id, password_hash=password_hash))
+    connection.execute(_ADD_PASSWORD, {"recipe_user_id": recipe_user_id, "password_hash": password_hash})
 
 
 def password_hash(connection: Connection, recipe_user_id: str) -> str | None:

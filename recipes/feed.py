@@ -14,6 +14,8 @@ import inspect
 import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from types import FunctionType, MethodType
 from typing import Any
 
 from .exceptions import OverrideError
@@ -23,18 +25,24 @@ from .place import place_of
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """How one function gets its arguments: which values by position, which by keyword, and which not at all."""
+    """How one function gets its arguments: which values by position, which by keyword, and which not at all.
+
+    `parameters` are the names in its own signature; `is_async` says whether it is known to return a coroutine.
+    """
 
     function: Callable[..., Any]
     by_position: tuple[int, ...]
     by_keyword: tuple[tuple[str, int], ...]
     lacks: tuple[str, ...]
     described: str
+    parameters: Order
+    is_async: bool
 
-    @property
-    def is_async(self) -> bool:
-        """Say whether the function is known to return a coroutine."""
-        return inspect.iscoroutinefunction(self.function)
+    def of(self, function: Callable[..., Any]) -> Feed:
+        """Return the feed of another function with the same signature."""
+        return Feed(
+            function, self.by_position, self.by_keyword, self.lacks, self.described, self.parameters, self.is_async
+        )
 
     def caller(self) -> Callable[[Values], Any]:
         """Return what calls the function with its share of the values of a call."""
@@ -49,7 +57,16 @@ class Feed:
 
 def feed_of(function: Callable[..., Any], operation: Operation) -> Feed:
     """Decide how `function` is fed as a layer of `operation`; OverrideError if it cannot be."""
+    if inspect.ismethod(function) and isinstance(function.__func__, FunctionType):
+        # A recipe's own methods are the same in every App, and reading their signatures would take most of the time
+        # in which an App is made.
+        return _feed_of_method(function.__func__, operation).of(function)
     return _Signature(function, operation).feed()
+
+
+@lru_cache(maxsize=1024)
+def _feed_of_method(function: FunctionType, operation: Operation) -> Feed:
+    return _Signature(MethodType(function, object()), operation).feed()
 
 
 class _Signature:
@@ -59,9 +76,10 @@ class _Signature:
         self.function = function
         self.operation = operation
         try:
-            parameters = inspect.signature(function).parameters.values()
+            self.parameters = inspect.signature(function).parameters
         except (TypeError, ValueError) as error:
             raise self._impossible(f"its signature cannot be read: {error}") from error
+        parameters = self.parameters.values()
         self.positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         self.keyword_only = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
         self.takes_args = any(p.kind is p.VAR_POSITIONAL for p in parameters)
@@ -147,6 +165,8 @@ class _Signature:
             by_keyword=tuple((parameter, index[name]) for parameter, name in by_keyword.items()),
             lacks=() if self.takes_kwargs else tuple(rest),
             described=described,
+            parameters=tuple(self.parameters),
+            is_async=inspect.iscoroutinefunction(self.function),
         )
 
     def _impossible(self, reason: str) -> OverrideError:

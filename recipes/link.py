@@ -27,7 +27,7 @@ class Link:
     calls. `original` is what a layer above calls: where that layer cannot know a parameter, it passes it on.
     """
 
-    __slots__ = ("below", "entry", "feed", "operation", "original", "plain_run", "run")
+    __slots__ = ("_entry", "_original", "below", "feed", "operation", "plain_run", "run")
 
     def __init__(self, operation: Operation, function: Callable[..., Any], below: Link | None) -> None:
         self.operation = operation
@@ -35,8 +35,23 @@ class Link:
         self.feed: Feed = feed_of(function, operation)
         self.plain_run: Run = _running(self)
         self.run: Run = self.plain_run
-        self.entry = _called(self, passing_on=False)
-        self.original = _called(self, passing_on=True)
+        # Made when first asked for: through most links of an App nothing is ever called.
+        self._entry: Callable[..., Any] | None = None
+        self._original: Callable[..., Any] | None = None
+
+    @property
+    def entry(self) -> Callable[..., Any]:
+        """What the outside calls."""
+        if self._entry is None:
+            self._entry = _called(self, passing_on=False)
+        return self._entry
+
+    @property
+    def original(self) -> Callable[..., Any]:
+        """What a layer above calls."""
+        if self._original is None:
+            self._original = _called(self, passing_on=True)
+        return self._original
 
     @property
     def place(self) -> Place:
@@ -46,7 +61,7 @@ class Link:
     @property
     def is_direct(self) -> bool:
         """Say whether the function itself can stand for `entry`: an implementation with the very same signature."""
-        same = list(inspect.signature(self.feed.function).parameters) == list(self.operation.names)
+        same = self.feed.parameters == self.operation.names
         settles = self.feed.is_async or not self.operation.is_async
         return self.below is None and same and settles and not self.feed.by_keyword
 

@@ -78,6 +78,8 @@ _FIND = (
     .where(tenants.c.tenant_id == bindparam("tenant"), tenants.c.recipe_id == bindparam("recipe"))
     .where(tenants.c.identity == bindparam("identity"))
 )
+_ADD = insert(methods)
+_ADD_TENANTS = insert(tenants)
 _HOMES = (
     select(tenants.c.recipe_user_id, tenants.c.tenant_id)
     .where(tenants.c.recipe_user_id.in_(bindparam("ids", expanding=True)))
@@ -117,7 +119,7 @@ def add_login_method(
     try:
         with connection.begin_nested():
             _claim(connection, [tenant_id], recipe_id, recipe_user_id, identities)
-            connection.execute(insert(methods).values(row | {"time_joined": time_joined, "verified": verified}))
+            connection.execute(_ADD, row | {"time_joined": time_joined, "verified": verified, "primary_user_id": None})
     except IntegrityError:
         return None
     return recipe_user_id
@@ -226,7 +228,7 @@ def _claim(
     names = {"recipe_id": recipe_id, "recipe_user_id": recipe_user_id}
     rows = [names | {"tenant_id": tenant_id, "identity": one} for tenant_id in tenant_ids for one in identities]
     if rows:
-        connection.execute(insert(tenants), rows)
+        connection.execute(_ADD_TENANTS, rows)
 
 
 def _move_email(connection: Connection, row: Row[Any], email: str) -> None:

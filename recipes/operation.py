@@ -11,6 +11,8 @@ import difflib
 import inspect
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 Order = tuple[str, ...]
@@ -18,9 +20,9 @@ Values = tuple[Any, ...]
 """The arguments of one call, one value per parameter, in the newest order."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Operation:
-    """One overridable method.
+    """One overridable method; two are the same only if they are one object.
 
     `orders` are its positional orders, the newest (which is complete) first; `by_count` finds the one of a given
     length. `index` says where each parameter stands in the newest.
@@ -90,16 +92,21 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f": did you mean {close[0]!r}?" if close else ""
 
 
-def operations_of(interface: type, positional_orders: Mapping[str, Sequence[Order]]) -> dict[str, Operation]:
-    """Read the operations of an interface class, in the order in which they are written."""
+def operations_of(interface: type, positional_orders: Mapping[str, Sequence[Order]]) -> Mapping[str, Operation]:
+    """Read the operations of an interface class, in the order in which they are written; once per class."""
+    return _operations_of(interface, tuple((name, tuple(orders)) for name, orders in positional_orders.items()))
+
+
+@lru_cache(maxsize=256)
+def _operations_of(interface: type, historic: tuple[tuple[str, tuple[Order, ...]], ...]) -> Mapping[str, Operation]:
+    orders = dict(historic)
     operations = {
-        name: _operation(getattr(interface, name), positional_orders.get(name, ()))
-        for name in operation_names(interface)
+        name: _operation(getattr(interface, name), orders.get(name, ())) for name in operation_names(interface)
     }
-    unknown = positional_orders.keys() - operations.keys()
+    unknown = orders.keys() - operations.keys()
     if unknown:
         raise ValueError(f"{interface.__name__} has no {', '.join(sorted(unknown))}")
-    return operations
+    return MappingProxyType(operations)
 
 
 def operation_names(interface: type) -> list[str]:
@@ -110,10 +117,12 @@ def operation_names(interface: type) -> list[str]:
     return list(found)
 
 
-def flags_of(interface: type) -> dict[str, bool]:
+@lru_cache(maxsize=256)
+def flags_of(interface: type) -> Mapping[str, bool]:
     """Return the `disable_*` attributes of an interface class with their values."""
     names = [name for name in dir(interface) if name.startswith("disable_")]
-    return {name: value for name in names if isinstance(value := getattr(interface, name), bool)}
+    flags = {name: value for name in names if isinstance(value := getattr(interface, name), bool)}
+    return MappingProxyType(flags)
 
 
 def _operation(method: Any, historic: Sequence[Order]) -> Operation:

@@ -19,6 +19,7 @@ from ..claims.clock import Clock
 from . import schema
 from .database_url import check_engine, is_memory, make_engine, parse_url, pool_limit, shown
 from .exceptions import DatabaseError
+from .memory_copies import engine_of_copy
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -44,14 +45,15 @@ class Database:
 
     No connection is opened before the first use, which also brings the tables up to date. An engine of the
     application's own gets no listeners and is not closed here. A bad target raises DatabaseURLError, a ValueError.
+    With `prepared`, for tests, a database in memory has its tables from the beginning.
     """
 
-    def __init__(self, target: str | Engine, *, clock: Clock) -> None:
+    def __init__(self, target: str | Engine, *, clock: Clock, prepared: bool = False) -> None:
         self.clock = clock
         self._owned = isinstance(target, str)
-        engine = make_engine(parse_url(target)) if isinstance(target, str) else target
+        self._engine = engine = _engine_of(target, prepared=prepared)
         check_engine(engine)
-        self._engine = engine
+        self._prepared = prepared and self._owned and is_memory(engine.url)
         self.inline = is_memory(engine.url)
         """Whether callers work in their own thread: a database in memory never keeps them waiting."""
         self.url = shown(engine.url)
@@ -104,10 +106,18 @@ class Database:
             return
         with self._lock:
             tables = len(schema.metadata.tables)
-            # Looking first spares a write lock, and the right to create tables, where there is nothing to do.
-            if self._tables_ensured != tables and not self._retried(schema.is_current, write=False):
-                self._retried(schema.ensure, write=True)
+            if not (self._has_tables or self._tables_ensured == tables):
+                self._ensure_tables()
             self._tables_ensured = tables
+
+    @property
+    def _has_tables(self) -> bool:
+        return self._prepared and not self._tables_ensured
+
+    def _ensure_tables(self) -> None:
+        # Looking first spares a write lock, and the right to create tables, where there is nothing to do.
+        if not self._retried(schema.is_current, write=False):
+            self._retried(schema.ensure, write=True)
 
     def _retried(self, work: Work[T], *, write: bool) -> T:
         give_up_at = time.monotonic() + _LONGEST_S
@@ -154,6 +164,13 @@ class Database:
             self._finalizer.detach()
         self._engine.dispose(close=False)
         self._begin_in_this_process()
+
+
+def _engine_of(target: str | Engine, *, prepared: bool) -> Engine:
+    if not isinstance(target, str):
+        return target
+    url = parse_url(target)
+    return engine_of_copy() if prepared and is_memory(url) else make_engine(url)
 
 
 def _begin_sqlite(connection: Connection, *, write: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import uuid
 from collections.abc import Callable, Sequence
@@ -36,17 +35,22 @@ class KeyMaker:
         self._cipher = cipher
         self._generate = generate
 
-    def make(self, kind: str, *, needed: Callable[[Sequence[StoredKey]], bool]) -> None:
-        """Add a key of that kind, unless another process has done so and it is no longer `needed`."""
+    def make(self, kind: str, *, needed: Callable[[Sequence[StoredKey]], bool]) -> Sequence[StoredKey]:
+        """Add a key of that kind, unless another process has done so and it is no longer `needed`; return all keys."""
         key = self._generate()
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> Sequence[StoredKey]:
             earlier = key_store.load(connection)
-            if needed(earlier):
-                key_store.add(connection, self._row(kind, key, earlier))
+            if not needed(earlier):
+                return earlier
+            added = self._row(kind, key, earlier)
+            key_store.add(connection, added)
+            return key_store.in_order((added, *earlier))
 
-        with contextlib.suppress(IntegrityError):  # Another process made the same generation, which serves as well.
-            self._database.write(work)
+        try:
+            return self._database.write(work)
+        except IntegrityError:  # Another process made the same generation, which serves as well.
+            return self._database.read(key_store.load)
 
     def replace(self, *, revoke: bool) -> str:
         """Add a dynamic key and return its kid; with `revoke`, revoke all others and replace a static one too."""

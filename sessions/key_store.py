@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import (
     BigInteger,
@@ -51,6 +52,12 @@ master_secrets = Table(
 
 _ONLY_ROW = 1
 
+# Built once, because every new database begins with them.
+_LOAD = select(signing_keys).order_by(signing_keys.c.kind, signing_keys.c.generation.desc())
+_ADD = insert(signing_keys)
+_LOAD_MASTER = select(master_secrets.c.sealed)
+_ADD_MASTER = insert(master_secrets)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
@@ -72,14 +79,17 @@ class StoredKey:
 
 def load(connection: Connection) -> tuple[StoredKey, ...]:
     """Return all keys, dynamic before static, newest first."""
-    columns = signing_keys.c
-    rows = connection.execute(select(signing_keys).order_by(columns.kind, columns.generation.desc()))
-    return tuple(StoredKey(*row) for row in rows)
+    return tuple(StoredKey(*row) for row in connection.execute(_LOAD))
+
+
+def in_order(keys: Iterable[StoredKey]) -> tuple[StoredKey, ...]:
+    """Return keys as `load` does: dynamic before static, newest first."""
+    return tuple(sorted(keys, key=lambda key: (key.kind, -key.generation)))
 
 
 def add(connection: Connection, key: StoredKey) -> None:
     """Insert a key; IntegrityError if another process has taken its generation."""
-    connection.execute(insert(signing_keys).values(astuple(key)))
+    connection.execute(_ADD, asdict(key))
 
 
 def revoke_all(connection: Connection) -> None:
@@ -96,10 +106,10 @@ def remove_dynamic(connection: Connection, *, created_until_ms: int) -> int:
 
 def load_master(connection: Connection) -> str | None:
     """Return the sealed master secret, None if there is none yet."""
-    sealed: str | None = connection.execute(select(master_secrets.c.sealed)).scalar_one_or_none()
+    sealed: str | None = connection.execute(_LOAD_MASTER).scalar_one_or_none()
     return sealed
 
 
 def add_master(connection: Connection, sealed: str, *, created_ms: int) -> None:
     """Insert the master secret; IntegrityError if there is one already."""
-    connection.execute(insert(master_secrets).values(id=_ONLY_ROW, created_ms=created_ms, sealed=sealed))
+    connection.execute(_ADD_MASTER, {"id": _ONLY_ROW, "created_ms": created_ms, "sealed": sealed})

@@ -80,6 +80,8 @@ class KeyRing:
         self._clock = clock
         self._schedule = KeySchedule(rotation_ms, access_token_validity_ms)
         self._maker = KeyMaker(database, clock, cipher=cipher, generate=generate)
+        self.encrypted = cipher.encrypts
+        """Whether private keys made from now on are encrypted in the database."""
         self._ring: _Ring | None = None
         self._private: dict[str, RSAPrivateKey] = {}
         self._master: bytes | None = None
@@ -168,8 +170,7 @@ class KeyRing:
         with self._lock:
             ring = self._fresh(now_ms)
             if needed(ring.keys):
-                self._maker.make(STATIC if static else DYNAMIC, needed=needed)
-                ring = self._read(now_ms)
+                ring = self._keep(self._maker.make(STATIC if static else DYNAMIC, needed=needed), now_ms)
         key = self._schedule.signer(ring.keys, now_ms, static=static)
         if key is None:
             raise SigningKeyError("a signing key was made, but is not to be found in the database")
@@ -185,12 +186,14 @@ class KeyRing:
 
         ring = self._read(now_ms)
         if needed(ring.keys):
-            self._maker.make(DYNAMIC, needed=needed)
-            ring = self._read(now_ms)
+            ring = self._keep(self._maker.make(DYNAMIC, needed=needed), now_ms)
         return ring
 
     def _read(self, now_ms: int) -> _Ring:
-        keys = [key for key in self._database.read(key_store.load) if self._schedule.verifies(key, now_ms)]
+        return self._keep(self._database.read(key_store.load), now_ms)
+
+    def _keep(self, stored: Sequence[StoredKey], now_ms: int) -> _Ring:
+        keys = [key for key in stored if self._schedule.verifies(key, now_ms)]
         public = {key.kid: signing_key.read_public(key.public_key) for key in keys}
         self._ring = ring = _Ring(now_ms, tuple(keys), public)
         return ring

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import json
+import weakref
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
@@ -26,26 +26,42 @@ ALGORITHM = "RS256"
 
 _JWS = jwt.PyJWS(algorithms=[ALGORITHM])
 
-_REUSED = 32
-_reused: list[RSAPrivateKey] = []
-_turns = itertools.count()
-
 
 def generate() -> RSAPrivateKey:
     """Return a new RSA key of 2048 bits."""
     return generate_private_key(public_exponent=65537, key_size=2048)
 
 
-def generate_or_reuse() -> RSAPrivateKey:
-    """Return a key for tests, where making one takes longer than the test: 32 keys of this process, in turn.
+class LentKeys:
+    """Keys for one App for tests, where making one takes longer than the test.
 
-    They are random and made when first asked for, so that neighbouring Apps have different ones.
+    Given back, by `give_back` or when this object is forgotten, they are lent to the next App of the process that asks;
+    Apps that are open at the same time have different ones.
     """
-    turn = next(_turns)
-    if turn < _REUSED:
-        _reused.append(generate())
-        return _reused[-1]
-    return _reused[turn % len(_reused)]
+
+    _spare: ClassVar[list[RSAPrivateKey]] = []
+
+    def __init__(self) -> None:
+        self._lent: list[RSAPrivateKey] = []
+        weakref.finalize(self, _move, self._lent, self._spare)
+
+    def generate(self) -> RSAPrivateKey:
+        """Return a key that nobody has at present, a new one if need be."""
+        try:
+            key = self._spare.pop()
+        except IndexError:
+            key = generate()
+        self._lent.append(key)
+        return key
+
+    def give_back(self) -> None:
+        """Let others have the keys."""
+        _move(self._lent, self._spare)
+
+
+def _move(keys: list[RSAPrivateKey], where: list[RSAPrivateKey]) -> None:
+    while keys:
+        where.append(keys.pop())
 
 
 def private_bytes(key: RSAPrivateKey) -> bytes:

@@ -492,9 +492,22 @@ def test_a_revocation_catches_a_key_made_meanwhile(shared_url: str, clock: Manua
         assert sorted(statuses) == ["revoked", "revoked", "revoked", "signing"]
 
 
-def test_keys_for_tests_are_reused_but_never_by_neighbours() -> None:
-    """An App for tests need not wait for a key, and none of the 31 before it has the same one (rule 12.13)."""
-    made = [signing_key.public_pem(signing_key.generate_or_reuse()) for _ in range(70)]
-    for place in range(32, 70):
-        assert len(set(made[place - 31 : place + 1])) == 32
-    assert len(set(made[38:])) == 32
+def test_keys_for_tests_are_lent_to_one_at_a_time() -> None:
+    """An App for tests gets the key that another has given back; open Apps have different ones (rule 12.13)."""
+    one, other = signing_key.LentKeys(), signing_key.LentKeys()
+    held = [lent.generate() for lent in (one, other, one)]
+    assert len({signing_key.public_pem(key) for key in held}) == 3
+    one.give_back()
+    assert other.generate() in held[::2]
+    assert other.generate() in held[::2]
+    other.give_back()
+
+
+def test_keys_for_tests_come_back_from_whoever_is_forgotten() -> None:
+    """An App for tests that nobody closed gives its keys back when it is gone (rule 12.13)."""
+    forgotten = signing_key.LentKeys()
+    key = forgotten.generate()
+    del forgotten
+    later = signing_key.LentKeys()
+    assert later.generate() is key
+    later.give_back()
