@@ -12,6 +12,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp
 
 from coatcheck import App, InputAppInfo
 from coatcheck.recipes import session
@@ -20,6 +22,7 @@ from coatcheck.server.variables import misspelt
 
 CONFIG = """
 from coatcheck import App, InputAppInfo
+from coatcheck.claims import ManualClock
 from coatcheck.recipes import emailpassword, session
 
 def functions(original):
@@ -45,6 +48,9 @@ failing_override = listed(failing)
 info = InputAppInfo(app_name="Mine", api_domain="http://localhost:9", website_domain="http://localhost:3000")
 app = App(app_info=info, recipe_list=recipes, database="sqlite:///mine.db")
 for_tests = App(app_info=info, recipe_list=recipes, database="sqlite:///mine.db", unsafe_for_tests=True)
+manual = App(
+    app_info=info, recipe_list=recipes, database="sqlite:///mine.db", unsafe_for_tests=True, clock=ManualClock()
+)
 number = 7
 
 def crash():
@@ -201,6 +207,10 @@ def test_other_variables_are_left_alone() -> None:
         (("--recipes", "config:app", "--database", "sqlite:///other.db"), "sqlite:///mine.db"),
         (("--recipes", "config:app", "--api-domain", "http://localhost:10"), "http://localhost:9"),
         (("--recipes", "config:for_tests", "--host", "0.0.0.0"), "unsafe_for_tests"),
+        (("--recipes", "config:manual", "--workers", "2"), "manual clock"),
+        (("--manual-clock", "--host", "0.0.0.0"), "--allow-unsafe-host"),
+        (("--manual-clock", "--workers", "2"), "--workers"),
+        (("--manual-clock", "--recipes", "config:for_tests"), "clock=ManualClock()"),
     ],
 )
 def test_serve_refuses_what_cannot_work(
@@ -217,6 +227,42 @@ def test_serve_refuses_what_cannot_work(
 def unconfigured_logging(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep a command from replacing the log handlers of the test run."""
     monkeypatch.setattr("coatcheck.server.serve.configure_logging", lambda level: None)
+
+
+def test_a_testing_token_that_could_be_guessed_is_refused(
+    here: Run, unconfigured_logging: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token too short to be one ends the start, and is not repeated in what is said about it."""
+    monkeypatch.setenv("COATCHECK_TESTING_TOKEN", "abc123")
+    code, _, err = here("serve", "--port", "0", "--manual-clock")
+    assert code == 1
+    assert "COATCHECK_TESTING_TOKEN" in one_line(err)
+    assert "abc123" not in err
+
+
+@pytest.mark.parametrize("given", ["a-token-of-my-own", None])
+@pytest.mark.parametrize("options", [(), ("--recipes", "config:manual")])
+def test_the_testing_token_is_the_one_given_or_one_that_is_printed(
+    here: Run,
+    config: Path,
+    unconfigured_logging: None,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    given: str | None,
+) -> None:
+    """A token from the environment is demanded and not printed; without one, the token printed is demanded."""
+    served: list[ASGIApp] = []
+    monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: served.append(server.config.app))
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    if given is not None:
+        monkeypatch.setenv("COATCHECK_TESTING_TOKEN", given)
+    code, out, _ = here("serve", "--port", "0", "--manual-clock", *options)
+    assert code == 0
+    printed = re.fullmatch(r"x-coatcheck-testing: (\S+)\n", out)
+    assert (printed is None) is (given is not None)
+    client = TestClient(served[0], base_url="http://localhost")
+    headers = {"x-coatcheck-testing": given or (printed or [""])[1]}
+    assert client.get("/auth/testing/clock", headers=headers).json()["manual"] is True
 
 
 def test_a_port_in_use_is_told_before_a_database_is_made(tmp_path: Path) -> None:

@@ -8,14 +8,16 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from starlette.testclient import TestClient
 
 from coatcheck import App, InputAppInfo
 from coatcheck.claims import ManualClock
+from coatcheck.claims.payload import UserContext
 from coatcheck.recipes import emailpassword, session, thirdparty
+from coatcheck.recipes.exceptions import BadInputError, NotInitialisedError
 from coatcheck.recipes.outbox import Mail
 from coatcheck.server import create_app
 from coatcheck.server.stub import stub
@@ -460,6 +462,36 @@ def test_a_code_that_stands_alone_is_found(code: str, sentence: str) -> None:
 
 
 @given(st.text() | st.text(alphabet="htps:/[]?#=&%.a1@", max_size=24))
+@example("https://[")
 def test_any_link_is_taken_apart_or_has_no_parameters(url: str) -> None:
     """A link that an application wrote never breaks the answer."""
     assert all(isinstance(value, str) for value in parameters_of(url).values())
+
+
+# What an application's own code does
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (BadInputError("not this one"), 400, "not this one"),
+        (NotInitialisedError("nothing is active"), 500, "internal server error"),
+        (KeyError("secret"), 500, "internal server error"),
+    ],
+)
+def test_an_override_that_fails_is_told_in_json(make_app: MakeApp, error: Exception, status: int, message: str) -> None:
+    """What an override raises is mapped as in the API; what nobody expected is 500 and tells nothing."""
+
+    class Failing(session.FunctionsLayer):
+        async def revoke_session(self, session_handle: str, user_context: UserContext) -> bool:
+            raise error
+
+    client = client_of(make_app(override=session.InputOverrideConfig(functions=Failing)))
+    answer = client.delete("/auth/testing/sessions/some-handle")
+    assert (answer.status_code, answer.json()) == (status, {"message": message})
+
+
+def test_whatever_is_no_request_passes_by(app: App) -> None:
+    """The lifespan of a server goes through to the application."""
+    with TestClient(create_app(app, testing_token=TOKEN), base_url=API, headers=HEADERS) as client:
+        assert client.get(CLOCK).status_code == 200
