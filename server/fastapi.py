@@ -1,23 +1,73 @@
-"""Protected routes in FastAPI and Starlette."""
+"""coatcheck in FastAPI: the middleware, and dependencies that demand a session."""
+# FastAPI reads the annotations of a dependency that is an object as they are, so they must not be strings here.
 
-from __future__ import annotations
+from collections.abc import Mapping
+from typing import Annotated, Any, Generic, Literal, TypeVar, cast, overload
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Literal, overload
+try:
+    import fastapi
+    from fastapi.openapi.models import APIKey, HTTPBearer
+    from fastapi.security.base import SecurityBase
+except ImportError as missing:
+    raise ImportError("coatcheck.server.fastapi needs FastAPI: pip install 'coatcheck[fastapi]'") from missing
 
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.requests import HTTPConnection
 
-from ..recipes.context import app_of, request_context, response_log, set_session
-from ..recipes.current_app import current_app
-from ..recipes.session_api import api_options
+from ..recipes.any_request import as_request
 from ..recipes.session_container import SessionContainer
+from ..recipes.session_cookies import ACCESS_COOKIE
 from ..recipes.session_interface import OverrideGlobalClaimValidators
-from ..recipes.session_recipe import SessionRecipe
-from .errors import error_response
+from .asgi import AuthMiddleware, session_exception_handler
+from .guard import Guard
 
-Verified = Callable[[Request], Awaitable[SessionContainer]]
-VerifiedOrNone = Callable[[Request], Awaitable[SessionContainer | None]]
+__all__ = ["SESSION_RESPONSES", "SessionDependency", "get_middleware", "session_exception_handler", "verify_session"]
+
+S = TypeVar("S", bound=SessionContainer | None)
+
+SESSION_RESPONSES: dict[int | str, dict[str, Any]] = {
+    401: {"description": "There is no session, or its access token has expired and wants refreshing."},
+    403: {"description": "The session lacks a claim that the route demands."},
+}
+"""What routes answer where the session does not hold, for `responses=` of a route, a router or an application."""
+
+
+class _CookieScheme(SecurityBase):
+    """The other way in which an access token travels: for the API's description, nothing is checked here."""
+
+    model = APIKey.model_validate(
+        {"in": "cookie", "name": ACCESS_COOKIE, "description": "The access token, as browsers send it."}
+    )
+    scheme_name = "access token in a cookie"
+
+    async def __call__(self) -> None:
+        """Leave the checking to the dependency that depends on this."""
+
+
+class SessionDependency(SecurityBase, Generic[S]):
+    """What `verify_session` returns: a dependency, equal to any other with the same options.
+
+    So a router and a route that demand the same check it once per request, and tests may replace it by
+    `app.dependency_overrides[verify_session()]`.
+    """
+
+    model = HTTPBearer(bearerFormat="JWT", description="The access token, as a header.")
+    scheme_name = "access token"
+
+    def __init__(self, guard: Guard) -> None:
+        self.guard = guard
+        self._hash = hash((guard.anti_csrf_check, guard.session_required, guard.check_database))
+
+    async def __call__(
+        self, connection: HTTPConnection, _cookie: Annotated[None, fastapi.Depends(_CookieScheme())] = None
+    ) -> S:
+        """Return the session of a request or of a websocket's handshake."""
+        return cast("S", await self.guard.check(as_request(connection)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SessionDependency) and self.guard == other.guard
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 @overload
@@ -27,7 +77,7 @@ def verify_session(
     check_database: bool = False,
     override_global_claim_validators: OverrideGlobalClaimValidators | None = None,
     user_context: Mapping[str, Any] | None = None,
-) -> Verified: ...
+) -> SessionDependency[SessionContainer]: ...
 
 
 @overload
@@ -38,7 +88,7 @@ def verify_session(
     check_database: bool = False,
     override_global_claim_validators: OverrideGlobalClaimValidators | None = None,
     user_context: Mapping[str, Any] | None = None,
-) -> VerifiedOrNone: ...
+) -> SessionDependency[SessionContainer | None]: ...
 
 
 def verify_session(
@@ -48,36 +98,17 @@ def verify_session(
     override_global_claim_validators: OverrideGlobalClaimValidators | None = None,
     user_context: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Return a dependency that checks the session of a request: `Depends(verify_session())` in FastAPI.
+    """Return a dependency: `session: Annotated[SessionContainer, Depends(verify_session())]`.
 
-    In a Starlette endpoint, `session = await verify_session()(request)`. The session is also
-    `request.state.supertokens`. Every request gets a user context of its own, seeded with a copy of `user_context`.
+    For routes, routers and websockets; there the handshake is refused. The session is also
+    `request.state.supertokens`; where it does not hold, a SessionError is raised, which the middleware answers. The
+    description of the API shows what a route needs. Options as in `coatcheck.server.guard.Guard`.
     """
-
-    async def verified(request: Request) -> SessionContainer | None:
-        app = app_of(request) or current_app()
-        recipe = SessionRecipe.of(app)
-        with app.active():
-            session = await recipe.apis.verify_session(
-                api_options(recipe, request),
-                anti_csrf_check,
-                session_required,
-                check_database,
-                override_global_claim_validators,
-                request_context(request, user_context),
-            )
-        set_session(request, session)
-        return session
-
-    return verified
+    return SessionDependency(
+        Guard(anti_csrf_check, session_required, check_database, override_global_claim_validators, user_context)
+    )
 
 
-async def session_exception_handler(request: Request, exc: Exception) -> Response:
-    """Answer a session error in an application without the middleware; tokens are cleared or renewed all the same."""
-    app = app_of(request) or current_app()
-    with app.active():
-        response = await error_response(app, request, exc)
-    if response is None:
-        raise exc
-    response_log(request).apply(response.headers)
-    return response
+def get_middleware() -> type[AuthMiddleware]:
+    """Return the middleware: `app.add_middleware(get_middleware())`."""
+    return AuthMiddleware

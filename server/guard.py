@@ -52,6 +52,12 @@ class Guard:
         set_session(request, session)
         return session
 
+    def check_now(self, request: Request) -> SessionContainer | None:
+        """Do the same where nothing can be awaited."""
+        app = served_by(request)
+        with app.active():
+            return app.driver(self.check(request))
+
     async def refusal(self, request: Request) -> Response | None:
         """Check the session of a request; return the answer to send where it does not hold, otherwise None."""
         try:

@@ -28,7 +28,7 @@ from coatcheck import App, InputAppInfo
 from coatcheck.claims import Clock, ManualClock
 from coatcheck.recipes import session, thirdpartyemailpassword
 from coatcheck.server import create_app
-from coatcheck.server.fastapi import verify_session
+from coatcheck.server.asgi import verify_session
 from coatcheck.server.stub import Persona, stub
 
 SCRIPTS = Path(__file__).parent / "browser"

@@ -16,7 +16,7 @@ from coatcheck.claims import BooleanClaim, ManualClock
 from coatcheck.recipes import session
 from coatcheck.recipes.context import request_context, with_request
 from coatcheck.recipes.session import InputOverrideConfig, SessionContainer
-from coatcheck.server.fastapi import verify_session
+from coatcheck.server.asgi import verify_session
 
 Make = Callable[..., App]
 Serve = Callable[..., TestClient]

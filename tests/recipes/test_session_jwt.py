@@ -19,7 +19,7 @@ from coatcheck.recipes import session
 from coatcheck.recipes.exceptions import TryRefreshTokenError, UnauthorisedError
 from coatcheck.recipes.results import GeneralErrorResponse
 from coatcheck.recipes.session import InputOverrideConfig, SessionContainer
-from coatcheck.server.fastapi import verify_session
+from coatcheck.server.asgi import verify_session
 
 Make = Callable[..., App]
 Serve = Callable[..., TestClient]

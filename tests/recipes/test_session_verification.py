@@ -19,7 +19,7 @@ from coatcheck import App, RecipeUserId
 from coatcheck.claims import BooleanClaim, ManualClock
 from coatcheck.recipes import session
 from coatcheck.recipes.session import InputErrorHandlers, InputOverrideConfig, SessionContainer
-from coatcheck.server.fastapi import verify_session
+from coatcheck.server.asgi import verify_session
 
 Make = Callable[..., App]
 Serve = Callable[..., TestClient]

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from coatcheck import App, RecipeUserId
 from coatcheck.recipes import session
-from coatcheck.server.fastapi import verify_session
+from coatcheck.server.asgi import verify_session
 
 Make = Callable[..., App]
 Serve = Callable[..., TestClient]

@@ -22,8 +22,7 @@ from coatcheck import App, InputAppInfo, RecipeUserId, current_app
 from coatcheck.recipes import emailpassword, session
 from coatcheck.recipes.context import app_of
 from coatcheck.server import create_app
-from coatcheck.server.asgi import AuthMiddleware
-from coatcheck.server.fastapi import verify_session
+from coatcheck.server.asgi import AuthMiddleware, verify_session
 
 Make = Callable[..., App]
 Serve = Callable[..., TestClient]

@@ -22,7 +22,7 @@ from coatcheck.recipes import emailpassword, session
 from coatcheck.recipes.exceptions import TryRefreshTokenError
 from coatcheck.recipes.session import InputOverrideConfig
 from coatcheck.server import create_app
-from coatcheck.server.fastapi import verify_session
+from coatcheck.server.asgi import verify_session
 
 Make = Callable[..., App]
 Serve = Callable[..., TestClient]

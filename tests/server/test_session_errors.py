@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-import fastapi
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -26,8 +25,7 @@ from coatcheck.recipes.exceptions import (
     UnauthorisedError,
 )
 from coatcheck.recipes.session import InputErrorHandlers, InputOverrideConfig, SessionContainer
-from coatcheck.server.asgi import AuthMiddleware
-from coatcheck.server.fastapi import session_exception_handler, verify_session
+from coatcheck.server.asgi import AuthMiddleware, session_exception_handler, verify_session
 
 Make = Callable[..., App]
 Serve = Callable[..., TestClient]
@@ -312,39 +310,6 @@ def test_other_errors_pass_through(make_app: Make, serve: Serve) -> None:
 
 
 # Frameworks
-
-
-def test_verify_session_in_fastapi(make_app: Make) -> None:
-    """`Depends(verify_session())` gives the session, or the standard answers through the middleware."""
-    coatcheck = make_app()
-    app = fastapi.FastAPI()
-    required, optional = fastapi.Depends(verify_session()), fastapi.Depends(verify_session(session_required=False))
-
-    @app.post("/create")
-    async def sign_in(request: Request) -> dict[str, str]:
-        made = await session.create_new_session(request, "public", RecipeUserId("u1"))
-        return {"userId": made.get_user_id()}
-
-    @app.get("/me")
-    async def me(found: SessionContainer = required) -> dict[str, str]:
-        return {"userId": found.get_user_id()}
-
-    @app.get("/maybe")
-    async def maybe(found: SessionContainer | None = optional) -> dict[str, Any]:
-        return {"userId": found and found.get_user_id()}
-
-    @app.get("/plain")
-    def plain(found: SessionContainer = required) -> dict[str, str]:
-        found.sync_merge_into_access_token_payload({"k": 1})
-        return {"userId": found.get_user_id()}
-
-    app.add_middleware(AuthMiddleware, coatcheck=coatcheck)
-    with TestClient(app, base_url="http://localhost:3567") as client:
-        assert client.get("/me").json() == {"message": "unauthorised"}
-        assert client.get("/maybe").json() == {"userId": None}
-        client.post("/create", headers={"st-auth-mode": "cookie"})
-        assert client.get("/me").json() == client.get("/maybe").json() == {"userId": "u1"}
-        assert client.get("/plain").headers["front-token"]
 
 
 def test_without_the_middleware_the_exception_handler_answers(make_app: Make) -> None:
