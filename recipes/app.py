@@ -112,14 +112,15 @@ class App:
     def _open_engine(self, config: SessionConfig, encryption_key: str | None) -> None:
         secret = encryption_key or os.environ.get(ENCRYPTION_KEY_VARIABLE) or None
         validity_ms = _ms(config.access_token_validity_seconds)
-        self._lent_keys = signing_key.LentKeys() if self.unsafe_for_tests else None
+        self._lent_keys = lent = signing_key.LentKeys() if self.unsafe_for_tests else None
         self.keys = KeyRing(
             self.database,
             self.clock,
             access_token_validity_ms=validity_ms,
             rotation_ms=_ms(config.signing_key_rotation_seconds),
             cipher=_cipher(secret),
-            generate=signing_key.generate if self._lent_keys is None else self._lent_keys.generate,
+            generate=signing_key.generate if lent is None else lent.generate,
+            mark="" if lent is None else lent.mark,
         )
         self.tokens = AccessTokens(self.keys, self.clock)
         absolute = config.absolute_lifetime_seconds

@@ -24,16 +24,24 @@ _RACES = 5
 class KeyMaker:
     """Makes keys and stores them sealed; a constraint on their generation decides between processes.
 
-    RSA keys are generated before the transaction begins, because that takes a tenth of a second.
+    RSA keys are generated before the transaction begins, because that takes a tenth of a second. `mark` ends the ids
+    of dynamic keys, where the moment they were made at does not tell them from those of another database.
     """
 
     def __init__(
-        self, database: Database, clock: Clock, *, cipher: Cipher, generate: Callable[[], RSAPrivateKey]
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        cipher: Cipher,
+        generate: Callable[[], RSAPrivateKey],
+        mark: str = "",
     ) -> None:
         self._database = database
         self._clock = clock
         self._cipher = cipher
         self._generate = generate
+        self._mark = mark
 
     def make(self, kind: str, *, needed: Callable[[Sequence[StoredKey]], bool]) -> Sequence[StoredKey]:
         """Add a key of that kind, unless another process has done so and it is no longer `needed`; return all keys."""
@@ -96,7 +104,7 @@ class KeyMaker:
         newest = next((other for other in earlier if other.kind == kind), None)
         # Two dynamic keys of one millisecond would get the same kid.
         created_ms = self._clock.now_ms() if newest is None else max(self._clock.now_ms(), newest.created_ms + 1)
-        kid = f"{DYNAMIC}-{created_ms}" if kind == DYNAMIC else f"{STATIC}-{uuid.uuid4()}"
+        kid = f"{DYNAMIC}-{created_ms}{self._mark}" if kind == DYNAMIC else f"{STATIC}-{uuid.uuid4()}"
         return StoredKey(
             kid=kid,
             kind=kind,

@@ -63,7 +63,8 @@ class KeyRing:
     """The signing keys of one database, made when first needed and read again every minute.
 
     Nothing here but `trusted` and `is_cooling_down` may be called inside a transaction of the same database, since it
-    may have to open one. `generate` makes an RSA key; tests, which cannot wait for one each, bring their own.
+    may have to open one. `generate` makes an RSA key; tests, which cannot wait for one each, bring their own, and a
+    `mark` that tells apart the ids of keys that several Apps have had.
     """
 
     def __init__(
@@ -75,11 +76,12 @@ class KeyRing:
         rotation_ms: int,
         cipher: Cipher,
         generate: Callable[[], RSAPrivateKey] = signing_key.generate,
+        mark: str = "",
     ) -> None:
         self._database = database
         self._clock = clock
         self._schedule = KeySchedule(rotation_ms, access_token_validity_ms)
-        self._maker = KeyMaker(database, clock, cipher=cipher, generate=generate)
+        self._maker = KeyMaker(database, clock, cipher=cipher, generate=generate, mark=mark)
         self.encrypted = cipher.encrypts
         """Whether private keys made from now on are encrypted in the database."""
         self._ring: _Ring | None = None

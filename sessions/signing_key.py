@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 import weakref
 from collections.abc import Mapping
 from functools import lru_cache
@@ -36,12 +37,14 @@ class LentKeys:
     """Keys for one App for tests, where making one takes longer than the test.
 
     Given back, by `give_back` or when this object is forgotten, they are lent to the next App of the process that asks;
-    Apps that are open at the same time have different ones.
+    Apps that are open at the same time have different ones. `mark` is what the ids of the keys end with here, so that
+    no App takes a token for its own that an earlier one has signed with the same key at the same moment.
     """
 
     _spare: ClassVar[list[RSAPrivateKey]] = []
 
     def __init__(self) -> None:
+        self.mark = f"-{secrets.token_hex(4)}"
         self._lent: list[RSAPrivateKey] = []
         weakref.finalize(self, _move, self._lent, self._spare)
 

@@ -19,6 +19,7 @@ from coatcheck.sessions import key_store, signing_key
 from coatcheck.sessions.cipher import Cipher
 from coatcheck.sessions.database import Database
 from coatcheck.sessions.exceptions import DatabaseError, SigningKeyError
+from coatcheck.sessions.key_maker import KeyMaker
 from coatcheck.sessions.keys import KeyRing
 
 MakeRing = Callable[..., KeyRing]
@@ -511,3 +512,16 @@ def test_keys_for_tests_come_back_from_whoever_is_forgotten() -> None:
     later = signing_key.LentKeys()
     assert later.generate() is key
     later.give_back()
+
+
+def test_tokens_of_an_earlier_owner_of_a_key_name_another_kid(memory: Database, clock: ManualClock) -> None:
+    """A key that is lent again at the very same moment has another id, so earlier tokens are refused (rule 12.13)."""
+    kids: list[str] = []
+    for _ in range(2):
+        lent = signing_key.LentKeys()
+        maker = KeyMaker(memory, clock, cipher=Cipher(None), generate=lent.generate, mark=lent.mark)
+        kids.append(maker.replace(revoke=True))
+        memory.write(lambda connection: key_store.remove_dynamic(connection, created_until_ms=clock.now_ms()))
+        lent.give_back()
+    assert kids[0] != kids[1]
+    assert {kid.rpartition("-")[0] for kid in kids} == {f"d-{clock.now_ms()}"}
