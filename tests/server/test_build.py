@@ -44,6 +44,7 @@ def test_loopback_is_what_only_this_machine_reaches(host: str, expected: bool) -
     "settings",
     [
         Settings(),
+        Settings(stub_providers="google", allow_unsafe_host=True, manual_clock=True),
         Settings("::", 0, 3, "postgresql://u:p@h/x", "https://a.b", "https://c.d", "", "config:recipes", "debug"),
     ],
 )
