@@ -79,11 +79,19 @@ class WorkerPool:
             return self._executor
 
 
+def after_work(tidy: Callable[[], object]) -> None:
+    """Have `tidy` called in the worker thread after each piece of work, for what a framework keeps per thread."""
+    _tidying.add(tidy)
+
+
 def _called(context: contextvars.Context, work: Callable[[], T]) -> T:
     try:
         return context.run(work)
     except StopIteration as stop:  # a future cannot carry it: the caller would wait for ever
         raise RuntimeError("the function raised StopIteration") from stop
+    finally:
+        for tidy in tuple(_tidying):
+            tidy()
 
 
 class Turnstile:
@@ -155,5 +163,6 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
+_tidying: set[Callable[[], object]] = set()
 _pool = WorkerPool("blocking", DATABASE_CONNECTIONS)
 _hashes = HashingPool(_processors(), _processors() * HASHES_WAITING_PER_CPU)

@@ -17,6 +17,8 @@ from coatcheck.sessions.blocking import (
     CallersLoop,
     HashingPool,
     WorkerPool,
+    _tidying,
+    after_work,
     blocking,
     hashing,
 )
@@ -217,6 +219,26 @@ def test_a_pool_makes_its_threads_when_needed_and_keeps_them() -> None:
     assert not any(thread.name.startswith("coatcheck-test") for thread in threading.enumerate())
     first, second = (pool.submit(threading.get_ident).result(5) for _ in range(2))
     assert first == second
+
+
+def test_what_is_kept_per_thread_is_tidied_up_after_each_piece_of_work() -> None:
+    """Whoever registers is called in the worker thread, before the result is handed over, also after a failure."""
+    pool = WorkerPool("tidy", 1)
+    called: list[int] = []
+
+    def tidy() -> None:
+        called.append(threading.get_ident())
+
+    after_work(tidy)
+    after_work(tidy)
+    try:
+        worker = pool.submit(threading.get_ident).result(5)
+        assert called == [worker]
+        with pytest.raises(LookupError, match="in the worker"):
+            pool.submit(fail).result(5)
+        assert called == [worker, worker]
+    finally:
+        _tidying.discard(tidy)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform cannot fork")
