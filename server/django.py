@@ -1,0 +1,210 @@
+"""coatcheck in Django: the middleware, and protected views.
+
+    MIDDLEWARE = [..., "corsheaders.middleware.CorsMiddleware", "coatcheck.server.django.Middleware", ...]
+    INSTALLED_APPS = [..., "coatcheck.server.django"]  # for what `manage.py check` has to say; optional
+
+Call `coatcheck.init(...)` where the settings are, in the `ready` of an application, or beside the URL patterns.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial, wraps
+from typing import Any, TypeVar, cast
+
+try:
+    import django.core.checks
+except ImportError as missing:
+    raise ImportError("coatcheck.server.django needs Django: pip install 'coatcheck[django]'") from missing
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.apps import apps
+from django.core.checks import CheckMessage
+from django.db import close_old_connections
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import get_resolver
+from starlette.requests import Request
+
+from ..claims.exceptions import CoatcheckError
+from ..claims.payload import UserContext
+from ..recipes.any_request import AnyRequest, as_request
+from ..recipes.app import App
+from ..recipes.context import on_session, request_context, response_log
+from ..recipes.exceptions import ConfigurationError, NotInitialisedError
+from ..recipes.session_interface import OverrideGlobalClaimValidators
+from ..sessions.blocking import after_work
+from .auth_api import AuthAPI, run_jobs
+from .django_checks import check_middleware
+from .django_request import leave_request, request_among
+from .django_response import depends_on_session, django_response, send_tokens, stream_within
+from .errors import error_response
+from .guard import Guard, served_by
+
+V = TypeVar("V", bound=Callable[..., Any])
+
+logger = logging.getLogger("coatcheck.server")
+
+
+class Middleware:
+    """Serves the auth API, answers session errors, and sends tokens with every response, in sync and async stacks.
+
+    `request.supertokens` is the session of a request, None where there is none; Django's own `request.session` is
+    left alone. The App is the one that `init` made; a subclass may name another as `coatcheck`. The auth API is served
+    before any view, so Django's CSRF check does not apply to it; it has an anti-CSRF check of its own. Errors of this
+    library that a view raises are answered, after the transaction of the request has been rolled back.
+    """
+
+    sync_capable = True
+    async_capable = True
+    coatcheck: App | None = None
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+        self._api = AuthAPI(self.coatcheck)
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+        # Overrides that use models run in worker threads, which Django does not know and so would never tidy up.
+        after_work(close_old_connections)
+        if not apps.is_installed(__name__):
+            for finding in check_middleware(Middleware):
+                logger.warning("%s", finding)
+
+    def __call__(self, request: HttpRequest) -> Any:
+        """Serve one request; a coroutine in an async stack."""
+        if self._is_async:
+            return self._call_async(request)
+        app = self._app()
+        own = self._begin(app, request)
+        with app.active():
+            answer = self._api.serve(app, own)
+            response = self.get_response(request) if answer is None else django_response(answer)
+        return self._finish(app, own, response)
+
+    async def _call_async(self, request: HttpRequest) -> HttpResponseBase:
+        app = self._app()
+        own = self._begin(app, request)
+        with app.active():
+            found = self._api.match(app, own)
+            if found is None:
+                response = await self.get_response(request)
+            else:
+                response = django_response(await self._api.answer(app, found, own))
+        return self._finish(app, own, response)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        """Answer an error of ours that a view has raised; leave any other to Django."""
+        if not isinstance(exception, CoatcheckError):
+            return None
+        own = as_request(request)
+        app = served_by(own)
+        with app.active():
+            answer = app.driver(error_response(app, own, exception))
+        return None if answer is None else django_response(answer)
+
+    def _app(self) -> App:
+        try:
+            return self._api.app
+        except NotInitialisedError:
+            # `init` may be called where the views are, which Django imports only once a view is looked for.
+            resolved = get_resolver().url_patterns
+            logger.debug("%d URL patterns imported, in search of an App", len(resolved))
+            return self._api.app
+
+    def _begin(self, app: App, request: HttpRequest) -> Request:
+        own = leave_request(request)
+        self._api.begin(app, own)
+        tell = partial(setattr, request, "supertokens")
+        tell(None)
+        on_session(own.scope, tell)
+        return own
+
+    def _finish(self, app: App, own: Request, response: HttpResponseBase) -> HttpResponseBase:
+        send_tokens(response, response_log(own))
+        if hasattr(own.state, "supertokens"):
+            depends_on_session(response)
+        stream_within(app, response)
+        # Where Django keeps what to do once a response has been sent; it has no public name.
+        cast("Any", response)._resource_closers.append(_Jobs(app, own))
+        return response
+
+
+def verify_session(
+    anti_csrf_check: bool | None = None,
+    session_required: bool = True,
+    check_database: bool = False,
+    override_global_claim_validators: OverrideGlobalClaimValidators | None = None,
+    user_context: Mapping[str, Any] | None = None,
+) -> Callable[[V], V]:
+    """Return a decorator that demands a session before a view runs: `request.supertokens`.
+
+    It goes around sync and async functions, around what `as_view()` returns, around methods (also by
+    `method_decorator`), and around whole class-based views; with Django REST framework around `@api_view` functions
+    or inside, around views and the actions of view sets. Where the session does not hold, the view is not run and the
+    client gets 401 or 403. Options as in `coatcheck.server.guard.Guard`. Django's CSRF check of views goes on beside
+    our own; a view that is called by scripts only needs no more than ours (`csrf_exempt`).
+    """
+    guard = Guard(anti_csrf_check, session_required, check_database, override_global_claim_validators, user_context)
+
+    def decorate(view: V) -> V:
+        if not isinstance(view, type):
+            return cast("V", _protected(guard, view))
+        if not hasattr(view, "dispatch"):
+            raise ConfigurationError(f"verify_session protects views, and {view!r} is none: it has no dispatch method")
+        view.dispatch = _protected(guard, view.dispatch)
+        return cast("V", view)
+
+    return decorate
+
+
+def user_context(request: AnyRequest) -> UserContext:
+    """Return the user context of a request, the same from its first middleware to its last."""
+    return request_context(as_request(request))
+
+
+def _protected(guard: Guard, view: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(view)
+    async def protected_async(*args: Any, **kwargs: Any) -> Any:
+        refusal = await guard.refusal(request_among(args))
+        return depends_on_session(await view(*args, **kwargs)) if refusal is None else django_response(refusal)
+
+    if iscoroutinefunction(view):
+        return protected_async
+
+    @wraps(view)
+    def protected(*args: Any, **kwargs: Any) -> Any:
+        if _is_dispatch_of_async_view(view, args):
+            return protected_async(*args, **kwargs)
+        refusal = guard.refusal_now(request_among(args))
+        return depends_on_session(view(*args, **kwargs)) if refusal is None else django_response(refusal)
+
+    return protected
+
+
+def _is_dispatch_of_async_view(view: Callable[..., Any], args: tuple[Any, ...]) -> bool:
+    """Tell whether a plain method returns something to await, which only the view it belongs to knows."""
+    method = getattr(view, "func", view)  # `method_decorator` hands in a partial around the bound method
+    owner = getattr(method, "__self__", args[0] if args else None)
+    return getattr(owner, "view_is_async", False) is True
+
+
+class _Jobs:
+    """Runs what waited for a response to be sent; in a response that a cache has kept, nothing."""
+
+    def __init__(self, app: App, own: Request) -> None:
+        self._app = app
+        self._own = own
+
+    def __call__(self) -> None:
+        with self._app.active():
+            self._app.driver(run_jobs(self._own))
+
+    def __reduce__(self) -> tuple[type[partial[bool]], tuple[type[bool]]]:
+        return partial, (bool,)
+
+
+@django.core.checks.register("coatcheck")
+def _check(**_: Any) -> list[CheckMessage]:
+    return check_middleware(Middleware)

@@ -1,0 +1,37 @@
+"""Requests of Django: each has one Starlette request, which its middleware makes and leaves in `request.META`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.http.request import UnreadablePostError
+from starlette.requests import ClientDisconnect, Request
+
+from ..recipes.any_request import KEY, as_request
+from ..recipes.exceptions import ConfigurationError
+from .wsgi import request_from, scope_of
+
+
+def leave_request(request: HttpRequest) -> Request:
+    """Make the Starlette request of a request of Django's, and leave it there for whoever asks next."""
+
+    def body() -> bytes:
+        try:
+            return request.body
+        except UnreadablePostError:
+            raise ClientDisconnect from None
+
+    # Behind ASGI the port is a number.
+    variables = {**request.META, "REMOTE_PORT": str(request.META.get("REMOTE_PORT", ""))}
+    scope = scope_of(variables, path=request.path, scheme=request.scheme or "http")
+    left = request.META[KEY] = request_from(scope, body)
+    return left
+
+
+def request_among(arguments: tuple[Any, ...]) -> Request:
+    """Return the Starlette request of a view's arguments: the first of them, or the one after `self`."""
+    for given in arguments[:2]:
+        if hasattr(given, "META"):
+            return as_request(given)
+    raise ConfigurationError("verify_session protects views, but it was called without a request of Django's")
