@@ -13,9 +13,10 @@ from sqlalchemy.exc import OperationalError
 from starlette.routing import BaseRoute
 from starlette.testclient import TestClient
 
-from coatcheck import App, InputAppInfo
+from coatcheck import App, InputAppInfo, shim
 from coatcheck.claims import Clock, ManualClock
 from coatcheck.recipes import emailpassword, session, usermetadata
+from coatcheck.recipes.current_app import default_app, set_default_app
 from coatcheck.server import create_app
 
 API = "http://localhost:3567"
@@ -112,6 +113,25 @@ def serve() -> Iterator[Callable[..., TestClient]]:
     yield open_client
     for client in clients:
         client.close()
+
+
+@pytest.fixture
+def no_default_app() -> Iterator[None]:
+    """Leave the process without a default App, before and after."""
+    set_default_app(None)
+    yield
+    left = default_app()
+    set_default_app(None)
+    if left is not None:
+        left.close()
+
+
+@pytest.fixture
+def shimmed(no_default_app: None) -> Iterator[None]:
+    """Have `supertokens_python` mean coatcheck, without an App yet; afterwards nothing is left of either."""
+    shim.install()
+    yield
+    shim.uninstall()
 
 
 def form(**fields: Any) -> dict[str, Any]:

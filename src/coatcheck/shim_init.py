@@ -1,0 +1,154 @@
+"""`init` and the process-wide App, as SDK applications use them: no core server, and a second `init` starts anew."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from starlette.requests import Request
+
+from .claims.payload import UserContext
+from .claims.recipe_user_id import RecipeUserId
+from .recipes import app as apps
+from .recipes import app_info as addresses
+from .recipes.app import App, Framework, Mode, SupertokensConfig
+from .recipes.app_info import AppInfo, OriginFunction
+from .recipes.context import get_all_cors_headers
+from .recipes.current_app import current_app, default_app, set_default_app
+from .recipes.exceptions import ConfigurationError
+from .recipes.recipe import RecipeSpecification
+from .sessions.database_url import parse_url, shown
+from .shim_overrides import given_sdk_request
+from .shim_requests import get_request_from_user_context
+
+DATABASE_VARIABLE = "COATCHECK_DATABASE"
+"""The environment variable that names the database of an application whose `connection_uri` names a core server."""
+
+_logger = logging.getLogger("coatcheck.shim")
+
+
+class InputAppInfo(addresses.InputAppInfo):
+    """The addresses of an application; `origin` may be a function of a request as the SDK has it."""
+
+    def __init__(
+        self,
+        app_name: str,
+        api_domain: str,
+        api_gateway_path: str = "",
+        api_base_path: str = "/auth",
+        website_base_path: str = "/auth",
+        website_domain: str | None = None,
+        origin: str | Callable[..., str] | None = None,
+    ) -> None:
+        asked: str | OriginFunction | None = given_sdk_request(origin) if callable(origin) else origin
+        super().__init__(
+            app_name, api_domain, api_gateway_path, api_base_path, website_base_path, website_domain, asked
+        )
+
+
+def init(
+    app_info: addresses.InputAppInfo,
+    framework: Framework,
+    supertokens_config: SupertokensConfig,
+    recipe_list: Sequence[RecipeSpecification],
+    mode: Mode | None = None,
+    telemetry: bool | None = None,
+    debug: bool | None = None,
+    experimental: object = None,
+) -> None:
+    """Build an App in place of the one there was, and make it the process's default.
+
+    A `connection_uri` that names a database is used. One that names a core server is ignored, with one WARNING that
+    tells which database is used instead: that of COATCHECK_DATABASE, else one in memory.
+    """
+    if experimental is not None:
+        raise ConfigurationError("experimental: coatcheck has no plugins; use the overrides of the recipes")
+    before = default_app()
+    apps.init(
+        app_info=app_info,
+        supertokens_config=replace(supertokens_config, connection_uri=""),
+        framework=framework,
+        recipe_list=recipe_list,
+        mode=mode,
+        telemetry=telemetry,
+        debug=debug,
+        database=_database(supertokens_config.connection_uri.strip()),
+        replace=True,
+    )
+    if before is not None:
+        before.close()
+
+
+def reset() -> None:
+    """Drop the process's default App, so that the next `init` starts from nothing."""
+    before = default_app()
+    set_default_app(None)
+    if before is not None:
+        before.close()
+
+
+@dataclass(frozen=True)
+class Supertokens:
+    """The process's default App, as the SDK's singleton presents it."""
+
+    app: App
+
+    @property
+    def app_info(self) -> AppInfo:
+        """The addresses of the application, normalised."""
+        return self.app.info
+
+    def get_all_cors_headers(self) -> list[str]:
+        """Return the request headers that a browser SDK sends."""
+        return get_all_cors_headers()
+
+    def get_request_from_user_context(self, user_context: UserContext | None) -> Request | None:
+        """Return the request that a user context belongs to, None outside a request."""
+        return get_request_from_user_context(user_context)
+
+    @staticmethod
+    def get_instance() -> Supertokens:
+        """Return the default App; NotInitialisedError before `init`."""
+        return Supertokens(current_app())
+
+    init = staticmethod(init)
+    reset = staticmethod(reset)
+
+
+def is_recipe_initialized(recipe_id: str) -> bool:
+    """Tell whether the current App has a recipe."""
+    return current_app().has_recipe(recipe_id)
+
+
+def convert_to_recipe_user_id(user_id: str) -> RecipeUserId:
+    """Return the id of a login method as a value of its own."""
+    return RecipeUserId(user_id)
+
+
+def _database(uri: str) -> str | None:
+    """Return the URL of the database to use, None to leave it to the App, which keeps everything in memory."""
+    named = os.environ.get(DATABASE_VARIABLE, "").strip()
+    if not uri:
+        return named or None
+    if not _names_a_core(uri):
+        return uri
+    database = named or "sqlite://"
+    _logger.warning(
+        "supertokens_config.connection_uri is ignored, because there is no core server: the database is %s",
+        _told(database),
+    )
+    return database
+
+
+def _names_a_core(uri: str) -> bool:
+    # Several hosts may be listed with semicolons between them, and the scheme may be left out.
+    first = uri.partition(";")[0].lower()
+    return "://" not in first or first.startswith(("http://", "https://"))
+
+
+def _told(database: str) -> str:
+    if database == "sqlite://":
+        return f"one in memory, which ends with this process ({DATABASE_VARIABLE} names another)"
+    return f"that of {DATABASE_VARIABLE}, {shown(parse_url(database))}"
