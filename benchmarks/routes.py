@@ -1,37 +1,43 @@
-"""What a protected route gets through compared with an unprotected one: uvicorn, real sockets, keep-alive.
-
-Run as a script, this file is the server; the benchmark starts it and drives it from its own process.
-"""
+"""What a protected route gets through compared with an unprotected one: real servers and sockets, keep-alive."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-import uvicorn
-from apps import MEMORY, active_app, new_session
 from measure import Size
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 from table import Row
 
-from coatcheck.server import create_app
-from coatcheck.server.fastapi import verify_session
-
 GROUP = "routes"
+SERVER = Path(__file__).with_name("served.py")
 CONNECTIONS = 4
+FRAMEWORKS: dict[str, float | None] = {
+    "starlette": 0.85,
+    "fastapi": 0.85,
+    "flask": None,
+    "django-wsgi": None,
+    "django-asgi": None,
+}
+"""The share of an unprotected route's throughput that is demanded, None where it is only stated."""
 
 
 def measured(size: Size) -> Iterable[Row]:
     """Yield the rows of this group."""
-    with _server() as (port, token):
+    for framework, least in FRAMEWORKS.items():
+        share, time_each = _share(framework, size)
+        yield Row(
+            GROUP, f"a protected route's requests, {framework}", time_each, share, "an unprotected one", least=least
+        )
+
+
+def _share(framework: str, size: Size) -> tuple[float, float]:
+    with _server(framework) as (port, token):
         headers = {"protected": f"Authorization: Bearer {token}\r\n", "open": ""}
         rates: dict[str, list[float]] = {route: [] for route in headers}
         for number in range(size.rounds + 1):
@@ -42,7 +48,7 @@ def measured(size: Size) -> Iterable[Row]:
                     rates[route].append(rate)
     share = statistics.median(a / b for a, b in zip(rates["protected"], rates["open"], strict=True))
     time_each = statistics.median(1 / rate for rate in rates["protected"])
-    yield Row(GROUP, "requests per second of a protected route", time_each, share, "an unprotected one", least=0.85)
+    return share, time_each
 
 
 async def _rate(port: int, request: bytes, count: int) -> float:
@@ -66,8 +72,8 @@ async def _requests(port: int, request: bytes, count: int) -> None:
 
 
 @contextmanager
-def _server() -> Iterator[tuple[int, str]]:
-    process = subprocess.Popen([sys.executable, __file__], stdout=subprocess.PIPE, text=True)
+def _server(framework: str) -> Iterator[tuple[int, str]]:
+    process = subprocess.Popen([sys.executable, SERVER, framework], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         port, token = process.stdout.readline().split()
@@ -76,24 +82,3 @@ def _server() -> Iterator[tuple[int, str]]:
         process.terminate()
         process.wait()
         process.stdout.close()
-
-
-async def _open(_request: Request) -> JSONResponse:
-    return JSONResponse({"hello": "world"})
-
-
-async def _protected(request: Request) -> JSONResponse:
-    await verify_session()(request)
-    return JSONResponse({"hello": "world"})
-
-
-def _serve() -> None:
-    with active_app(MEMORY) as app, socket.create_server(("127.0.0.1", 0)) as listening:
-        served = create_app(app, [Route("/open", _open), Route("/protected", _protected)])
-        print(listening.getsockname()[1], new_session().access_token, flush=True)
-        config = uvicorn.Config(served, log_level="warning", access_log=False)
-        uvicorn.Server(config).run(sockets=[listening])
-
-
-if __name__ == "__main__":
-    _serve()

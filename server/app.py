@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..recipes.app import App
-from ..recipes.context import get_all_cors_headers, response_log
+from ..recipes.context import get_all_cors_headers
 from ..recipes.current_app import current_app
 from ..recipes.routing import ApiResponse
 from ..sessions.exceptions import DatabaseError
@@ -81,6 +81,7 @@ def create_app(
             Middleware(ServerErrorMiddleware, handler=_internal_error),
             Middleware(AuthMiddleware, coatcheck=served),
         ],
+        exception_handlers={Exception: _internal_error},
     )
 
 
@@ -91,8 +92,5 @@ def _testing(served: App, token: str | None) -> list[Middleware]:
     return [Middleware(TestingMiddleware, coatcheck=served, guard=guard_of(served, token))]
 
 
-async def _internal_error(request: Request, _error: Exception) -> Response:
-    # This answer does not pass AuthMiddleware, and what happened to tokens before the error has happened.
-    response = ApiResponse({"message": "internal server error"}, 500)
-    response_log(request).apply(response.headers)
-    return response
+async def _internal_error(_request: Request, _error: Exception) -> Response:
+    return ApiResponse({"message": "internal server error"}, 500)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Literal, overload
 
+from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -36,9 +38,10 @@ class AuthMiddleware:
     """Serves the auth API, and applies what happens to session tokens to every response that passes.
 
     `coatcheck` is the App to serve, by default the one that `init` made. Errors of this library that reach it are
-    turned into their answers; any other error passes through. Add it with the framework's `add_middleware`: wrapped
-    around a whole Starlette application, it would find errors already answered with 500. The tokens of a websocket's
-    handshake travel with its acceptance; once it is accepted, errors pass through untouched.
+    turned into their answers; any other error passes through, where tokens have changed after its answer, which has to
+    carry them. Add it with the framework's `add_middleware`: wrapped around a whole Starlette application, it would
+    find errors already answered with 500. The tokens of a websocket's handshake travel with its acceptance; once it is
+    accepted, errors pass through untouched.
     """
 
     def __init__(self, app: ASGIApp, coatcheck: App | None = None) -> None:
@@ -61,6 +64,8 @@ class AuthMiddleware:
                 if answer.begun:
                     raise
                 refusal = await error_response(coatcheck, request, error)
+                if refusal is None and len(response_log(request)):
+                    await _fail(error, scope, receive, answer)
                 if refusal is None:
                     raise
                 await _refuse(refusal, scope, receive, answer)
@@ -93,6 +98,18 @@ class _Answer:
                 message = {**message, "headers": message.get("headers", ())}
                 self._log.apply(MutableHeaders(scope=message))
         await self._send(message)
+
+
+async def _fail(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer an error as the application's outermost layer would, which is out of reach for tokens, and raise it."""
+    application = scope.get("app")
+    handlers = application.exception_handlers if isinstance(application, Starlette) else {}
+    handler: Any = handlers.get(500) or handlers.get(Exception)
+
+    async def failed(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise error
+
+    await ServerErrorMiddleware(failed, handler, debug=getattr(application, "debug", False))(scope, receive, send)
 
 
 async def _refuse(refusal: Response, scope: Scope, receive: Receive, send: Send) -> None:

@@ -178,9 +178,9 @@ def _read(environ: WSGIEnvironment) -> Message:
     return _GONE if len(body) < wanted else {"type": "http.request", "body": body}
 
 
-def _number(text: str | None) -> int:
-    """Return a number that a server passes as text, 0 where it passes none."""
-    return int(text) if text is not None and re.fullmatch("[0-9]{1,18}", text) else 0
+def _number(given: str | int | None) -> int:
+    """Return a number that a server passes, mostly as text; 0 where it passes none."""
+    return int(given) if given is not None and re.fullmatch("[0-9]{1,18}", str(given)) else 0
 
 
 def _raw(text: str) -> bytes:

@@ -1,0 +1,141 @@
+"""One application in each framework, an open and a protected route in it: `python served.py NAME` serves it."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import django
+import uvicorn
+import waitress
+from apps import MEMORY, active_app, new_session
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpRequest, JsonResponse
+from django.urls import path
+from fastapi import Depends, FastAPI
+from flask import Flask
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from coatcheck import App
+from coatcheck.server import create_app
+from coatcheck.server.asgi import AuthMiddleware
+from coatcheck.server.asgi import verify_session as guard
+from coatcheck.server.django import verify_session as django_guard
+from coatcheck.server.fastapi import verify_session as dependency
+from coatcheck.server.flask import CoatCheck
+from coatcheck.server.flask import verify_session as flask_guard
+
+HELLO = {"hello": "world"}
+
+
+def starlette_application(app: App) -> Any:
+    """Return the two routes in Starlette."""
+
+    async def open_to_all(_request: Request) -> JSONResponse:
+        return JSONResponse(HELLO)
+
+    demand = guard()
+
+    async def protected(request: Request) -> JSONResponse:
+        await demand(request)
+        return JSONResponse(HELLO)
+
+    return create_app(app, [Route("/open", open_to_all), Route("/protected", protected)])
+
+
+def fastapi_application(app: App) -> Any:
+    """Return the two routes in FastAPI."""
+    application = FastAPI()
+    application.add_middleware(AuthMiddleware, coatcheck=app)
+
+    @application.get("/open")
+    async def open_to_all() -> dict[str, str]:
+        return HELLO
+
+    @application.get("/protected", dependencies=[Depends(dependency())])
+    async def protected() -> dict[str, str]:
+        return HELLO
+
+    return application
+
+
+def flask_application(app: App) -> Any:
+    """Return the two routes in Flask."""
+    application = Flask(__name__)
+    CoatCheck(application, app)
+
+    @application.get("/open")
+    def open_to_all() -> dict[str, str]:
+        return HELLO
+
+    @application.get("/protected")
+    @flask_guard()
+    def protected() -> dict[str, str]:
+        return HELLO
+
+    return application
+
+
+urlpatterns: list[Any] = []
+
+
+def django_application(app: App, make: Callable[[], Any]) -> Any:
+    """Return the two routes in Django, its views sync or async as `make` wants them."""
+    views = _async_views() if make is get_asgi_application else _sync_views()
+    urlpatterns.extend(path(name, view) for name, view in views.items())
+    settings.configure(
+        ALLOWED_HOSTS=["*"],
+        ROOT_URLCONF=__name__,
+        MIDDLEWARE=["coatcheck.server.django.Middleware"],
+        LOGGING_CONFIG=None,
+    )
+    django.setup()
+    return make()
+
+
+def _sync_views() -> dict[str, Any]:
+    def view(_request: HttpRequest) -> JsonResponse:
+        return JsonResponse(HELLO)
+
+    return {"open": view, "protected": django_guard()(view)}
+
+
+def _async_views() -> dict[str, Any]:
+    async def view(_request: HttpRequest) -> JsonResponse:
+        return JsonResponse(HELLO)
+
+    return {"open": view, "protected": django_guard()(view)}
+
+
+ASGI: dict[str, Callable[[App], Any]] = {
+    "starlette": starlette_application,
+    "fastapi": fastapi_application,
+    "django-asgi": lambda app: django_application(app, get_asgi_application),
+}
+WSGI: dict[str, Callable[[App], Any]] = {
+    "flask": flask_application,
+    "django-wsgi": lambda app: django_application(app, get_wsgi_application),
+}
+NAMES = (*ASGI, *WSGI)
+
+
+def main(name: str) -> None:
+    """Serve one of them, after printing its port and an access token."""
+    with active_app(MEMORY) as app, socket.create_server(("127.0.0.1", 0)) as listening:
+        application = (ASGI | WSGI)[name](app)
+        print(listening.getsockname()[1], new_session().access_token, flush=True)
+        if name in WSGI:
+            waitress.serve(application, sockets=[listening], threads=4, _quiet=True)
+        else:
+            config = uvicorn.Config(application, log_level="warning", access_log=False)
+            uvicorn.Server(config).run(sockets=[listening])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

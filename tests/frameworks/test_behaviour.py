@@ -1,0 +1,396 @@
+"""One suite, the same assertions for every framework, each behind a real server."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from coatcheck.claims import Clock
+
+START_S = 30
+ROOT = Path(__file__).parent.parent.parent
+UVICORN = ("uvicorn", "--log-level", "warning", "--fd", "{fd}")
+GUNICORN = ("gunicorn", "--log-level", "warning", "--threads", "4", "--bind", "fd://{fd}")
+SERVERS: dict[str, tuple[tuple[str, ...], str, str]] = {
+    "fastapi": (UVICORN, "serve_fastapi", ""),
+    "starlette": (UVICORN, "serve_starlette", ""),
+    "flask": (GUNICORN, "serve_flask", ""),
+    "django-wsgi": (GUNICORN, "serve_django", "tests.frameworks.django_sync"),
+    "django-asgi": (UVICORN, "serve_django", "tests.frameworks.django_async"),
+    "django-rest": (GUNICORN, "serve_django", "tests.frameworks.django_rest"),
+}
+INVALID_CLAIM = {
+    "message": "invalid claim",
+    "claimValidationErrors": [
+        {
+            "id": "2fa-completed",
+            "reason": {"message": "wrong value", "expectedValue": True, "actualValue": False},
+        }
+    ],
+}
+COOKIES, HEADERS = {"st-auth-mode": "cookie"}, {"st-auth-mode": "header"}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.xdist_group(f"frameworks-{name}")) for name in SERVERS],
+)
+def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start the scene in one framework, and yield its address."""
+    command, module, urls = SERVERS[request.param]
+    directory = tmp_path_factory.mktemp("scene")
+    environment = {**os.environ, "SCENE_DATABASE": f"sqlite:///{directory / 'scene.db'}", "SCENE_URLS": urls}
+    with listening() as (fd, port), (directory / "log").open("wb") as log:
+        arguments = [word.format(fd=fd) for word in command]
+        process = subprocess.Popen(
+            [sys.executable, "-m", *arguments, f"tests.frameworks.{module}:application"],
+            cwd=ROOT,
+            env=environment,
+            pass_fds=[fd],
+            stderr=log,
+            stdout=log,
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(address, process, directory / "log")
+        yield address
+    finally:
+        process.terminate()
+        process.wait(START_S)
+
+
+@contextmanager
+def listening() -> Iterator[tuple[int, int]]:
+    """Yield the descriptor and the port of a socket that listens: whoever connects too early waits in its queue."""
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as server:
+        yield server.fileno(), server.getsockname()[1]
+
+
+def wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait for the first answer of a server, and say what it logged if there is none."""
+    try:
+        httpx2.get(f"{address}/open", timeout=START_S).raise_for_status()
+    except httpx2.HTTPError as error:
+        process.kill()
+        pytest.fail(f"{error!r}\n{log.read_text()}")
+
+
+@pytest.fixture
+def browser(url: str) -> Iterator[Callable[..., Browser]]:
+    """Open browsers: `browser(**headers)`."""
+    opened: list[Browser] = []
+
+    def opening(**headers: str) -> Browser:
+        opened.append(Browser(url, headers))
+        return opened[-1]
+
+    yield opening
+    for one in opened:
+        one.close()
+
+
+class Browser(httpx2.Client):
+    """A client that keeps cookies and, as the browser SDK does, the anti-CSRF token it was last given."""
+
+    def __init__(self, url: str, headers: dict[str, str]) -> None:
+        super().__init__(
+            base_url=url,
+            headers={name.replace("_", "-"): value for name, value in headers.items()},
+            timeout=20,
+            event_hooks={"response": [self._remember]},
+        )
+
+    def _remember(self, response: httpx2.Response) -> None:
+        if "anti-csrf" in response.headers:
+            self.headers["anti-csrf"] = response.headers["anti-csrf"]
+        for name in ("st-access-token", "st-refresh-token"):
+            if name in response.headers:
+                self.headers[f"x-{name}"] = response.headers[name]
+
+    def login(self, user: str = "ann") -> httpx2.Response:
+        return self.post(f"/login/{user}")
+
+    def refresh(self) -> httpx2.Response:
+        return self.post("/auth/session/refresh", headers={"rid": "session"})
+
+
+def form(**fields: str) -> dict[str, Any]:
+    """Return the body of a form with these fields."""
+    return {"formFields": [{"id": name, "value": value} for name, value in fields.items()]}
+
+
+def payload(response: httpx2.Response) -> dict[str, Any]:
+    """Return the access-token payload that a response's front token mirrors."""
+    found: dict[str, Any] = json.loads(base64.b64decode(response.headers["front-token"]))["up"]
+    return found
+
+
+def cookies(response: httpx2.Response) -> dict[str, str]:
+    """Return the attributes of the cookies a response sets, by name; no name may be set twice."""
+    lines = response.headers.get_list("set-cookie")
+    found = {line.partition("=")[0]: line for line in lines}
+    assert len(found) == len(lines)
+    return found
+
+
+def cleared(response: httpx2.Response) -> bool:
+    """Tell whether a response clears the tokens."""
+    return response.headers.get("front-token") == "remove" and all(
+        line.startswith(f"{name}=;") for name, line in cookies(response).items()
+    )
+
+
+Browse = Callable[..., Browser]
+
+
+def test_signing_up_and_in_sets_cookies(browser: Browse) -> None:
+    """The auth API is served, with the cookies, the front token and the anti-CSRF token of a session."""
+    ann = browser(**COOKIES)
+    credentials = form(email="ann@example.com", password="correct horse 1")
+    for path in ("/auth/signup", "/auth/signin"):
+        response = ann.post(path, json=credentials)
+        assert response.status_code == 200
+        assert response.json()["status"] == "OK"
+        assert response.headers["content-type"] == "application/json; charset=utf-8"
+        assert set(cookies(response)) == {"sAccessToken", "sRefreshToken"}
+        assert response.headers["access-control-expose-headers"] == "front-token, anti-csrf"
+        assert ann.get("/me").json() == {"user": payload(response)["sub"]}
+    assert ann.post("/auth/signup", json=credentials).json()["status"] == "FIELD_ERROR"
+
+
+def test_cookies_expire_in_gmt(browser: Browse) -> None:
+    """A cookie's expiry is told in GMT whatever the time zone of the server, in the one form of RFC 9110."""
+    for line in cookies(browser(**COOKIES).login()).values():
+        expires = re.split("expires=", line, flags=re.IGNORECASE)[1].partition(";")[0]
+        assert expires.endswith(" GMT")
+        assert len(expires) == len("Wed, 24 Nov 2027 07:58:54 GMT")
+        assert "HttpOnly" in line
+
+
+def test_headers_carry_tokens(browser: Browse) -> None:
+    """With header transfer no cookie is set, and the tokens go back in headers, for the refresh too."""
+    ann = browser(**HEADERS)
+    created = ann.login()
+    assert "set-cookie" not in created.headers
+    bearer = {"authorization": f"Bearer {created.headers['st-access-token']}"}
+    assert ann.get("/me", headers=bearer).json() == {"user": "ann"}
+    assert ann.post("/me", headers=bearer).json() == {"user": "ann"}
+    refreshed = ann.post(
+        "/auth/session/refresh", headers={"authorization": f"Bearer {created.headers['st-refresh-token']}"}
+    )
+    assert refreshed.status_code == 200
+    assert refreshed.headers["st-access-token"] != created.headers["st-access-token"]
+
+
+def test_a_session_created_in_a_view(browser: Browse) -> None:
+    """A view of the application's signs a user in, and the claim is in the token."""
+    response = browser(**COOKIES).login()
+    assert response.json() == {"user": "ann"}
+    assert set(cookies(response)) == {"sAccessToken", "sRefreshToken"}
+    assert payload(response)["2fa-completed"]["v"] is False
+    assert response.headers["cache-control"] == "no-store"
+
+
+def test_no_session_is_401(browser: Browse) -> None:
+    """Without a session a protected route answers 401 and clears nothing."""
+    response = browser().get("/me")
+    assert (response.status_code, response.json()) == (401, {"message": "unauthorised"})
+    assert "set-cookie" not in response.headers
+    assert "front-token" not in response.headers
+
+
+def test_an_open_route_changes_nothing(browser: Browse) -> None:
+    """Where no session is asked for, no token is touched."""
+    ann = browser(**COOKIES)
+    ann.login()
+    response = ann.get("/open")
+    assert response.json() == {"open": True}
+    assert "set-cookie" not in response.headers
+    assert "front-token" not in response.headers
+
+
+def test_an_optional_session(browser: Browse) -> None:
+    """Where the session is optional the view runs with it and without it."""
+    ann = browser(**COOKIES)
+    assert ann.get("/optional").json() == {"user": None}
+    ann.login()
+    assert ann.get("/optional").json() == {"user": "ann"}
+
+
+def test_an_expired_access_token_is_refreshed(browser: Browse) -> None:
+    """An expired access token is 401 "try refresh token", clears nothing, and a refresh mends it."""
+    ann = browser(**COOKIES)
+    ann.login()
+    ann.post("/advance/3601")
+    for path in ("/me", "/optional"):
+        expired = ann.get(path)
+        assert (expired.status_code, expired.json()) == (401, {"message": "try refresh token"})
+        assert "set-cookie" not in expired.headers
+    refreshed = ann.refresh()
+    assert (refreshed.status_code, refreshed.json()) == (200, {})
+    assert set(cookies(refreshed)) == {"sAccessToken", "sRefreshToken"}
+    assert ann.get("/me").json() == {"user": "ann"}
+
+
+def test_a_stolen_refresh_token(browser: Browse) -> None:
+    """The refresh token's second use, after its successor was used, is theft: 401, all cleared, the session ended."""
+    ann = browser(**COOKIES)
+    ann.login()
+    thief = {"cookie": f"sRefreshToken={ann.cookies.get('sRefreshToken')}", "anti-csrf": ann.headers["anti-csrf"]}
+    for _ in range(2):
+        ann.refresh()
+        assert ann.get("/me").json() == {"user": "ann"}
+    response = browser().post("/auth/session/refresh", headers=thief)
+    assert (response.status_code, response.json()) == (401, {"message": "token theft detected"})
+    assert cleared(response)
+    assert ann.refresh().status_code == 401
+
+
+def test_the_anti_csrf_token_is_demanded(browser: Browse) -> None:
+    """With cookies, anything but GET needs the anti-CSRF token."""
+    ann = browser(**COOKIES)
+    ann.login()
+    assert ann.post("/me").json() == {"user": "ann"}
+    del ann.headers["anti-csrf"]
+    assert ann.get("/me").json() == {"user": "ann"}
+    for wrong in ({}, {"anti-csrf": "wrong"}):
+        response = ann.post("/me", headers=wrong)
+        assert (response.status_code, response.json()) == (401, {"message": "try refresh token"})
+
+
+def test_a_claim_is_demanded_by_one_route(browser: Browse) -> None:
+    """A route's own validators answer 403 until the claim has the value, which a view sets."""
+    ann = browser(**COOKIES)
+    ann.login()
+    refused = ann.get("/second")
+    assert (refused.status_code, refused.json()) == (403, INVALID_CLAIM)
+    completed = ann.post("/complete")
+    assert "done" in completed.text
+    assert ann.get("/second").json() == {"user": "ann"}
+
+
+def test_tokens_changed_in_a_view_travel_with_the_applications_own_response(browser: Browse) -> None:
+    """A response made by the application itself keeps its headers, and carries the new access token besides."""
+    ann = browser(**COOKIES)
+    ann.login()
+    completed = ann.post("/complete")
+    assert completed.headers["x-own"] == "yes"
+    assert set(cookies(completed)) == {"sAccessToken"}
+    assert payload(completed)["2fa-completed"]["v"] is True
+
+
+def test_claims_asserted_inside_a_view(browser: Browse) -> None:
+    """A claim error raised in a view is the same 403 as one raised before it."""
+    ann = browser(**COOKIES)
+    ann.login()
+    refused = ann.get("/asserting")
+    assert (refused.status_code, refused.json()) == (403, INVALID_CLAIM)
+    ann.post("/complete")
+    assert ann.get("/asserting").json() == {"user": "ann"}
+
+
+def test_a_session_revoked_in_a_view(browser: Browse) -> None:
+    """A view ends the session: the tokens are cleared, and a check of the database refuses the old one."""
+    ann = browser(**COOKIES)
+    ann.login()
+    token = ann.cookies.get("sAccessToken")
+    assert ann.get("/checked").json() == {"user": "ann"}
+    response = ann.post("/revoke")
+    assert response.json() == {"revoked": True}
+    assert cleared(response)
+    assert ann.get("/me").status_code == 401
+    kept = ann.get("/checked", headers={"cookie": f"sAccessToken={token}"})
+    assert (kept.status_code, kept.json()) == (401, {"message": "unauthorised"})
+    assert cleared(kept)
+
+
+def test_signing_out(browser: Browse) -> None:
+    """The auth API ends the session."""
+    ann = browser(**COOKIES)
+    ann.login()
+    response = ann.post("/auth/signout")
+    assert response.json() == {"status": "OK"}
+    assert cleared(response)
+
+
+def test_a_user_thrown_out_right_after_signing_in(browser: Browse) -> None:
+    """An UnauthorisedError raised after a session was created clears what would have been set."""
+    response = browser(**COOKIES).post("/ban")
+    assert (response.status_code, response.json()) == (401, {"message": "unauthorised"})
+    assert cleared(response)
+
+
+def test_an_error_in_a_view_after_a_token_change(browser: Browse) -> None:
+    """The server's error page carries the tokens all the same: what happened to them has happened."""
+    ann = browser(**COOKIES)
+    ann.login()
+    response = ann.post("/fail")
+    assert response.status_code == 500
+    assert payload(response)["failed"] is True
+    assert set(cookies(response)) == {"sAccessToken"}
+    assert ann.get("/me").json() == {"user": "ann"}
+
+
+def test_a_streaming_response(browser: Browse) -> None:
+    """A streamed body arrives whole, and the tokens come before it."""
+    ann = browser(**COOKIES)
+    ann.login()
+    with ann.stream("GET", "/stream") as response:
+        assert payload(response)["streamed"] is True
+        assert response.read() == b"onetwothree"
+
+
+def test_a_body_that_is_no_json(browser: Browse) -> None:
+    """The auth API refuses what it cannot read with 400, a body that is too large with it."""
+    client = browser()
+    for body in (b"", b"{", b"[]", b"\xff", b" " * 1_200_000):
+        response = client.post("/auth/signin", content=body, headers={"content-type": "application/json"})
+        assert response.status_code == 400, body[:10]
+        assert response.json()["message"]
+
+
+def test_paths_that_are_not_the_auth_apis(browser: Browse) -> None:
+    """Unknown paths and methods below the base path are the application's, which does not know them either."""
+    client = browser()
+    assert client.get("/auth/unknown").status_code == 404
+    assert client.get("/auth/signin").status_code == 404
+    assert client.get("/authx/signin").status_code == 404
+    assert client.get("/auth/jwt/jwks.json").json()["keys"]
+
+
+def test_two_users_at_once_never_see_each_other(browser: Browse) -> None:
+    """Requests in parallel keep their own sessions and their own tokens."""
+    users = {name: browser(**COOKIES) for name in ("ann", "bob", "cleo", "dan")}
+    for name, client in users.items():
+        client.login(name)
+
+    def visit(name: str) -> None:
+        for _ in range(5):
+            assert users[name].get("/me").json() == {"user": name}
+            assert payload(users[name].post("/complete"))["sub"] == name
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(visit, users))
+
+
+def test_the_clock_is_the_apps(browser: Browse) -> None:
+    """What views do is dated by the App's clock, which this suite has moved."""
+    ann = browser(**COOKIES)
+    ann.login()
+    ann.post("/advance/86400")
+    ann.refresh()
+    done = payload(ann.post("/complete"))
+    assert done["2fa-completed"]["t"] >= Clock().now_ms() + 86_000_000
