@@ -44,6 +44,19 @@ def test_a_manual_clock_never_goes_back() -> None:
     assert clock.now_ms() == 5_000
 
 
+def test_a_manual_clock_can_be_set_back_for_a_while() -> None:
+    """Within the block it is earlier, and may advance; behind it, that much is added to the time from before."""
+    clock = ManualClock(5_000)
+    with pytest.raises(KeyError), clock.set_back(2.5):
+        assert clock.now_ms() == 2_500
+        clock.advance(1)
+        raise KeyError
+    assert clock.now_ms() == 6_000
+    with pytest.raises(ValueError, match="negative"), clock.set_back(-1):
+        raise AssertionError("unreachable")
+    assert clock.now_ms() == 6_000
+
+
 def test_a_frozen_clock_ignores_the_passing_of_time(clock: ManualClock) -> None:
     """Within the block time stands still; behind it the clock is the one from before (docs/protocol.md, rule 13.16)."""
     before = clock.now_ms()
