@@ -38,7 +38,6 @@ __all__ = [
     "LoginMethodsGetOkResult",
     "RecipeInterface",
     "init",
-    "tenant_of",
 ]
 
 

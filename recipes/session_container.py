@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from starlette.requests import Request
 
 from ..claims.claim import SessionClaim
 from ..claims.payload import PROTECTED, JSONObject, UserContext, copied, merged, without_protected
-from ..claims.recipe_user_id import RecipeUserId
 from ..claims.validator import SessionClaimValidator
 from ..sessions.access_token import read_unverified
-from ..sessions.engine import EngineSession, TokenInfo
+from ..sessions.engine import EngineSession
 from ..sessions.exceptions import InvalidClaimsError, UnauthorisedError
-from ..sessions.front_token import front_token
 from .any_request import AnyRequest, as_request
 from .context import set_session
 from .current_app import synced
+from .session_facts import SessionFacts
 from .session_interface import SessionInformationResult
 from .session_transport import Transport
 
 if TYPE_CHECKING:
     from .session_recipe import SessionRecipe
 
+P = ParamSpec("P")
+R = TypeVar("R")
 T = TypeVar("T")
 Method = Literal["cookie", "header"]
 
@@ -37,101 +39,24 @@ class ReqResInfo:
     transfer_method: Method
 
 
-class SessionContainer:
-    """One verified session: its ids, its payload, its tokens, and what can be done with them."""
+class SessionContainer(SessionFacts):
+    """One verified session: its ids, its payload, its tokens, and what can be done with them.
 
-    __slots__ = ("_payload", "_recipe", "_tokens", "access_token", "access_token_updated", "req_res_info")
+    Code that cannot await has every async method under `sync` (`session.sync.revoke_session()`), and under a name of
+    its own (`session.sync_revoke_session()`).
+    """
+
+    __slots__ = ("_recipe", "req_res_info")
 
     def __init__(self, recipe: SessionRecipe, tokens: EngineSession) -> None:
+        super().__init__(tokens)
         self._recipe = recipe
-        self._tokens = tokens
-        self._payload: Mapping[str, Any] = tokens.payload
-        self.access_token = tokens.access_token
-        self.access_token_updated = tokens.updated
         self.req_res_info: ReqResInfo | None = None
 
-    def __getitem__(self, name: str) -> Any:
-        return getattr(self, name)
-
-    def __repr__(self) -> str:
-        return f"<SessionContainer {self.session_handle} of user {self.user_id}>"
-
-    # What the tokens say
-
     @property
-    def session_handle(self) -> str:
-        """The id of the session, constant over refreshes."""
-        return self._tokens.handle
-
-    @property
-    def user_id(self) -> str:
-        """The primary id of the user."""
-        return self._tokens.user_id
-
-    @property
-    def recipe_user_id(self) -> RecipeUserId:
-        """The id of the login method the session was created with."""
-        return RecipeUserId(self._tokens.recipe_user_id)
-
-    @property
-    def tenant_id(self) -> str:
-        """The tenant the session lives in."""
-        return self._tokens.tenant_id
-
-    @property
-    def refresh_token(self) -> TokenInfo | None:
-        """The refresh token, only just after it was issued."""
-        return self._tokens.refresh_token
-
-    @property
-    def anti_csrf_token(self) -> str | None:
-        """The anti-CSRF token, None where the session has none."""
-        return self._tokens.anti_csrf_token
-
-    @property
-    def front_token(self) -> str:
-        """The mirror of the payload that JavaScript reads (docs/protocol.md, section 4)."""
-        return front_token(self._payload)
-
-    @property
-    def user_data_in_access_token(self) -> JSONObject:
-        """A copy of the access token's payload."""
-        return copied(self._payload)
-
-    def get_user_id(self, user_context: UserContext | None = None) -> str:
-        """Return the primary id of the user."""
-        return self._tokens.user_id
-
-    def get_recipe_user_id(self, user_context: UserContext | None = None) -> RecipeUserId:
-        """Return the id of the login method the session was created with."""
-        return self.recipe_user_id
-
-    def get_tenant_id(self, user_context: UserContext | None = None) -> str:
-        """Return the tenant the session lives in."""
-        return self._tokens.tenant_id
-
-    def get_access_token_payload(self, user_context: UserContext | None = None) -> JSONObject:
-        """Return a copy of the access token's payload, fields owned by the server included."""
-        return copied(self._payload)
-
-    def get_handle(self, user_context: UserContext | None = None) -> str:
-        """Return the session handle."""
-        return self._tokens.handle
-
-    def get_access_token(self, user_context: UserContext | None = None) -> str:
-        """Return the current access token."""
-        return self.access_token
-
-    def get_all_session_tokens_dangerously(self) -> JSONObject:
-        """Return every token of the session; they are secrets."""
-        refresh = self.refresh_token
-        return {
-            "accessToken": self.access_token,
-            "accessAndFrontTokenUpdated": self.access_token_updated,
-            "refreshToken": None if refresh is None else refresh.token,
-            "frontToken": self.front_token,
-            "antiCsrfToken": self.anti_csrf_token,
-        }
+    def sync(self) -> PlainSession:
+        """The same session for code that cannot await."""
+        return PlainSession(self)
 
     # What is stored
 
@@ -261,3 +186,37 @@ class SessionContainer:
 
 def _context(user_context: UserContext | None) -> UserContext:
     return {} if user_context is None else user_context
+
+
+def _plain(
+    method: Callable[Concatenate[SessionContainer, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[PlainSession, P], R]:
+    call = synced(method)
+
+    @wraps(method)
+    def plain(view: PlainSession, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return call(view._session, *args, **kwargs)
+
+    return plain
+
+
+class PlainSession:
+    """The methods of a session that have to be awaited, for code that cannot await."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: SessionContainer) -> None:
+        self._session = session
+
+    revoke_session = _plain(SessionContainer.revoke_session)
+    get_session_data_from_database = _plain(SessionContainer.get_session_data_from_database)
+    update_session_data_in_database = _plain(SessionContainer.update_session_data_in_database)
+    get_time_created = _plain(SessionContainer.get_time_created)
+    get_expiry = _plain(SessionContainer.get_expiry)
+    merge_into_access_token_payload = _plain(SessionContainer.merge_into_access_token_payload)
+    assert_claims = _plain(SessionContainer.assert_claims)
+    fetch_and_set_claim = _plain(SessionContainer.fetch_and_set_claim)
+    set_claim_value = _plain(SessionContainer.set_claim_value)
+    get_claim_value = _plain(SessionContainer.get_claim_value)
+    remove_claim = _plain(SessionContainer.remove_claim)
+    attach_to_request_response = _plain(SessionContainer.attach_to_request_response)

@@ -37,7 +37,7 @@ class _CookieScheme(SecurityBase):
     model = APIKey.model_validate(
         {"in": "cookie", "name": ACCESS_COOKIE, "description": "The access token, as browsers send it."}
     )
-    scheme_name = "access token in a cookie"
+    scheme_name = "access-token-cookie"
 
     async def __call__(self) -> None:
         """Leave the checking to the dependency that depends on this."""
@@ -51,7 +51,7 @@ class SessionDependency(SecurityBase, Generic[S]):
     """
 
     model = HTTPBearer(bearerFormat="JWT", description="The access token, as a header.")
-    scheme_name = "access token"
+    scheme_name = "access-token"
 
     def __init__(self, guard: Guard) -> None:
         self.guard = guard

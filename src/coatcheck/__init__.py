@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         get_users_newest_first,
         get_users_oldest_first,
         list_users_by_account_info,
+        sync,
     )
     from .recipes.app import App, SupertokensConfig, init
     from .recipes.app_info import InputAppInfo
@@ -41,6 +42,7 @@ _HOME = {
     "get_users_oldest_first": ".recipes.accountlinking",
     "init": ".recipes.app",
     "list_users_by_account_info": ".recipes.accountlinking",
+    "sync": ".recipes.accountlinking",
 }
 
 __all__ = [
@@ -60,6 +62,7 @@ __all__ = [
     "get_users_oldest_first",
     "init",
     "list_users_by_account_info",
+    "sync",
 ]
 
 
