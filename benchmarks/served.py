@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from coatcheck import App
+from coatcheck.recipes.current_app import set_default_app
 from coatcheck.server import create_app
 from coatcheck.server.asgi import AuthMiddleware
 from coatcheck.server.asgi import verify_session as guard
@@ -92,7 +93,7 @@ def django_application(app: App, make: Callable[[], Any]) -> Any:
     settings.configure(
         ALLOWED_HOSTS=["*"],
         ROOT_URLCONF=__name__,
-        MIDDLEWARE=["coatcheck.server.django.Middleware"],
+        MIDDLEWARE=["coatcheck.server.django.Middleware", "django.middleware.common.CommonMiddleware"],
         LOGGING_CONFIG=None,
     )
     django.setup()
@@ -128,6 +129,7 @@ NAMES = (*ASGI, *WSGI)
 def main(name: str) -> None:
     """Serve one of them, after printing its port and an access token."""
     with active_app(MEMORY) as app, socket.create_server(("127.0.0.1", 0)) as listening:
+        set_default_app(app)  # for the threads of servers
         application = (ASGI | WSGI)[name](app)
         print(listening.getsockname()[1], new_session().access_token, flush=True)
         if name in WSGI:
