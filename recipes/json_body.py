@@ -25,7 +25,7 @@ async def json_body(request: Request, message: str = "Please provide a JSON body
 
 
 async def limited_body(request: Request) -> bytes:
-    """Return a request's body; BadInputError if it is incomplete, or larger than any API has a use for."""
+    """Return a request's body, which an override can read again; BadInputError if it is incomplete or far too large."""
     raw = bytearray()
     try:
         async for chunk in request.stream():
@@ -35,4 +35,5 @@ async def limited_body(request: Request) -> bytes:
     except ClientDisconnect:
         # Nobody is left to read the answer, but an error of the server it is not.
         raise BadInputError("the client went away before the body was complete") from None
-    return bytes(raw)
+    request._body = bytes(raw)  # where Starlette looks for a body that has been read
+    return request._body
