@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Literal, overload
 
@@ -17,13 +18,12 @@ from ..recipes.app import App
 from ..recipes.context import response_log
 from ..recipes.session_container import SessionContainer
 from ..recipes.session_interface import OverrideGlobalClaimValidators
-from ..recipes.session_response import ResponseLog
 from .auth_api import AuthAPI, run_jobs
 from .errors import error_response
-from .guard import Guard, answer_to, served_by
+from .guard import Guard, answer_to
 from .requires import requires
 
-__all__ = ["AuthMiddleware", "requires", "session_exception_handler", "session_refusal", "verify_session"]
+__all__ = ["AuthMiddleware", "requires", "session_exception_handler", "verify_session"]
 
 Verified = Callable[[AnyRequest], Coroutine[Any, Any, SessionContainer]]
 VerifiedOrNone = Callable[[AnyRequest], Coroutine[Any, Any, SessionContainer | None]]
@@ -32,16 +32,16 @@ DENIAL = "websocket.http.response"
 """The extension with which a server lets a handshake be answered like any request."""
 POLICY_VIOLATION = 1008
 """The code that closes a websocket instead (RFC 6455, section 7.4.1); before it is accepted, servers answer 403."""
+INTERNAL_SERVER_ERROR = 500
 
 
 class AuthMiddleware:
     """Serves the auth API, and applies what happens to session tokens to every response that passes.
 
-    `coatcheck` is the App to serve, by default the one that `init` made. Errors of this library that reach it are
-    turned into their answers; any other error passes through, where tokens have changed after its answer, which has to
-    carry them. Add it with the framework's `add_middleware`: wrapped around a whole Starlette application, it would
-    find errors already answered with 500. The tokens of a websocket's handshake travel with its acceptance; once it is
-    accepted, errors pass through untouched.
+    `coatcheck` is the App to serve, by default the one that `init` made. Add it with the framework's `add_middleware`,
+    or wrap a whole application in it. Errors of this library that nobody else handles are turned into their answers;
+    any other error passes through, where tokens have changed after its answer, which has to carry them. The tokens of
+    a websocket's handshake travel with its acceptance; once it is accepted, errors pass through untouched.
     """
 
     def __init__(self, app: ASGIApp, coatcheck: App | None = None) -> None:
@@ -57,18 +57,12 @@ class AuthMiddleware:
         request = Request(scope, receive) if scope["type"] == "http" else handshake_of(scope)
         with coatcheck.active():
             self._api.begin(coatcheck, request)
-            answer = _Answer(send, response_log(request))
+            answer = _Answer(coatcheck, request, scope, send)
             try:
                 await self._serve(coatcheck, request, scope, receive, send=answer)
             except Exception as error:
-                if answer.begun:
-                    raise
-                refusal = await error_response(coatcheck, request, error)
-                if refusal is None and len(response_log(request)):
+                if error is not answer.refused and (answer.begun or not await answer.refuse(error)):
                     await _fail(error, scope, receive, answer)
-                if refusal is None:
-                    raise
-                await _refuse(refusal, scope, receive, answer)
             await run_jobs(request)
 
     async def _serve(self, app: App, request: Request, scope: Scope, receive: Receive, *, send: Send) -> None:
@@ -81,42 +75,76 @@ class AuthMiddleware:
 
 
 class _Answer:
-    """Sends an application's messages on, the first of them with tokens; `begun` once there was one."""
+    """Sends an application's messages on, the first of them with tokens; `begun` once there was one.
 
-    __slots__ = ("_log", "_send", "begun")
+    Frameworks that stand further in (a mounted application, Litestar) answer errors they do not know with 500. Where
+    such an error is one of ours, it is answered as it should be instead; that error is then `refused`.
+    """
 
-    def __init__(self, send: Send, log: ResponseLog) -> None:
+    __slots__ = ("_app", "_log", "_request", "_scope", "_send", "begun", "refused")
+
+    def __init__(self, app: App, request: Request, scope: Scope, send: Send) -> None:
+        self._app = app
+        self._request = request
+        self._scope = scope
         self._send = send
-        self._log = log
+        self._log = response_log(request)
         self.begun = False
+        self.refused: BaseException | None = None
 
     async def __call__(self, message: Message) -> None:
+        if self.begun:
+            if self.refused is None:
+                await self._send(message)
+        elif not (_gives_up(message) and await self.refuse(sys.exception())):
+            await self._pass(message)
+
+    @property
+    def changed(self) -> bool:
+        """Say whether tokens have changed."""
+        return len(self._log) > 0
+
+    async def refuse(self, error: BaseException | None) -> bool:
+        """Answer an error of ours; False for any other."""
+        refusal = await error_response(self._app, self._request, error) if isinstance(error, Exception) else None
+        if refusal is None:
+            return False
+        self.refused = error
+        if self._scope["type"] == "websocket" and DENIAL not in (self._scope.get("extensions") or {}):
+            await self._pass({"type": "websocket.close", "code": POLICY_VIOLATION})
+        else:
+            await refusal(self._scope, self._request.receive, self._pass)
+        return True
+
+    async def _pass(self, message: Message) -> None:
         if not self.begun:
             self.begun = True
-            if len(self._log) and message["type"] != "websocket.close":
+            if self.changed and message["type"] != "websocket.close":
                 # A copy: an application may send the same message to everybody.
                 message = {**message, "headers": message.get("headers", ())}
                 self._log.apply(MutableHeaders(scope=message))
         await self._send(message)
 
 
-async def _fail(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer an error as the application's outermost layer would, which is out of reach for tokens, and raise it."""
+async def _fail(error: Exception, scope: Scope, receive: Receive, answer: _Answer) -> None:
+    """Raise an error; where tokens have changed, answer it as the application's outermost layer would, out of reach."""
+    if answer.begun or not answer.changed:
+        raise error
     application = scope.get("app")
     handlers = application.exception_handlers if isinstance(application, Starlette) else {}
-    handler: Any = handlers.get(500) or handlers.get(Exception)
+    handler: Any = handlers.get(INTERNAL_SERVER_ERROR) or handlers.get(Exception)
 
     async def failed(_scope: Scope, _receive: Receive, _send: Send) -> None:
         raise error
 
-    await ServerErrorMiddleware(failed, handler, debug=getattr(application, "debug", False))(scope, receive, send)
+    await ServerErrorMiddleware(failed, handler, debug=getattr(application, "debug", False))(scope, receive, answer)
 
 
-async def _refuse(refusal: Response, scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "websocket" and DENIAL not in (scope.get("extensions") or {}):
-        await send({"type": "websocket.close", "code": POLICY_VIOLATION})
-    else:
-        await refusal(scope, receive, send)
+def _gives_up(message: Message) -> bool:
+    """Say whether a first message is what frameworks send for an error they do not know."""
+    if message["type"] == "http.response.start":
+        return bool(message["status"] == INTERNAL_SERVER_ERROR)
+    return bool(message["type"] == "websocket.close")
 
 
 @overload
@@ -162,7 +190,7 @@ def verify_session(
 
 
 async def session_exception_handler(request: AnyRequest, exc: Exception) -> Response:
-    """Answer a session error: an exception handler, for applications without the middleware, and where it sees none.
+    """Answer a session error: an exception handler for applications without the middleware.
 
     Tokens are cleared or renewed all the same. An error that is not this library's is raised again.
     """
@@ -170,10 +198,3 @@ async def session_exception_handler(request: AnyRequest, exc: Exception) -> Resp
     response = await answer_to(served, exc)
     response_log(served).apply(response.headers)
     return response
-
-
-def session_refusal(request: AnyRequest, exc: Exception) -> Response:
-    """Return the same answer where nothing can be awaited, as in an exception handler of Litestar's."""
-    app = served_by(as_request(request))
-    with app.active():
-        return app.driver(session_exception_handler(request, exc))

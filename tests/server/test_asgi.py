@@ -1,0 +1,460 @@
+"""The middleware leaves everything else as it is: background tasks, streams, other middlewares, mounted routes."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Mount, Route, Router
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from coatcheck import App, RecipeUserId, get_request_from_user_context
+from coatcheck.recipes import session
+from coatcheck.recipes.session import InputOverrideConfig, SessionContainer
+from coatcheck.server.asgi import AuthMiddleware, verify_session
+
+from .wire import DISCONNECT, Wire
+
+Make = Callable[..., App]
+demand = verify_session()
+
+
+async def create(request: Request) -> Response:
+    """Sign u1 in."""
+    made = await session.create_new_session(request, "public", RecipeUserId("u1"))
+    return JSONResponse({"userId": made.get_user_id()})
+
+
+async def me(request: Request) -> Response:
+    """Tell who is signed in."""
+    return JSONResponse({"userId": (await demand(request)).get_user_id()})
+
+
+async def change(request: Request) -> Response:
+    """Change the payload, which makes a new access token; answer with a response made before."""
+    response = PlainTextResponse("done", headers={"x-own": "yes"})
+    await (await demand(request)).merge_into_access_token_payload({"changed": True})
+    return response
+
+
+ROUTES = [
+    Route("/create", create, methods=["POST"]),
+    Route("/me", me),
+    Route("/change", change, methods=["POST"]),
+]
+
+
+def served(app: App, routes: list[BaseRoute], *, outside: Any = (), inside: Any = ()) -> Starlette:
+    """Return an application with the middleware, and with others around it and within."""
+    middleware = [*outside, Middleware(AuthMiddleware, coatcheck=app), *inside]
+    return Starlette(routes=[*ROUTES, *routes], middleware=middleware)
+
+
+async def signed_in(asgi: ASGIApp) -> dict[str, str]:
+    """Sign in and return the header that says so."""
+    answer = await Wire("/create", method="POST").run(asgi)
+    return {"authorization": f"Bearer {answer.response_headers['st-access-token']}"}
+
+
+def text(message: Message) -> bytes:
+    """Return the part of the body in a message."""
+    part: bytes = message.get("body", b"")
+    return part
+
+
+# Responses
+
+
+def test_background_tasks_run_after_the_response(make_app: Make) -> None:
+    """A BackgroundTask begins once the response is complete, tokens and all, and may take as long as it likes."""
+    order: list[str] = []
+
+    async def endpoint(request: Request) -> Response:
+        await session.create_new_session(request, "public", RecipeUserId("u1"))
+        return PlainTextResponse("x", background=BackgroundTask(task))
+
+    async def task() -> None:
+        order.append("task")
+
+    async def heard(message: Message) -> None:
+        order.append(message["type"])
+
+    async def scenario() -> None:
+        wire = await Wire(heard=heard).run(served(make_app(), [Route("/", endpoint)]))
+        assert wire.response_headers["st-access-token"]
+
+    asyncio.run(scenario())
+    assert order == ["http.response.start", "http.response.body", "task"]
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "text/event-stream"])
+def test_streams_are_not_buffered(make_app: Make, media_type: str) -> None:
+    """Each chunk of a stream, server-sent events among them, is with the client before the next one is made."""
+    arrived: list[bytes] = []
+
+    async def scenario() -> Wire:
+        received = asyncio.Event()
+
+        async def chunks() -> AsyncIterator[bytes]:
+            for number in range(3):
+                yield f"data: {number}\n\n".encode()
+                await received.wait()
+                received.clear()
+
+        async def endpoint(request: Request) -> Response:
+            await (await demand(request)).merge_into_access_token_payload({"streamed": True})
+            return StreamingResponse(chunks(), media_type=media_type)
+
+        async def heard(message: Message) -> None:
+            if text(message):
+                arrived.append(text(message))
+                received.set()
+
+        asgi = served(make_app(), [Route("/", endpoint)])
+        return await Wire(headers=await signed_in(asgi), heard=heard).run(asgi)
+
+    wire = asyncio.run(scenario())
+    assert arrived == [b"data: 0\n\n", b"data: 1\n\n", b"data: 2\n\n"]
+    assert wire.response_headers["st-access-token"]
+
+
+def test_disconnects_are_seen(make_app: Make) -> None:
+    """An endpoint that waits for the client to go away is told so."""
+    seen: list[Message] = []
+
+    async def endpoint(request: Request) -> Response:
+        await request.body()
+        seen.append(await request.receive())
+        return PlainTextResponse("nobody reads this")
+
+    async def scenario() -> None:
+        wire = Wire()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(wire.run(served(make_app(), [Route("/", endpoint)])))
+            wire.hang_up()
+
+    asyncio.run(scenario())
+    assert seen == [DISCONNECT]
+
+
+def test_a_disconnect_ends_a_stream(make_app: Make) -> None:
+    """A stream without end is cancelled when its client goes away."""
+    ended: list[str] = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"x"
+                await asyncio.sleep(0)
+        finally:
+            ended.append("cancelled")
+
+    async def endpoint(_request: Request) -> Response:
+        return StreamingResponse(endless())
+
+    async def scenario() -> None:
+        wire = Wire()
+
+        async def heard(_message: Message) -> None:
+            if len(wire.messages) == 5:
+                wire.hang_up()
+
+        wire.heard = heard
+        await wire.run(served(make_app(), [Route("/", endpoint)]))
+
+    asyncio.run(scenario())
+    assert ended == ["cancelled"]
+
+
+def test_tokens_reach_the_client_with_the_applications_own_response(make_app: Make) -> None:
+    """A response object that the application made itself, before the change, carries the new tokens."""
+    client = TestClient(served(make_app(), []))
+    token = client.post("/create").headers["st-access-token"]
+    answer = client.post("/change", headers={"authorization": f"Bearer {token}"})
+    assert (answer.text, answer.headers["x-own"]) == ("done", "yes")
+    assert answer.headers["st-access-token"] != token
+
+
+def test_a_message_that_everybody_is_sent_keeps_no_tokens(make_app: Make) -> None:
+    """An application that sends the same start message each time does not send one user's tokens to the next."""
+    start: Message = {"type": "http.response.start", "status": 200, "headers": [(b"x-own", b"yes")]}
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/in":
+            await session.create_new_session(Request(scope), "public", RecipeUserId("u1"))
+        await send(start)
+        await send({"type": "http.response.body"})
+
+    async def scenario() -> tuple[Wire, Wire]:
+        asgi = AuthMiddleware(application, make_app())
+        return await Wire("/in").run(asgi), await Wire("/").run(asgi)
+
+    first, second = asyncio.run(scenario())
+    assert first.response_headers["st-access-token"]
+    assert second.messages[0]["headers"] == [(b"x-own", b"yes")]
+
+
+def test_an_answer_without_headers_gets_tokens_too(make_app: Make) -> None:
+    """A start message may leave its headers out; the tokens are its first."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await session.create_new_session(Request(scope), "public", RecipeUserId("u1"))
+        await send({"type": "http.response.start", "status": 204})
+        await send({"type": "http.response.body"})
+
+    wire = asyncio.run(Wire().run(AuthMiddleware(application, make_app())))
+    assert wire.response_headers["st-access-token"]
+
+
+def test_an_error_after_the_response_began_passes_through(make_app: Make) -> None:
+    """What is already being answered is not answered a second time."""
+
+    async def endpoint(request: Request) -> Response:
+        async def broken() -> AsyncIterator[bytes]:
+            yield b"x"
+            raise session.exceptions.UnauthorisedError("too late")
+
+        return StreamingResponse(broken())
+
+    async def scenario() -> None:
+        wire = Wire()
+        with pytest.raises(session.exceptions.UnauthorisedError, match="too late"):
+            await wire.run(served(make_app(), [Route("/", endpoint)]))
+        assert [message["type"] for message in wire.messages] == ["http.response.start", "http.response.body"]
+
+    asyncio.run(scenario())
+
+
+# Requests side by side
+
+
+def test_overlapping_requests_of_one_route_have_contexts_of_their_own(make_app: Make) -> None:
+    """Two requests inside one guarded route at the same time each see their own request and their own entries."""
+    seen: list[tuple[str, str]] = []
+
+    async def scenario() -> None:
+        both_inside = asyncio.Barrier(2)
+
+        def override(original: session.RecipeInterface) -> session.RecipeInterface:
+            verify = original.get_session
+
+            async def get_session(**given: Any) -> SessionContainer | None:
+                context = given["user_context"]
+                request = get_request_from_user_context(context)
+                assert request is not None
+                context["mine"] = request.headers["x-name"]
+                await both_inside.wait()
+                after = get_request_from_user_context(context)
+                assert after is not None
+                assert after is request
+                seen.append((context["mine"], after.headers["x-name"]))
+                return await verify(**given)
+
+            original.get_session = get_session  # type: ignore[assignment, method-assign]
+            return original
+
+        asgi = served(make_app(override=InputOverrideConfig(functions=override)), [Route("/shared", shared)])
+        headers = await signed_in(asgi)
+        answers = await asyncio.gather(
+            *(Wire("/shared", headers={**headers, "x-name": name}).run(asgi) for name in ("ann", "bob"))
+        )
+        assert [wire.status for wire in answers] == [200, 200]
+
+    given = {"of the route": True}
+    guard = verify_session(user_context=given)
+
+    async def shared(request: Request) -> Response:
+        await guard(request)
+        return PlainTextResponse("in")
+
+    asyncio.run(scenario())
+    assert sorted(seen) == [("ann", "ann"), ("bob", "bob")]
+    assert given == {"of the route": True}
+
+
+def test_two_tabs_refresh_at_once(make_app: Make) -> None:
+    """Two tabs that refresh with one token at the same moment get one successor, and both stay signed in."""
+
+    async def scenario() -> None:
+        asgi = served(make_app(), [])
+        first = await Wire("/create", method="POST").run(asgi)
+        refresh = {"authorization": f"Bearer {first.response_headers['st-refresh-token']}"}
+        tabs = await asyncio.gather(
+            *(Wire("/auth/session/refresh", method="POST", headers=refresh).run(asgi) for _ in range(2))
+        )
+        assert len({tab.response_headers["st-refresh-token"] for tab in tabs}) == 1
+        for tab in tabs:
+            token = tab.response_headers["st-access-token"]
+            answer = await Wire("/me", headers={"authorization": f"Bearer {token}"}).run(asgi)
+            assert (answer.status, answer.body) == (200, b'{"userId":"u1"}')
+
+    asyncio.run(scenario())
+
+
+# Around it and within
+
+
+def test_lifespan_passes(make_app: Make) -> None:
+    """Start-up and shut-down reach the application, and what it keeps in its state reaches its requests."""
+    events: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, str]]:
+        events.append("up")
+        yield {"kept": "since start-up"}
+        events.append("down")
+
+    async def kept(request: Request) -> Response:
+        return PlainTextResponse(request.state.kept)
+
+    asgi = Starlette(
+        routes=[Route("/", kept)], lifespan=lifespan, middleware=[Middleware(AuthMiddleware, coatcheck=make_app())]
+    )
+    with TestClient(asgi) as client:
+        assert client.get("/").text == "since start-up"
+    assert events == ["up", "down"]
+
+
+class Passing(BaseHTTPMiddleware):
+    """A middleware that does nothing but be one of Starlette's."""
+
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        """Pass on."""
+        response = await call_next(request)
+        response.headers["x-passed"] = "yes"
+        return response
+
+
+class Guarding(BaseHTTPMiddleware):
+    """A middleware that demands a session for everything but signing in."""
+
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        """Pass on who is signed in."""
+        if request.url.path != "/create":
+            await demand(request)
+        return await call_next(request)
+
+
+@pytest.mark.parametrize("place", ["outside", "inside"])
+def test_beside_a_base_http_middleware(make_app: Make, place: str) -> None:
+    """Starlette's BaseHTTPMiddleware may stand outside or inside: tokens, errors and streams pass through both."""
+
+    async def stream(request: Request) -> Response:
+        await (await demand(request)).merge_into_access_token_payload({"k": 1})
+        return StreamingResponse(iter([b"a", b"b"]))
+
+    client = TestClient(served(make_app(), [Route("/stream", stream)], **{place: [Middleware(Passing)]}))
+    assert client.get("/me").json() == {"message": "unauthorised"}
+    made = client.post("/create")
+    assert made.headers["x-passed"] == "yes"
+    headers = {"authorization": f"Bearer {made.headers['st-access-token']}"}
+    assert client.get("/me", headers=headers).json() == {"userId": "u1"}
+    streamed = client.get("/stream", headers=headers)
+    assert streamed.text == "ab"
+    assert streamed.headers["st-access-token"]
+
+
+def test_a_base_http_middleware_may_demand_a_session(make_app: Make) -> None:
+    """A guard in a middleware further in refuses, and the endpoint behind it finds the session it verified."""
+
+    async def found(request: Request) -> Response:
+        return PlainTextResponse(request.state.supertokens.get_user_id())
+
+    client = TestClient(served(make_app(), [Route("/found", found)], inside=[Middleware(Guarding)]))
+    assert client.get("/found").status_code == 401
+    token = client.post("/create").headers["st-access-token"]
+    assert client.get("/found", headers={"authorization": f"Bearer {token}"}).text == "u1"
+
+
+@pytest.mark.parametrize("place", ["outside", "inside"])
+def test_beside_gzip(make_app: Make, place: str) -> None:
+    """Compressed answers carry tokens, whichever of the two stands outside."""
+
+    async def long(request: Request) -> Response:
+        await session.create_new_session(request, "public", RecipeUserId("u1"))
+        return PlainTextResponse("x" * 5000)
+
+    async def scenario() -> Wire:
+        asgi = served(make_app(), [Route("/long", long)], **{place: [Middleware(GZipMiddleware)]})
+        return await Wire("/long", headers={"accept-encoding": "gzip"}).run(asgi)
+
+    wire = asyncio.run(scenario())
+    assert wire.response_headers["content-encoding"] == "gzip"
+    assert wire.response_headers["st-access-token"]
+    assert gzip.decompress(wire.body) == b"x" * 5000
+
+
+def test_mounted_applications_and_routers(make_app: Make) -> None:
+    """One middleware around everything serves mounted applications, with error handling of their own, and routers."""
+    inner = [
+        Mount("/app", Starlette(routes=[*ROUTES])),
+        Mount("/router", Router(routes=[*ROUTES])),
+        Mount("/routes", routes=[Mount("/deeper", routes=[*ROUTES])]),
+    ]
+    client = TestClient(served(make_app(), [*inner]))
+    for place in ("/app", "/router", "/routes/deeper"):
+        refused = client.get(f"{place}/me")
+        assert (refused.status_code, refused.json()) == (401, {"message": "unauthorised"})
+        made = client.post(f"{place}/create")
+        headers = {"authorization": f"Bearer {made.headers['st-access-token']}"}
+        assert client.get(f"{place}/me", headers=headers).json() == {"userId": "u1"}
+        assert client.post(f"{place}/change", headers=headers).headers["st-access-token"]
+
+
+def test_around_a_whole_application(make_app: Make) -> None:
+    """Wrapped around an application that answers errors itself, the middleware still answers those that are ours."""
+    errors: dict[str, Exception] = {
+        "/ours": session.exceptions.UnauthorisedError("x"),
+        "/theirs": RuntimeError("theirs"),
+    }
+
+    async def endpoint(request: Request) -> Response:
+        raise errors[request.url.path]
+
+    async def page(_request: Request, error: Exception) -> Response:
+        return PlainTextResponse("our house style", 500)
+
+    routes = [Route(path, endpoint) for path in errors]
+    asgi = AuthMiddleware(Starlette(routes=routes, exception_handlers={Exception: page}), make_app())
+    client = TestClient(asgi, raise_server_exceptions=False)
+    refused, failed = client.get("/ours"), client.get("/theirs")
+    assert (refused.status_code, refused.json()) == (401, {"message": "unauthorised"})
+    assert refused.headers["front-token"] == "remove"
+    assert (failed.status_code, failed.text) == (500, "our house style")
+    with pytest.raises(RuntimeError, match="theirs"):
+        TestClient(asgi).get("/theirs")
+
+
+def test_an_applications_own_answer_to_a_session_error_stands(make_app: Make) -> None:
+    """An application that handles the error itself, by a redirection or otherwise, is not corrected."""
+
+    async def to_sign_in(_request: Request, _error: Exception) -> Response:
+        return PlainTextResponse("sign in first", 302, {"location": "/sign-in"})
+
+    asgi = served(make_app(), [])
+    asgi.add_exception_handler(session.exceptions.SessionError, to_sign_in)
+    answer = TestClient(asgi, follow_redirects=False).get("/me")
+    assert (answer.status_code, answer.headers["location"]) == (302, "/sign-in")
+
+
+def test_other_kinds_of_connection_pass_through(make_app: Make) -> None:
+    """What is neither HTTP nor a websocket is none of the middleware's business."""
+    seen: list[str] = []
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope["type"])
+
+    asyncio.run(Wire(kind="x-other").run(AuthMiddleware(application, make_app())))
+    assert seen == ["x-other"]
