@@ -1,0 +1,169 @@
+"""A browser for tests: `client(app)` talks to an application in this process, cookies and refreshes included."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+
+from .recipes.app import App
+from .recipes.session_cookies import ACCESS_COOKIE, REFRESH_COOKIE
+from .recipes.session_selection import TransferMethod
+from .testing_browser import Browser, BrowserClock, Site
+from .testing_cookie_view import CookieView
+from .testing_hand_over import HasTokens, hand_over
+from .testing_interception import Exchange, Interception
+from .testing_live import LiveServer
+from .testing_served import Application, Served
+
+
+def client(
+    app: Application | LiveServer,
+    *,
+    signed_in: HasTokens | None = None,
+    mode: TransferMethod = "cookie",
+    coatcheck: App | None = None,
+    website: str | None = None,
+    raise_app_exceptions: bool = True,
+) -> BrowserClient:
+    """Return a client that treats an application as a browser does in which the SDK runs.
+
+    `app` is an App, an ASGI application (Starlette, FastAPI, Django's), a WSGI application (Flask, Django's), or a
+    LiveServer. `coatcheck` names the App where the application was not given one and none is the process's default.
+    With `signed_in` the client starts with that session; `mode` is how its sessions travel. `website` is the origin of
+    the page, by default the App's. What the application raises is raised here, unless `raise_app_exceptions` is off.
+    """
+    if isinstance(app, LiveServer):
+        site = Site.of(app.coatcheck, app.url, website)
+        # There is no TLS on this machine's own address; leaving it out saves loading certificates.
+        transport: httpx2.BaseTransport = httpx2.HTTPTransport(verify=False, trust_env=False)
+        coatcheck = app.coatcheck
+    else:
+        served = Served.of(app, coatcheck)
+        coatcheck = served.coatcheck
+        site = Site.of(coatcheck, page=website)
+        transport = served.transport(raises=raise_app_exceptions)
+    browser = Browser(site, BrowserClock(coatcheck.clock), mode)
+    if signed_in is not None:
+        hand_over(browser, coatcheck, signed_in)
+    return BrowserClient(Interception(browser, transport))
+
+
+class BrowserClient(httpx2.Client):
+    """An httpx2.Client that behaves as one tab of a browser with the SDK in its page.
+
+    Relative addresses are those of the API's domain, so https cookies come back. Cookies expire by the App's clock and
+    go where domain, path, Secure and SameSite let them. Requests to the API carry `rid`, `st-auth-mode` and the tokens
+    of the session; a 401 for a session that exists leads to one refresh and a retry, unless `automatic_refresh` is
+    set to False. Redirects are followed, unless `follow_redirects` is. Entered as a context manager, the client runs
+    an ASGI application's lifespan. It can be used in asynchronous tests as well.
+    """
+
+    def __init__(self, interception: Interception) -> None:
+        self._interception = interception
+        self._view = CookieView(interception.browser.jar, interception.browser.site.api.host)
+        super().__init__(
+            base_url=interception.browser.site.api, transport=interception, follow_redirects=True, trust_env=False
+        )
+
+    @property
+    def browser(self) -> Browser:
+        """The browser that this tab belongs to: its cookies, its tokens, its clock."""
+        return self._interception.browser
+
+    @property
+    def interception(self) -> Interception:
+        """What carries the requests of this tab."""
+        return self._interception
+
+    @property
+    def cookies(self) -> CookieView:
+        """The cookies of the browser, by name."""
+        return self._view
+
+    @cookies.setter
+    def cookies(self, cookies: Any) -> None:
+        self._view.clear()
+        self._view.update(cookies)
+
+    @property
+    def automatic_refresh(self) -> bool:
+        """Whether a 401 leads to a refresh and a retry."""
+        return self._interception.refreshes
+
+    @automatic_refresh.setter
+    def automatic_refresh(self, wanted: bool) -> None:
+        self._interception.refreshes = wanted
+
+    # Other tabs, other browsers
+
+    def tab(self) -> BrowserClient:
+        """Return another tab of the same browser: cookies and tokens are shared. It ends with this client."""
+        return self._beside(self.browser)
+
+    def copy(self) -> BrowserClient:
+        """Return another browser with copies of all cookies and tokens, as a thief has. It ends with this client."""
+        return self._beside(self.browser.copy())
+
+    def _beside(self, browser: Browser) -> BrowserClient:
+        own = self._interception
+        made = BrowserClient(Interception(browser, own.inner, refreshes=own.refreshes, owner=False))
+        made.headers, made.follow_redirects = self.headers, self.follow_redirects
+        return made
+
+    # The session, as the page sees it
+
+    @property
+    def session_exists(self) -> bool:
+        """Whether the page believes that it has a session."""
+        return self.browser.tokens.exist
+
+    @property
+    def session_handle(self) -> str:
+        """The handle of the session; LookupError where there is none."""
+        if not self.session_exists:
+            raise LookupError("this client has no session")
+        return str(self.browser.tokens.content()["up"]["sessionHandle"])
+
+    @property
+    def access_token(self) -> str | None:
+        """The access token that the next request will carry."""
+        return self.browser.tokens.bearer or self._cookie(ACCESS_COOKIE)
+
+    @property
+    def refresh_token(self) -> str | None:
+        """The refresh token that the next refresh will present."""
+        return self.browser.tokens.refresh or self._cookie(REFRESH_COOKIE)
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """The last 200 exchanges with the server, those that the page never saw (a 401, a refresh) included."""
+        return tuple(self._interception.exchanges)
+
+    @property
+    def refreshes(self) -> tuple[Exchange, ...]:
+        """The refreshes among the exchanges."""
+        path = self.browser.site.refresh.path
+        return tuple(exchange for exchange in self.exchanges if exchange.request.url.path == path)
+
+    def session_payload(self) -> dict[str, Any] | None:
+        """Return the payload of the access token, None without a session.
+
+        As in the SDK, a token that has expired by this machine's clock is refreshed first.
+        """
+        if self.browser.tokens.has_expired(self.browser.clock):
+            self.refresh()
+        payload: dict[str, Any] | None = self.browser.tokens.content().get("up")
+        return payload
+
+    def refresh(self) -> httpx2.Response:
+        """Exchange the refresh token now and return the API's answer; after a 401 the session is gone here, too."""
+        return self._interception.refresh()
+
+    def sign_out(self) -> httpx2.Response:
+        """Sign out and return the API's answer."""
+        return self.post(self.browser.site.sign_out, headers={"rid": "session"})
+
+    def _cookie(self, name: str) -> str | None:
+        found = self.browser.jar.find(name)
+        return found[0].value if found else None

@@ -1,0 +1,81 @@
+"""What can be tested: an App, an application for ASGI or WSGI, or what a framework's own test client holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from inspect import iscoroutinefunction
+from typing import Any, TypeAlias
+
+import httpx2
+
+from .recipes.app import App
+from .recipes.current_app import current_app
+from .recipes.exceptions import ConfigurationError, NotInitialisedError
+from .server.app import create_app
+from .testing_asgi import ASGITransport
+from .testing_wsgi import WSGITransport
+
+Application: TypeAlias = Any
+"""An App; a Starlette, FastAPI or other ASGI application; a Flask or other WSGI application; Django's handlers."""
+
+_ADVICE = (
+    "no App was found behind {app!r}: call init(...) before, or name it: client(application, coatcheck=app); an App "
+    "itself can be given as well"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An application, the convention it is called by, and the App that looks after its sessions."""
+
+    application: Any
+    is_asgi: bool
+    coatcheck: App
+
+    @classmethod
+    def of(cls, given: Application, coatcheck: App | None = None) -> Served:
+        """Find out what was given; ConfigurationError where it cannot be served."""
+        if isinstance(given, App):
+            return cls(create_app(given), True, given)
+        application = _behind_test_client(given)
+        if not callable(application):
+            raise ConfigurationError(f"{given!r} is neither an App nor an ASGI or WSGI application")
+        return cls(application, _is_asgi(application), coatcheck or _app_of(application))
+
+    def transport(self, *, raises: bool) -> httpx2.BaseTransport:
+        """Return a transport that calls the application in this process."""
+        kind = ASGITransport if self.is_asgi else WSGITransport
+        return kind(self.application, raises=raises, gateway=self.coatcheck.info.api_gateway_path)
+
+
+def _behind_test_client(given: Any) -> Any:
+    module = type(given).__module__
+    if module in ("flask.testing", "werkzeug.test"):
+        return given.application
+    if module == "starlette.testclient":
+        return given.app
+    if module == "django.test.client":
+        return import_module("django.core.wsgi").get_wsgi_application()
+    return given
+
+
+def _is_asgi(application: Any) -> bool:
+    return iscoroutinefunction(application) or iscoroutinefunction(getattr(application, "__call__", None))  # noqa: B004
+
+
+def _app_of(application: Any) -> App:
+    """Return the App that an application was told to use, else the current one."""
+    middleware: Iterable[Any] = getattr(application, "user_middleware", ())  # Starlette, FastAPI
+    told: list[Any] = [entry.kwargs.get("coatcheck") for entry in middleware]
+    extension = getattr(application, "extensions", None)  # Flask
+    if isinstance(extension, dict) and "coatcheck" in extension:
+        told.append(extension["coatcheck"]._coatcheck)
+    named = next((app for app in told if isinstance(app, App)), None)
+    if named is not None:
+        return named
+    try:
+        return current_app()
+    except NotInitialisedError:
+        raise ConfigurationError(_ADVICE.format(app=application)) from None
