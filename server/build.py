@@ -13,7 +13,7 @@ from ..recipes.web_address import normal_origin, normal_path
 from ..sessions.database_url import parse_url, shown
 from .address import is_any_address, is_loopback
 from .exceptions import OptionsError
-from .recipes_file import load
+from .recipes_file import Recipes, load
 from .settings import Settings
 from .stub import stub
 from .users_code import users_code
@@ -38,11 +38,15 @@ def build_app(settings: Settings, *, default_database: str = DEFAULT_DATABASE) -
         return _app(
             settings, [*defaults, *stubs], default_database, unsafe_for_tests=settings.manual_clock or bool(stubs)
         )
-    given = load(settings.recipes)
+    return build_of(load(settings.recipes), settings, default_database=default_database)
+
+
+def build_of(given: Recipes, settings: Settings, *, default_database: str = DEFAULT_DATABASE) -> App:
+    """Return the App given, or one with the recipes given, as the other settings describe it."""
     if isinstance(given, App):
         _refuse_contradictions(given, settings)
         return given
-    with users_code(settings.recipes):  # The application's override functions run now.
+    with users_code(str(settings.recipes)):  # The application's override functions run now.
         return _app(settings, given, default_database, unsafe_for_tests=settings.manual_clock)
 
 

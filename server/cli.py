@@ -1,4 +1,4 @@
-"""The command line: `coatcheck serve`, `coatcheck keys` and `coatcheck explain`."""
+"""The command line: `coatcheck serve`, `coatcheck keys`, `coatcheck explain` and `coatcheck doctor`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import click
@@ -15,6 +16,9 @@ import click
 from ..claims.exceptions import CoatcheckError
 from . import keys as signing_keys
 from .build import DEFAULT_DATABASE, DEFAULT_WEBSITE, build_app
+from .doctor import diagnose
+from .doctor_report import report
+from .doctor_target import target_of
 from .logs import LEVELS
 from .serve import serve
 from .settings import DEFAULT_HOST, DEFAULT_LOG_LEVEL, DEFAULT_PORT, Settings, variable
@@ -157,6 +161,28 @@ def explain(operation: str, recipes: str | None) -> None:
     """Show the layers over an OPERATION such as session.create_new_session; no database is touched."""
     with closing(build_app(Settings(recipes=recipes), default_database="sqlite://")) as app:
         click.echo(app.explain(operation))
+
+
+@cli.command("doctor")
+@_option(
+    "recipes",
+    "What `serve --recipes` takes, or the application that a server runs: of Starlette, FastAPI, Flask or Django (its "
+    "wsgi or asgi module). Default: what `serve` would serve.",
+    metavar="MODULE:ATTRIBUTE",
+)
+def doctor(recipes: str | None) -> int:
+    """Look for what does not work, or is not safe, in a configuration, and say how to put it right.
+
+    The environment is read as `serve` reads it. No database is touched and no override is run, but the functions that
+    the configuration names are called: the values of claims are fetched for a user who does not exist. Ends with exit
+    code 1 if there is an error.
+    """
+    with serve_command.make_context("serve", []) as served:
+        target = target_of(replace(Settings(**served.params), recipes=recipes))
+    with closing(target.app):
+        diagnosis = diagnose(target.app, target.application)
+    click.echo(report(diagnosis))
+    return 1 if diagnosis.has_errors else 0
 
 
 def _help_if_alone(context: click.Context) -> None:

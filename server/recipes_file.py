@@ -6,7 +6,7 @@ import difflib
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
 from ..recipes.app import App
@@ -22,13 +22,31 @@ def load(reference: str) -> Recipes:
 
     The attribute may be a callable that returns either. RecipesError, in one line, if anything about it is wrong.
     """
+    return checked(named(reference), reference)
+
+
+def named(reference: str, *, is_whole: Callable[[object], bool] = lambda found: False) -> object:
+    """Import the module and return what its attribute holds, or returns if it can be called.
+
+    What is `is_whole` is not called: a web application can be, but not in this way.
+    """
     module_name, attribute = _parts(reference)
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     with users_code(reference):
         found = _attribute(_imported(module_name, reference), attribute, reference)
         # An App and a list are not callable; nothing else that is may be meant otherwise.
-        return _checked(found() if callable(found) else found, reference)
+        return found() if callable(found) and not is_whole(found) else found
+
+
+def checked(found: object, reference: str) -> Recipes:
+    """Return what was found if it is an App or a list; RecipesError if it is anything else."""
+    if isinstance(found, (App, list, tuple)):
+        return found
+    raise _error(
+        reference,
+        f"it must be a list of what the recipes' init return, a function that returns one, or an App, not {found!r}",
+    )
 
 
 def _parts(reference: str) -> tuple[str, str]:
@@ -62,17 +80,6 @@ def _attribute(module: ModuleType, path: str, reference: str) -> object:
             raise _error(reference, f"{module.__name__} has no {name!r}{hint}")
         found = getattr(found, name)
     return found
-
-
-def _checked(found: object, reference: str) -> Recipes:
-    if isinstance(found, App):
-        return found
-    if isinstance(found, (list, tuple)):
-        return found
-    raise _error(
-        reference,
-        f"it must be a list of what the recipes' init return, a function that returns one, or an App, not {found!r}",
-    )
 
 
 def _error(reference: str, message: str) -> RecipesError:

@@ -1,0 +1,162 @@
+"""What the doctor sees of Starlette, FastAPI, and whatever an ASGI middleware is wrapped around."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Mount
+
+from ..claims.exceptions import CoatcheckError
+from ..recipes.app import App
+from .app import WebsiteCORS
+from .asgi import AuthMiddleware
+from .doctor_cors import Cors, Words
+from .doctor_finding import Finding, Unchecked
+from .doctor_seen import Seen
+
+MIDDLEWARE = "CORSMiddleware"
+
+WORDS = Words(
+    middleware=MIDDLEWARE,
+    origins="allow_origins",
+    credentials="allow_credentials",
+    headers="allow_headers",
+    methods="allow_methods",
+    exposed="expose_headers",
+    paths="paths",
+    order="Call app.add_middleware(CORSMiddleware, ...) after app.add_middleware(AuthMiddleware): what is added last "
+    "is outermost. In a list of middlewares, CORSMiddleware comes first.",
+)
+
+_DEEPEST = 50
+_WRAPPED = Finding(
+    "warning",
+    "AuthMiddleware is wrapped around the whole application",
+    "Starlette answers errors that no handler takes with 500 before they reach AuthMiddleware, so that a route whose "
+    "session does not hold answers 500 in place of 401 or 403.",
+    "Call app.add_middleware(AuthMiddleware) instead of AuthMiddleware(app).",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One middleware: its class and its arguments, or the object that was made of it; `over` is what it wraps."""
+
+    kind: Any
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] | None = None
+    made: Any = None
+    over: Any = None
+
+    def is_a(self, kind: type) -> bool:
+        """Tell whether it is a middleware of a class."""
+        return isinstance(self.kind, type) and issubclass(self.kind, kind)
+
+
+def is_asgi(application: object) -> bool:
+    """Tell whether this is an application that can be looked into here."""
+    return isinstance(application, (Starlette, AuthMiddleware, CORSMiddleware))
+
+
+def app_of(application: object) -> App | None:
+    """Return the App that an application was told to serve."""
+    auth = _auth_of(_stack(application))
+    if auth is None:
+        return None
+    if auth.made is not None:
+        given = auth.made._api.app
+    else:
+        given = (auth.kwargs or {}).get("coatcheck", next(iter(auth.args), None))
+    return given if isinstance(given, App) else None
+
+
+def see(application: object) -> Seen:
+    """Return what is to be seen of an ASGI application."""
+    stack = _stack(application)
+    auth, cors = _auth_of(stack), _cors_of(stack)
+    if auth is None:
+        return Seen(
+            notes=(Unchecked("CORS: there is no AuthMiddleware in the application, so nothing to put it around"),)
+        )
+    inner = stack[-1].over
+    if cors is None and not isinstance(inner, Starlette):
+        return Seen(notes=(Unchecked(f"CORS, which {type(inner).__name__} may have a way of its own for"),))
+    found = None if cors is None else replace(_read(cors), around=stack.index(cors) < stack.index(auth))
+    return Seen(MIDDLEWARE, found, (_WRAPPED,) if _loses_errors(auth) else ())
+
+
+def _stack(application: object) -> list[Layer]:
+    """Return the middlewares of the application, or down to one mounted in it, with the auth middleware among them."""
+    stacks = list(_stacks(application))
+    return next((stack for stack in stacks if _auth_of(stack)), stacks[0])
+
+
+def _stacks(application: object, outer: tuple[Layer, ...] = ()) -> Iterator[list[Layer]]:
+    """Yield the middlewares around an application, outermost first, and around each that is mounted in it."""
+    layers = [*outer, *_layers(application)]
+    yield layers
+    inner = layers[-1].over if len(layers) > len(outer) else application
+    if isinstance(inner, Starlette) and len(layers) < _DEEPEST:
+        for route in inner.routes:
+            if isinstance(route, Mount):
+                yield from _stacks(route.app, tuple(layers))
+
+
+def _layers(application: Any) -> Iterator[Layer]:
+    for _ in range(_DEEPEST):
+        if isinstance(application, Starlette) or not hasattr(application, "app"):
+            break
+        yield Layer(type(application), made=application, over=application.app)
+        application = application.app
+    if isinstance(application, Starlette):
+        for added in application.user_middleware:
+            yield Layer(added.cls, added.args, added.kwargs, over=application)
+
+
+def _auth_of(stack: list[Layer]) -> Layer | None:
+    return next((layer for layer in stack if layer.is_a(AuthMiddleware)), None)
+
+
+def _cors_of(stack: list[Layer]) -> Layer | None:
+    return next((layer for layer in stack if "cors" in getattr(layer.kind, "__name__", "").lower()), None)
+
+
+def _loses_errors(auth: Layer) -> bool:
+    """Tell whether an AuthMiddleware stands outside a Starlette application that does not answer errors of ours."""
+    inner = auth.over
+    while auth.made is not None and not isinstance(inner, Starlette) and hasattr(inner, "app"):
+        inner = inner.app
+    if auth.made is None or not isinstance(inner, Starlette):
+        return False
+    kinds = [kind for kind in inner.exception_handlers if isinstance(kind, type)]
+    return not any(issubclass(kind, CoatcheckError) or issubclass(CoatcheckError, kind) for kind in kinds)
+
+
+def _read(layer: Layer) -> Cors:
+    """Return what a CORS middleware does; only where it stands, if it is not Starlette's."""
+    if layer.is_a(WebsiteCORS) or not layer.is_a(CORSMiddleware):
+        return Cors(replace(WORDS, middleware=layer.kind.__name__))
+    made: CORSMiddleware = layer.made or layer.kind(_nowhere, *layer.args, **(layer.kwargs or {}))
+    allowed = {name.lower() for name in made.allow_headers}
+    return Cors(
+        WORDS,
+        any_origin=made.allow_all_origins,
+        allows=made.is_allowed_origin,
+        credentials=bool(made.allow_credentials),
+        headers=lambda name: made.allow_all_headers or name in allowed,
+        methods=frozenset(made.allow_methods),
+        exposed=_exposed(made),
+    )
+
+
+def _exposed(made: CORSMiddleware) -> frozenset[str]:
+    listed = made.simple_headers.get("Access-Control-Expose-Headers", "")
+    return frozenset(name.strip().lower() for name in listed.split(",") if name.strip())
+
+
+async def _nowhere(scope: Any, receive: Any, send: Any) -> None:
+    """Stand in for the application inside a middleware that is made only to be looked at."""

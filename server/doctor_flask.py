@@ -1,0 +1,86 @@
+"""What the doctor sees of a Flask application: the CoatCheck extension, and flask-cors.
+
+Neither Flask nor flask-cors is imported: an application at hand has brought what it needs.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..recipes.app import App
+from .doctor_cors import Cors, Words
+from .doctor_finding import Unchecked
+from .doctor_seen import Seen
+
+MIDDLEWARE = "flask-cors"
+
+WORDS = Words(
+    middleware=MIDDLEWARE,
+    origins="origins",
+    credentials="supports_credentials",
+    headers="allow_headers",
+    methods="methods",
+    exposed="expose_headers",
+    paths="resources",
+    order="",
+)
+
+Pattern = str | re.Pattern[str]
+
+
+def is_flask(application: object) -> bool:
+    """Tell whether this is a Flask application."""
+    flask = sys.modules.get("flask")
+    return flask is not None and isinstance(application, flask.Flask)
+
+
+def app_of(application: Any) -> App | None:
+    """Return the App that the extension serves."""
+    # Not from wsgi_app, around which there may be a ProxyFix.
+    extension = application.extensions.get("coatcheck")
+    return None if extension is None else extension._api.app
+
+
+def see(application: Any, path: str) -> Seen:
+    """Return what is to be seen of a Flask application, its CORS as it is for a path of the auth API."""
+    if "coatcheck" not in application.extensions:
+        return Seen(notes=(Unchecked("CORS: the CoatCheck extension was not added to the Flask application"),))
+    # The extension answers before all hooks, and tokens leave after them: the order does not matter here.
+    resources = list(_resources(application))
+    return Seen(MIDDLEWARE, _read(resources, path) if resources else None)
+
+
+def _resources(application: Any) -> Iterator[tuple[Pattern, Any]]:
+    """Yield the paths and options of flask-cors; what was added last is asked first."""
+    for hook in reversed(application.after_request_funcs.get(None, [])):
+        if getattr(hook, "__module__", "") == "flask_cors.extension":
+            yield from inspect.getclosurevars(hook).nonlocals.get("resources", ())
+
+
+def _read(resources: list[tuple[Pattern, Any]], path: str) -> Cors:
+    options = next((options for pattern, options in resources if _matches(path, pattern, case_sensitive=True)), None)
+    if options is None:
+        return Cors(WORDS, leaves_out=path)
+    origins, headers = _option(options, "origins"), _option(options, "allow_headers")
+    return Cors(
+        WORDS,
+        any_origin=any(getattr(origin, "pattern", origin) == ".*" for origin in origins),
+        allows=lambda origin: any(_matches(origin, pattern) for pattern in origins),
+        credentials=bool(_option(options, "supports_credentials")),
+        headers=lambda name: any(_matches(name, pattern) for pattern in headers),
+        methods=frozenset(re.split(r"\s*,\s*", _option(options, "methods") or "")),
+    )
+
+
+def _option(options: Any, name: str) -> Any:
+    # A mapping in earlier versions of flask-cors.
+    return options.get(name) if isinstance(options, Mapping) else getattr(options, name)
+
+
+def _matches(value: str, pattern: Pattern, *, case_sensitive: bool = False) -> bool:
+    """Ask flask-cors whether a pattern of its own matches."""
+    return bool(sys.modules["flask_cors.core"].try_match_pattern(value, pattern, case_sensitive))

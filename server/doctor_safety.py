@@ -1,0 +1,118 @@
+"""Whether what is fit for tests only, or for one process only, is about to be deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..claims.clock import ManualClock
+from ..recipes.app import ENCRYPTION_KEY_VARIABLE, App
+from ..recipes.emailpassword_recipe import EmailPasswordRecipe
+from ..recipes.session_config import SessionConfig
+from .doctor_finding import Finding
+from .doctor_setup import is_deployed, is_https
+from .stub_routes import stub_providers
+
+_DAY_S = 86_400
+_WITHOUT = "Make the App that is deployed without unsafe_for_tests=True, as another one than that of the tests."
+
+
+def made_for_tests(app: App, website: str | None) -> Iterator[Finding]:
+    """Find an App for tests on https."""
+    if app.unsafe_for_tests and _is_in_earnest(app, website):
+        yield Finding(
+            "error",
+            "unsafe_for_tests=True, though API or website is deployed on https",
+            "Passwords are hashed so cheaply that a leaked database gives them away, signing keys are not made anew "
+            "for each App, and whatever else is for tests only is accepted.",
+            _WITHOUT,
+        )
+
+
+def stubbed(app: App, website: str | None) -> Iterator[Finding]:
+    """Find stub providers on https."""
+    played = ", ".join(provider.third_party_id for provider in stub_providers(app))
+    if played and _is_in_earnest(app, website):
+        yield Finding(
+            "error",
+            f"stub providers, though API or website is deployed on https: {played}",
+            "They let anybody sign in as anybody, without a password.",
+            "Name the real providers with the clients registered there.",
+        )
+
+
+def stopped_clock(app: App, website: str | None) -> Iterator[Finding]:
+    """Find a manual clock on https."""
+    if isinstance(app.clock, ManualClock) and _is_in_earnest(app, website):
+        yield Finding(
+            "error",
+            "a ManualClock, though API or website is deployed on https",
+            "It stands still unless a test moves it: no session and no code ever expires.",
+            "Leave clock out.",
+        )
+
+
+def in_memory(app: App, website: str | None) -> Iterator[Finding]:
+    """Find a database that ends with its process."""
+    if app.database.inline and not app.unsafe_for_tests and is_deployed(app.info.api_domain):
+        yield Finding(
+            "error",
+            "the database is in memory, though the API is deployed",
+            "Users, sessions and signing keys are forgotten whenever the process ends, and a second process does not "
+            "know them.",
+            "Name a database: sqlite:///coatcheck.db, or postgresql+psycopg://... for more than one machine.",
+        )
+
+
+def plain_keys(app: App, website: str | None) -> Iterator[Finding]:
+    """Find private keys that are stored as they are on a database server."""
+    on_server = not app.database.url.startswith("sqlite")
+    if on_server and not app.keys.encrypted and not app.unsafe_for_tests and is_deployed(app.info.api_domain):
+        yield Finding(
+            "advice",
+            "private signing keys are stored unencrypted",
+            "Whoever can read the database, or a backup of it, can sign access tokens for anybody.",
+            f"Set {ENCRYPTION_KEY_VARIABLE} to 32 random bytes in base64 before the first start. On a database in use "
+            "`coatcheck keys rotate --revoke` then replaces the keys that it holds.",
+        )
+
+
+def mails_in_log(app: App, website: str | None) -> Iterator[Finding]:
+    """Find links for new passwords that go to the log and to nobody."""
+    if app.unsafe_for_tests or not is_deployed(app.info.api_domain) or not app.has_recipe("emailpassword"):
+        return
+    recipe = EmailPasswordRecipe.of(app)
+    delivery = recipe.config.email_delivery
+    configured = delivery is not None and (delivery.service is not None or delivery.override is not None)
+    if not configured and not recipe.chains["apis"].is_overridden("generate_password_reset_token_post"):
+        yield Finding(
+            "warning",
+            "mails are sent to nobody",
+            "Who has forgotten a password waits in vain for a link, and who can read the log can use it.",
+            "Configure email_delivery in emailpassword.init, or disable generate_password_reset_token_post.",
+        )
+
+
+def long_access_tokens(app: App, website: str | None) -> Iterator[Finding]:
+    """Find access tokens that outlive the session's end by more than a day."""
+    seconds = _session_config(app).access_token_validity_seconds
+    if seconds > _DAY_S:
+        yield Finding(
+            "advice",
+            f"access tokens are valid for {seconds / 3600:g} hours",
+            "They are verified without a look at the database, so that a session that was signed out, revoked or "
+            "stolen goes on until its access token expires.",
+            "Let them expire within the hour (access_token_validity_seconds=3600): clients refresh by themselves.",
+        )
+
+
+CHECKS = (made_for_tests, stubbed, stopped_clock, in_memory, plain_keys, mails_in_log, long_access_tokens)
+
+
+def _is_in_earnest(app: App, website: str | None) -> bool:
+    return any(
+        is_https(origin) and is_deployed(origin) for origin in (app.info.api_domain, website) if origin is not None
+    )
+
+
+def _session_config(app: App) -> SessionConfig:
+    return app.recipe("session").config if app.has_recipe("session") else SessionConfig()

@@ -1,0 +1,188 @@
+"""Whether browsers keep and send the session's cookies, as far as API and website decide it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from ..recipes.web_address import host_of, is_local
+from .doctor_finding import Finding
+from .doctor_setup import Setup, has_site, is_https, is_own_machine, site_of
+
+_HEADERS = (
+    "let the clients carry tokens in headers (tokenTransferMethod in the browser SDK; "
+    "get_token_transfer_method in session.init to insist)"
+)
+
+
+def public_suffix(whose: str, origin: str) -> Iterator[Finding]:
+    """Find an API or a website on a host that is itself a public suffix."""
+    if has_site(origin):
+        return
+    yield Finding(
+        "error",
+        f"the host of the {whose} is a public suffix: {host_of(origin)}",
+        "Names below a public suffix belong to many owners, so whether API and website are one site cannot be told, "
+        "and every sign-in is answered with 500.",
+        f"Give the address at which the {whose} is really found, such as https://{whose.lower()}.example.com.",
+    )
+
+
+def mixed_content(setup: Setup) -> Iterator[Finding]:
+    """Find a website on https whose API is not."""
+    if setup.mixes_content:
+        yield Finding(
+            "error",
+            "the website is on https, but the API is not",
+            f"Browsers do not let a page of {setup.website} call {setup.api} (mixed content).",
+            f"Serve the API over https, and say so: api_domain={_https(setup.api)!r}.",
+        )
+
+
+def local_names(setup: Setup) -> Iterator[Finding]:
+    """Find 127.0.0.1 in one place and localhost in the other."""
+    if not setup.in_cookies or setup.same_site == "none" or not _differ_in_local_names(setup):
+        return
+    api, website = setup.api_host, host_of(setup.website)
+    yield Finding(
+        "error",
+        f"browsers take {api} and {website} for different sites",
+        f"The API is {setup.api} and the website {setup.website}: names of one machine, perhaps, but browsers compare "
+        f"the names. SameSite={setup.same_site.capitalize()} cookies do not travel between sites, so nobody stays "
+        "signed in.",
+        f"Call both by one name: api_domain={_under_host_of(setup.website, setup.api)!r}, and open the website as "
+        f"{setup.website}.",
+    )
+
+
+def lax_across_sites(setup: Setup) -> Iterator[Finding]:
+    """Find a configured SameSite that keeps cookies from travelling between website and API."""
+    same_site = setup.config.cookie_same_site
+    if not setup.in_cookies or same_site not in ("lax", "strict") or not setup.crosses_sites:
+        return
+    if not _differ_in_local_names(setup):
+        yield Finding(
+            "error",
+            f"cookie_same_site={same_site!r} keeps cookies from travelling between website and API",
+            f"{_why_different(setup)} Browsers neither keep nor send SameSite={same_site.capitalize()} cookies when a "
+            "page of one calls the other, so nobody stays signed in.",
+            "Leave cookie_same_site out: it is 'none' then, which needs https. Or serve both under one domain.",
+        )
+
+
+def same_site_none_without_secure(setup: Setup) -> Iterator[Finding]:
+    """Find cookies that browsers drop because they are SameSite=None without being Secure."""
+    if not setup.in_cookies or setup.mixes_content or setup.same_site != "none" or setup.secure:
+        return
+    yield Finding(
+        "error",
+        "browsers drop the cookies: SameSite=None, but not Secure",
+        f"{_why_none(setup)} Chrome and all browsers built like it keep such cookies only where they are Secure, so "
+        "nobody stays signed in.",
+        _how_secure(setup),
+    )
+
+
+def insecure_on_https(setup: Setup) -> Iterator[Finding]:
+    """Find cookies that are not Secure though the API is on https."""
+    if setup.in_cookies and is_https(setup.api) and not setup.secure and setup.same_site != "none":
+        yield Finding(
+            "warning",
+            "cookie_secure=False, though the API is on https",
+            f"Browsers also send the session's tokens to http://{setup.api_host}, in the clear, where anybody on the "
+            "way can read them.",
+            "Leave cookie_secure out: cookies are Secure then, because api_domain is on https.",
+        )
+
+
+def secure_on_http(setup: Setup) -> Iterator[Finding]:
+    """Find Secure cookies of an API on plain http."""
+    if not setup.in_cookies or setup.mixes_content or is_https(setup.api) or not setup.secure:
+        return
+    trusted = is_own_machine(setup.api_host)
+    yield Finding(
+        "warning" if trusted else "error",
+        "cookie_secure=True, but the API is on plain http",
+        "Safari drops Secure cookies that come over http, even from this machine."
+        if trusted
+        else f"Browsers drop Secure cookies that come over http, as they do from {setup.api}: nobody stays signed in.",
+        "Leave cookie_secure out: cookies are Secure then exactly where api_domain is on https.",
+    )
+
+
+def third_party(setup: Setup) -> Iterator[Finding]:
+    """Find cookies that some browsers block because they belong to another site than the page."""
+    if not setup.in_cookies or setup.same_site != "none" or not setup.secure or not setup.crosses_sites:
+        return
+    if site_of(setup.api) == site_of(setup.website) or is_own_machine(setup.api_host):
+        return
+    yield Finding(
+        "advice",
+        "Safari, for one, blocks the cookies: they are those of a third party",
+        f"{_why_different(setup)} Browsers that block third-party cookies do not keep any that the API sets, so their "
+        "users cannot sign in with cookies.",
+        f"Serve both under one domain, such as https://example.com and https://api.example.com. Or {_HEADERS}.",
+    )
+
+
+def no_csrf_protection(setup: Setup) -> Iterator[Finding]:
+    """Find cookies that any website can use: sent from everywhere, and no anti-CSRF check."""
+    if setup.in_cookies and setup.same_site == "none" and setup.config.anti_csrf == "NONE":
+        yield Finding(
+            "error",
+            "anti_csrf='NONE' with SameSite=None: any website can act as a signed-in user",
+            f"{_why_none(setup)} Browsers send such cookies with requests that any other website makes, too, and "
+            "nothing tells those from your own (cross-site request forgery).",
+            "Leave anti_csrf out: it is 'VIA_CUSTOM_HEADER' then, which the browser SDKs know.",
+        )
+
+
+CHECKS = (
+    mixed_content,
+    local_names,
+    lax_across_sites,
+    same_site_none_without_secure,
+    insecure_on_https,
+    secure_on_http,
+    third_party,
+    no_csrf_protection,
+)
+
+
+def _differ_in_local_names(setup: Setup) -> bool:
+    api, website = setup.api_host, host_of(setup.website)
+    return is_local(api) and is_local(website) and site_of(setup.api) != site_of(setup.website)
+
+
+def _why_different(setup: Setup) -> str:
+    if site_of(setup.api) == site_of(setup.website):
+        return f"{setup.api} and {setup.website} are different sites because one is on https and the other is not."
+    return (
+        f"{setup.api} and {setup.website} are different sites: by the public suffix list the domain of one is "
+        f"{site_of(setup.api)}, that of the other {site_of(setup.website)}."
+    )
+
+
+def _why_none(setup: Setup) -> str:
+    if setup.config.cookie_same_site is not None:
+        return "Cookies are SameSite=None because of cookie_same_site."
+    return f"Cookies are SameSite=None because they have to travel between sites. {_why_different(setup)}"
+
+
+def _how_secure(setup: Setup) -> str:
+    if is_https(setup.api):
+        return "Leave cookie_secure out: cookies are Secure then, because api_domain is on https."
+    if setup.config.cookie_same_site is not None and not setup.crosses_sites:
+        return "Leave cookie_same_site out: website and API are one site, and cookies are SameSite=Lax then."
+    return f"Serve the API over https, and say so: api_domain={_https(setup.api)!r}."
+
+
+def _https(origin: str) -> str:
+    return f"https://{urlsplit(origin).netloc}"
+
+
+def _under_host_of(named: str, origin: str) -> str:
+    parts = urlsplit(origin)
+    host = host_of(named)
+    port = "" if parts.port is None else f":{parts.port}"
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
