@@ -42,6 +42,8 @@ class KeyMaker:
         self._cipher = cipher
         self._generate = generate
         self._mark = mark
+        # By what is stored of them: whoever has made a key need not open it.
+        self._made: dict[str, RSAPrivateKey] = {}
 
     def make(self, kind: str, *, needed: Callable[[Sequence[StoredKey]], bool]) -> Sequence[StoredKey]:
         """Add a key of that kind, unless another process has done so and it is no longer `needed`; return all keys."""
@@ -84,7 +86,8 @@ class KeyMaker:
 
     def open_private(self, key: StoredKey) -> RSAPrivateKey:
         """Return the private half of a stored key; SigningKeyError if it cannot be decrypted."""
-        return signing_key.read_private(self._cipher.open(key.private_key, bound_to=key.kid))
+        made = self._made.pop(key.private_key, None)
+        return made or signing_key.read_private(self._cipher.open(key.private_key, bound_to=key.kid))
 
     def master_secret(self) -> bytes:
         """Return the 32 random bytes that belong to the database, made when first needed."""
@@ -105,6 +108,8 @@ class KeyMaker:
         # Two dynamic keys of one millisecond would get the same kid.
         created_ms = self._clock.now_ms() if newest is None else max(self._clock.now_ms(), newest.created_ms + 1)
         kid = f"{DYNAMIC}-{created_ms}{self._mark}" if kind == DYNAMIC else f"{STATIC}-{uuid.uuid4()}"
+        sealed = self._cipher.seal(signing_key.private_bytes(key), bound_to=kid)
+        self._made[sealed] = key
         return StoredKey(
             kid=kid,
             kind=kind,
@@ -113,5 +118,5 @@ class KeyMaker:
             algorithm=signing_key.ALGORITHM,
             state=TRUSTED,
             public_key=signing_key.public_pem(key),
-            private_key=self._cipher.seal(signing_key.private_bytes(key), bound_to=kid),
+            private_key=sealed,
         )
