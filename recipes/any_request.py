@@ -63,5 +63,10 @@ def handshake_of(scope: Any) -> Request:
     if isinstance(known, Request):
         return known
     scope.setdefault("state", {})
-    request = scope[KEY] = Request({**scope, "type": "http", "method": "GET"})
+    request = scope[KEY] = Request({"scheme": "ws", **scope, "type": "http", "method": "GET"})
     return request
+
+
+def is_handshake(request: Request) -> bool:
+    """Say whether a request is the handshake of a websocket."""
+    return request.scope.get("scheme") in ("ws", "wss")

@@ -29,6 +29,7 @@ CUSTOM_HEADER_MISSING = (
     "anti-csrf check failed. Please pass 'rid: \"session\"' header in the request, or set anti_csrf_check to false "
     "for this API"
 )
+FOREIGN_HANDSHAKE = "a page of another origin than the website's opens this websocket with the website's cookies"
 INSECURE_COOKIES = (
     "Since your API and website domain are different, for sessions to work, please use https on your apiDomain and "
     "don't set cookieSecure to false."
@@ -127,6 +128,8 @@ async def get_session(
 def _anti_csrf_flag(transport: Transport, method: str | None, given: bool | None) -> bool:
     if method != "cookie":
         return False
+    if given is not False and transport.foreign_handshake() and transport.anti_csrf_mode() != "NONE":
+        raise TryRefreshTokenError(FOREIGN_HANDSHAKE)
     check = transport.request.method.upper() != "GET" if given is None else given
     if check and transport.anti_csrf_mode() == "VIA_CUSTOM_HEADER":
         if "rid" not in transport.request.headers:

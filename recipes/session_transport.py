@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 
 from ..claims.payload import UserContext
+from .any_request import is_handshake
 from .context import response_log
 from .session_response import ClearLegacyCookie, ClearOlderCookies, ClearTokens, CookieSettings, SetTokens
 from .session_selection import (
@@ -72,6 +73,11 @@ class Transport:
     def anti_csrf_mode(self) -> AntiCsrf:
         """Return the protection that is configured, or else what SameSite asks for."""
         return self._config.anti_csrf or default_anti_csrf(self._same_site)
+
+    def foreign_handshake(self) -> bool:
+        """Tell whether a page of another origin than the website's opens a websocket (docs/protocol.md, rule 7.7)."""
+        origin = self.request.headers.get("origin") if is_handshake(self.request) else None
+        return origin is not None and origin != self._origin
 
     def cookies_cannot_work(self) -> bool:
         """Tell whether browsers would drop the cookies of a new session."""

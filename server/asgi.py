@@ -33,6 +33,8 @@ DENIAL = "websocket.http.response"
 POLICY_VIOLATION = 1008
 """The code that closes a websocket instead (RFC 6455, section 7.4.1); before it is accepted, servers answer 403."""
 INTERNAL_SERVER_ERROR = 500
+INTERNAL_ERROR_CLOSES = (1011, 4500)
+"""The codes with which websockets are closed for the same reason, Litestar's among them."""
 
 
 class AuthMiddleware:
@@ -142,9 +144,8 @@ async def _fail(error: Exception, scope: Scope, receive: Receive, answer: _Answe
 
 def _gives_up(message: Message) -> bool:
     """Say whether a first message is what frameworks send for an error they do not know."""
-    if message["type"] == "http.response.start":
-        return bool(message["status"] == INTERNAL_SERVER_ERROR)
-    return bool(message["type"] == "websocket.close")
+    said = message.get("status") if message["type"] == "http.response.start" else message.get("code")
+    return said in (INTERNAL_SERVER_ERROR, *INTERNAL_ERROR_CLOSES)
 
 
 @overload
