@@ -43,7 +43,7 @@ from .emailpassword_interface import (
     UpdateResult,
     WrongCredentialsError,
 )
-from .emailpassword_recipe import EmailPasswordRecipe
+from .emailpassword_recipe import API_ORDERS, FUNCTION_ORDERS, EmailPasswordRecipe
 from .emailpassword_routes import ROUTES
 from .override_config import InputOverrideConfig
 from .password_reset_mail import PasswordResetEmailTemplateVars
@@ -74,8 +74,20 @@ def init(
 def _build(app: App, config: EmailPasswordConfig) -> EmailPasswordRecipe:
     recipe = EmailPasswordRecipe(app, config, ROUTES)
     recipe.finish(
-        Chain(RecipeInterface, EmailPasswordFunctions(recipe), recipe_id="emailpassword", kind="functions"),
-        Chain(APIInterface, EmailPasswordAPI(recipe), recipe_id="emailpassword", kind="apis"),
+        Chain(
+            RecipeInterface,
+            EmailPasswordFunctions(recipe),
+            recipe_id="emailpassword",
+            kind="functions",
+            positional_orders=FUNCTION_ORDERS,
+        ),
+        Chain(
+            APIInterface,
+            EmailPasswordAPI(recipe),
+            recipe_id="emailpassword",
+            kind="apis",
+            positional_orders=API_ORDERS,
+        ),
     )
     return recipe
 

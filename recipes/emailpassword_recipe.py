@@ -21,6 +21,18 @@ if TYPE_CHECKING:
     from .app import App
     from .routing import Route
 
+_CREDENTIALS = ("email", "password", "tenant_id", "user_context")
+_FORM_POST = ("form_fields", "tenant_id", "api_options", "user_context")
+
+FUNCTION_ORDERS = {
+    "sign_up": (_CREDENTIALS,),
+    "sign_in": (_CREDENTIALS,),
+    "create_reset_password_token": (("user_id", "tenant_id", "user_context"),),
+}
+"""The orders in which older versions of the reference passed arguments (docs/protocol.md, rule 15.5)."""
+
+API_ORDERS = {"sign_up_post": (_FORM_POST,), "sign_in_post": (_FORM_POST,)}
+
 
 class EmailPasswordRecipe(Recipe[RecipeInterface]):
     """The e-mail/password recipe of one App."""

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
 import coatcheck
-from coatcheck import App, RecipeUserId, exceptions
+from coatcheck import App, RecipeUserId, exceptions, shim
 from coatcheck.claims import BooleanClaim
 from coatcheck.recipes import emailpassword, session, thirdparty
 from coatcheck.recipes.current_app import set_default_app
@@ -225,3 +226,61 @@ def test_errors_are_raised_by_functions(app: App) -> None:
         assert isinstance(caught.value, general.SuperTokensError)
         if isinstance(caught.value, exceptions.TokenTheftError):
             assert caught.value.session_handle == "h1"
+
+
+# Overrides of the seed's time
+
+
+def test_an_override_with_the_parameters_of_its_time(
+    shimmed: None, make_app: Callable[..., App], serve: Callable[..., TestClient]
+) -> None:
+    """Functions and APIs without sessions, passed on by position, whose results are read as they were then."""
+    recipe, interfaces = sdk("recipe.emailpassword"), sdk("recipe.emailpassword.interfaces")
+    told: list[Any] = []
+
+    def functions(original: Any) -> Any:
+        original_sign_up = original.sign_up
+        original_create_token = original.create_reset_password_token
+
+        async def sign_up(email: str, password: str, tenant_id: str, user_context: dict[str, Any]) -> Any:
+            result = await original_sign_up(email, password, tenant_id, user_context)
+            assert isinstance(result, interfaces.SignUpOkResult)
+            told.append((result.user.user_id == result.user.id, result.user.email))
+            return result
+
+        async def create_reset_password_token(user_id: str, tenant_id: str, user_context: dict[str, Any]) -> Any:
+            return await original_create_token(user_id, tenant_id, user_context)
+
+        original.sign_up, original.create_reset_password_token = sign_up, create_reset_password_token
+        return original
+
+    def apis(original: Any) -> Any:
+        original_sign_up_post = original.sign_up_post
+
+        async def sign_up_post(form_fields: Any, tenant_id: str, api_options: Any, user_context: dict[str, Any]) -> Any:
+            result = await original_sign_up_post(form_fields, tenant_id, api_options, user_context)
+            told.append(result.session.get_user_id() == result.user.user_id)
+            return result
+
+        original.sign_up_post = sign_up_post
+        return original
+
+    override = recipe.InputOverrideConfig(functions=functions, apis=apis)
+    app = make_app(recipes=[recipe.init(override=override)])
+    set_default_app(app)
+    fields = [{"id": "email", "value": EMAIL}, {"id": "password", "value": PASSWORD}]
+    signed_up = serve(app).post("/auth/signup", json={"formFields": fields})
+    assert signed_up.json()["status"] == "OK"
+    assert told == [(True, EMAIL), True]
+    user_id = signed_up.json()["user"]["id"]
+    assert sdk("recipe.emailpassword.syncio").create_reset_password_token("public", user_id).status == "OK"
+
+
+def test_attributes_of_the_seeds_time_are_there_under_the_shim_only(app: App) -> None:
+    """What a user and the result of a provider had then can be read, until `uninstall`."""
+    result = sdk("recipe.thirdparty.syncio").manually_create_or_update_user("public", "google", "g1", EMAIL)
+    assert (result.created_new_user, result.user.user_id, result.user.email) == (True, result.user.id, EMAIL)
+    assert result.user.third_party_info.user_id == "g1"
+    shim.uninstall()
+    for owner, name in ((result, "created_new_user"), (result.user, "user_id"), (result.user, "email")):
+        assert not hasattr(owner, name)

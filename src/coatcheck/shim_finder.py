@@ -14,9 +14,10 @@ from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 from .shim_absent import ABSENT
+from .shim_attributes import ATTRIBUTES
 from .shim_table import MODULES
 
 ROOT = "supertokens_python"
@@ -66,14 +67,20 @@ class Finder(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Say what `from module import *` takes; names are looked up when they are asked for."""
-        vars(module)["__all__"] = sorted(MODULES[path_below_root(module.__name__)])
+        inside = path_below_root(module.__name__)
+        vars(module)["__all__"] = sorted(MODULES[inside])
+        for target, attributes in ATTRIBUTES.get(inside, {}).items():
+            for name, getter in attributes.items():
+                setattr(resolve(target), name, property(getter))
+                _State.taught.add((resolve(target), name))
 
 
 class _State:
-    """What `install` has done: the hook, and the modules of the real package that it has put aside."""
+    """What `install` has done in this process: the hook, the real package's modules, older attributes of classes."""
 
-    finder: Finder | None = None
-    aside: dict[str, ModuleType] = {}  # noqa: RUF012 - one per process, as sys.modules is
+    finder: ClassVar[Finder | None] = None
+    aside: ClassVar[dict[str, ModuleType]] = {}
+    taught: ClassVar[set[tuple[type, str]]] = set()
 
 
 def install() -> None:
@@ -98,7 +105,9 @@ def uninstall() -> None:
     sys.meta_path.remove(_State.finder)
     _take_modules()
     sys.modules.update(_State.aside)
-    _State.finder, _State.aside = None, {}
+    for kind, name in _State.taught:
+        delattr(kind, name)
+    _State.finder, _State.aside, _State.taught = None, {}, set()
 
 
 def is_installed() -> bool:
