@@ -86,19 +86,23 @@ class Browser:
         """Tell whether the SDK looks after requests to `url`: the hosts are compared, ports are not."""
         return url.host == self.site.api.host
 
-    def dressing(self, request: httpx2.Request) -> dict[str, str]:
+    def dressing(self, request: httpx2.Request) -> list[tuple[bytes, bytes]]:
         """Return the headers that a request still lacks."""
-        headers: dict[str, str | None] = {"cookie": self.jar.header(request.url), **self._origin(request)}
+        lacking: list[tuple[bytes, str | None]] = [
+            (b"cookie", self.jar.header(request.url)),
+            (b"origin", self._origin(request)),
+        ]
         if self.intercepts(request.url):
             refreshing = request.url.path == self.site.refresh.path
             bearer = self.tokens.refresh if refreshing else self.tokens.bearer
-            headers |= {
-                "rid": "session" if refreshing else "anti-csrf",
-                "st-auth-mode": self.mode,
-                "anti-csrf": self.tokens.anti_csrf,
-                "authorization": None if bearer is None else f"Bearer {bearer}",
-            }
-        return {name: value for name, value in headers.items() if value is not None and name not in request.headers}
+            lacking += [
+                (b"rid", "session" if refreshing else "anti-csrf"),
+                (b"st-auth-mode", self.mode),
+                (b"anti-csrf", self.tokens.anti_csrf),
+                (b"authorization", None if bearer is None else f"Bearer {bearer}"),
+            ]
+        present = {name.lower() for name, _ in request.headers.raw}
+        return [(name, value.encode()) for name, value in lacking if value is not None and name not in present]
 
     def refresh_request(self) -> httpx2.Request:
         """Return the request that exchanges the refresh token, before it is dressed."""
@@ -111,8 +115,8 @@ class Browser:
         if self.intercepts(url):
             self.tokens.save(headers, self.clock)
 
-    def _origin(self, request: httpx2.Request) -> dict[str, str | None]:
+    def _origin(self, request: httpx2.Request) -> str | None:
         page = self.site.page
-        if page is None or (page.origin == request.url.origin and request.method in ("GET", "HEAD")):
-            return {}
-        return {"origin": str(page)}
+        if page is None or (request.method in ("GET", "HEAD") and page.origin == request.url.origin):
+            return None
+        return str(page)

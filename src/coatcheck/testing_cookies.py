@@ -98,10 +98,6 @@ class CookieJar:
         """Forget one cookie."""
         self._cookies.pop(cookie.key, None)
 
-    def clear(self) -> None:
-        """Forget all cookies."""
-        self._cookies.clear()
-
     def copy(self, clock: Clock) -> CookieJar:
         """Return a jar of its own with the same cookies."""
         copied = CookieJar(clock, self._website)

@@ -70,8 +70,7 @@ class Interception(httpx2.BaseTransport):
     def deliver(self, request: httpx2.Request) -> Exchange:
         """Let the server answer; the browser has not seen the answer yet."""
         # A request of its own, so that what is added now is not in the way after a refresh or a redirect.
-        headers = httpx2.Headers(request.headers)
-        headers.update(self.browser.dressing(request))
+        headers = [*request.headers.raw, *self.browser.dressing(request)]
         sent = httpx2.Request(
             request.method, request.url, headers=headers, stream=request.stream, extensions=request.extensions
         )

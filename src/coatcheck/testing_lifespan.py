@@ -25,9 +25,7 @@ class Lifespan:
         self.state: dict[str, Any] = {}
 
     def start(self) -> None:
-        """Run the startup; its error is raised here. Does nothing where it has been run."""
-        if self._loop is not None:
-            return
+        """Run the startup; its error is raised here."""
         self._loop = loop = self._loops.take()
         try:
             apart(lambda: loop.run_until_complete(self._startup()))

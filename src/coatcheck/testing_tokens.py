@@ -18,7 +18,7 @@ _LEAST_SKEW_MS = 7_000
 
 @dataclass(slots=True)
 class Tokens:
-    """The tokens a page has seen; `updates` counts how often a front token came, `skew_ms` is server minus client.
+    """The tokens a page has seen; `updates` counts how often they changed, `received_ms` is when the last ones came.
 
     Access and refresh token are those of the transfer by header (the access token also where it is exposed).
     """
@@ -28,7 +28,7 @@ class Tokens:
     access: str | None = None
     refresh: str | None = None
     updates: int = 0
-    skew_ms: int = 0
+    received_ms: int = 0
 
     @property
     def exist(self) -> bool:
@@ -55,8 +55,7 @@ class Tokens:
         elif front is not None:
             self.front = front
             self.updates += 1
-            skew_ms = round(self.content()["up"]["iat"] * 1000) - clock.now_ms()
-            self.skew_ms = skew_ms if abs(skew_ms) >= _LEAST_SKEW_MS else 0
+            self.received_ms = clock.now_ms()
         self.anti_csrf = _kept(self.anti_csrf, headers.get(ANTI_CSRF_HEADER))
 
     def forget(self) -> None:
@@ -65,8 +64,16 @@ class Tokens:
         self.updates += 1
 
     def has_expired(self, clock: Clock) -> bool:
-        """Tell whether the access token has expired as far as the page can tell by its own clock."""
-        return self.exist and self.content()["ate"] < clock.now_ms() + self.skew_ms
+        """Tell whether the access token has expired as far as the page can tell.
+
+        It knows its own clock, and by how much that differed from the server's when the front token came.
+        """
+        if not self.exist:
+            return False
+        content = self.content()
+        skew_ms = content["up"]["iat"] * 1000 - self.received_ms
+        server_ms = clock.now_ms() + (skew_ms if abs(skew_ms) >= _LEAST_SKEW_MS else 0)
+        return bool(content["ate"] < server_ms)
 
 
 def _kept(known: str | None, told: str | None) -> str | None:

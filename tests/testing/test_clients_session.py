@@ -265,6 +265,26 @@ def test_tabs_share_the_session(browser: Open, clock: ManualClock) -> None:
     assert not one.session_exists
 
 
+def test_a_tab_that_finds_the_session_refreshed_only_tries_again(make_app: MakeApp, clock: ManualClock) -> None:
+    """While its request was under way another tab has refreshed, so it need not."""
+    tabs: list[BrowserClient] = []
+
+    async def slow(request: Request) -> Response:
+        if len(tabs) == 1:
+            tabs.append(tabs[0].tab())
+            tabs[1].refresh()
+        return await me(request)
+
+    with client(create_app(make_app(), [Route("/slow", slow)])) as one:
+        signed_up(one)
+        clock.advance(3600)
+        tabs.append(one)
+        assert one.get("/slow").status_code == 200
+        assert story(one)[1:] == ["GET /slow 401", "GET /slow 200"]
+        assert len(tabs[1].refreshes) == 1
+        tabs[1].close()
+
+
 def test_copies_do_not(browser: Open) -> None:
     """A copy is another browser that happens to know the same tokens now."""
     one = signed_up(browser(mode="header"))

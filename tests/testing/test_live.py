@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -107,6 +108,17 @@ def test_two_servers_have_two_ports(make_app: MakeApp) -> None:
             idle.enter_context(socket.create_connection(("127.0.0.1", httpx2.URL(server.url).port or 0)))
             asked = httpx2.get(f"{server.url}/auth/emailpassword/email/exists?email=a@example.com")
             assert asked.json()["exists"] is False
+
+
+def test_a_connection_that_breaks_does_not_matter(make_app: MakeApp, capfd: pytest.CaptureFixture[str]) -> None:
+    """The server goes on, and nothing is printed."""
+    with live_server(flask_scene(make_app())) as server:
+        broken = socket.create_connection(("127.0.0.1", httpx2.URL(server.url).port or 0))
+        broken.sendall(b"GET / HTTP/1.1\r\n")
+        broken.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        broken.close()
+        assert httpx2.get(f"{server.url}/auth/emailpassword/email/exists?email=a@example.com").status_code == 200
+    assert capfd.readouterr().err == ""
 
 
 def test_an_application_that_does_not_start(make_app: MakeApp) -> None:
