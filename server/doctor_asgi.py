@@ -32,7 +32,7 @@ WORDS = Words(
     "is outermost. In a list of middlewares, CORSMiddleware comes first.",
 )
 
-_DEEPEST = 50
+_DEEPEST = 20
 _WRAPPED = Finding(
     "warning",
     "AuthMiddleware is wrapped around the whole application",
@@ -44,13 +44,16 @@ _WRAPPED = Finding(
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One middleware: its class and its arguments, or the object that was made of it; `over` is what it wraps."""
+    """One middleware: its class and its arguments, or the object that was made of it.
+
+    `inner` is the application in which it was added, or around which it is wrapped.
+    """
 
     kind: Any
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] | None = None
     made: Any = None
-    over: Any = None
+    inner: Any = None
 
     def is_a(self, kind: type) -> bool:
         """Tell whether it is a middleware of a class."""
@@ -58,8 +61,10 @@ class Layer:
 
 
 def is_asgi(application: object) -> bool:
-    """Tell whether this is an application that can be looked into here."""
-    return isinstance(application, (Starlette, AuthMiddleware, CORSMiddleware))
+    """Tell whether this is an application that can be looked into here, in whatever it is wrapped."""
+    return callable(application) and any(
+        isinstance(one, (Starlette, AuthMiddleware, CORSMiddleware)) for one in _unwrapped(application)
+    )
 
 
 def app_of(application: object) -> App | None:
@@ -82,7 +87,7 @@ def see(application: object) -> Seen:
         return Seen(
             notes=(Unchecked("CORS: there is no AuthMiddleware in the application, so nothing to put it around"),)
         )
-    inner = stack[-1].over
+    inner = stack[-1].inner
     if cors is None and not isinstance(inner, Starlette):
         return Seen(notes=(Unchecked(f"CORS, which {type(inner).__name__} may have a way of its own for"),))
     found = None if cors is None else replace(_read(cors), around=stack.index(cors) < stack.index(auth))
@@ -95,26 +100,26 @@ def _stack(application: object) -> list[Layer]:
     return next((stack for stack in stacks if _auth_of(stack)), stacks[0])
 
 
-def _stacks(application: object, outer: tuple[Layer, ...] = ()) -> Iterator[list[Layer]]:
+def _stacks(application: object, outer: tuple[Layer, ...] = (), depth: int = 0) -> Iterator[list[Layer]]:
     """Yield the middlewares around an application, outermost first, and around each that is mounted in it."""
-    layers = [*outer, *_layers(application)]
+    *wrappers, inner = _unwrapped(application)
+    layers = [*outer, *(Layer(type(one), made=one, inner=inner) for one in wrappers)]
+    if not isinstance(inner, Starlette):
+        yield layers
+        return
+    layers += [Layer(added.cls, added.args, added.kwargs, inner=inner) for added in inner.user_middleware]
     yield layers
-    inner = layers[-1].over if len(layers) > len(outer) else application
-    if isinstance(inner, Starlette) and len(layers) < _DEEPEST:
-        for route in inner.routes:
-            if isinstance(route, Mount):
-                yield from _stacks(route.app, tuple(layers))
+    for route in inner.routes:
+        if isinstance(route, Mount) and depth < _DEEPEST:
+            yield from _stacks(route.app, tuple(layers), depth + 1)
 
 
-def _layers(application: Any) -> Iterator[Layer]:
-    for _ in range(_DEEPEST):
-        if isinstance(application, Starlette) or not hasattr(application, "app"):
-            break
-        yield Layer(type(application), made=application, over=application.app)
-        application = application.app
-    if isinstance(application, Starlette):
-        for added in application.user_middleware:
-            yield Layer(added.cls, added.args, added.kwargs, over=application)
+def _unwrapped(application: Any) -> list[Any]:
+    """Return the middlewares that are wrapped around an application, outermost first, and it as the last."""
+    found = [application]
+    while not isinstance(found[-1], Starlette) and hasattr(found[-1], "app") and len(found) < _DEEPEST:
+        found.append(found[-1].app)
+    return found
 
 
 def _auth_of(stack: list[Layer]) -> Layer | None:
@@ -127,9 +132,7 @@ def _cors_of(stack: list[Layer]) -> Layer | None:
 
 def _loses_errors(auth: Layer) -> bool:
     """Tell whether an AuthMiddleware stands outside a Starlette application that does not answer errors of ours."""
-    inner = auth.over
-    while auth.made is not None and not isinstance(inner, Starlette) and hasattr(inner, "app"):
-        inner = inner.app
+    inner = auth.inner
     if auth.made is None or not isinstance(inner, Starlette):
         return False
     kinds = [kind for kind in inner.exception_handlers if isinstance(kind, type)]
@@ -144,7 +147,6 @@ def _read(layer: Layer) -> Cors:
     allowed = {name.lower() for name in made.allow_headers}
     return Cors(
         WORDS,
-        any_origin=made.allow_all_origins,
         allows=made.is_allowed_origin,
         credentials=bool(made.allow_credentials),
         headers=lambda name: made.allow_all_headers or name in allowed,

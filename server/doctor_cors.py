@@ -13,6 +13,8 @@ from .doctor_setup import Setup
 _BY_WISH = {"authorization", "anti-csrf"}
 """Request headers that clients send only in one mode or other."""
 
+_NOBODY = "https://nobody.invalid"
+
 
 @dataclass(frozen=True, slots=True)
 class Words:
@@ -39,12 +41,16 @@ class Cors:
     words: Words
     around: bool = True
     leaves_out: str | None = None
-    any_origin: bool = False
     allows: Callable[[str], bool] | None = None
     credentials: bool | None = None
     headers: Callable[[str], bool] | None = None
     methods: frozenset[str] | None = None
     exposed: frozenset[str] | None = None
+
+    @property
+    def allows_everybody(self) -> bool:
+        """Whether an origin is allowed that nobody can have named."""
+        return self.allows is not None and self.allows(_NOBODY)
 
 
 def check(cors: Cors, setup: Setup, methods_served: frozenset[str]) -> Iterator[Finding]:
@@ -97,7 +103,7 @@ def paths(cors: Cors, setup: Setup) -> Iterator[Finding]:
 
 def origins(cors: Cors, setup: Setup) -> Iterator[Finding]:
     """Find a website that is not allowed."""
-    if cors.allows is not None and not cors.any_origin and not cors.allows(setup.website):
+    if cors.allows is not None and not cors.allows(setup.website):
         yield Finding(
             "error",
             f"{cors.words.origins} does not name the website, {setup.website}",
@@ -109,7 +115,7 @@ def origins(cors: Cors, setup: Setup) -> Iterator[Finding]:
 
 def any_origin(cors: Cors, setup: Setup) -> Iterator[Finding]:
     """Find every website allowed, credentials included."""
-    if cors.any_origin and cors.credentials:
+    if cors.allows_everybody and cors.credentials:
         reads = setup.in_cookies and setup.same_site == "none"
         yield Finding(
             "error" if reads else "warning",
@@ -125,13 +131,15 @@ def credentials(cors: Cors, setup: Setup) -> Iterator[Finding]:
     """Find credentials refused."""
     if cors.credentials is False:
         name = (
-            f"; name {setup.website!r} in {cors.words.origins}, as '*' does not go with it" if cors.any_origin else ""
+            f"; name {setup.website!r} in {cors.words.origins}, as '*' does not go with it"
+            if cors.allows_everybody
+            else ""
         )
         yield Finding(
             "error",
             f"{cors.words.credentials} is not set",
-            "The browser SDKs send every request with credentials, and browsers hide an answer to such a request "
-            "unless it says Access-Control-Allow-Credentials: true.",
+            "The browser SDKs send requests with credentials, and browsers hide an answer to such a request unless it "
+            "says Access-Control-Allow-Credentials: true.",
             f"Set {cors.words.credentials}=True{name}.",
         )
 
@@ -171,7 +179,8 @@ def exposed(cors: Cors, setup: Setup) -> Iterator[Finding]:
     needed = [FRONT_HEADER]
     needed += [ANTI_CSRF_HEADER] if setup.anti_csrf == "VIA_TOKEN" and setup.in_cookies else []
     needed += [] if setup.in_cookies else [ACCESS_HEADER, REFRESH_HEADER]
-    hidden = [name for name in needed if name not in cors.exposed] if cors.exposed else []
+    # From inside, the list of the tokens is added to it.
+    hidden = [name for name in needed if name not in cors.exposed] if cors.exposed and cors.around else []
     if hidden:
         yield Finding(
             "error",

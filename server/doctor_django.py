@@ -92,7 +92,7 @@ def _is(dotted: str, found: object, wanted: str) -> bool:
 
 
 def _read(settings: Any, path: str, *, around: bool) -> Cors:
-    everyone = bool(_setting(settings, False, "CORS_ALLOW_ALL_ORIGINS", "CORS_ORIGIN_ALLOW_ALL"))
+    everybody = bool(_setting(settings, False, "CORS_ALLOW_ALL_ORIGINS", "CORS_ORIGIN_ALLOW_ALL"))
     headers = {name.lower() for name in _setting(settings, _DEFAULT_HEADERS, "CORS_ALLOW_HEADERS")}
     exposed = frozenset(name.lower() for name in _setting(settings, (), "CORS_EXPOSE_HEADERS"))
     asked = _asks_others()
@@ -101,8 +101,7 @@ def _read(settings: Any, path: str, *, around: bool) -> Cors:
         WORDS,
         around=around,
         leaves_out=None if covered else path,
-        any_origin=everyone,
-        allows=None if asked else lambda origin: _allows(settings, origin),
+        allows=None if asked and not everybody else lambda origin: everybody or _allows(settings, origin),
         credentials=bool(_setting(settings, False, "CORS_ALLOW_CREDENTIALS")),
         headers=headers.__contains__,
         exposed=exposed,

@@ -68,7 +68,6 @@ def _read(resources: list[tuple[Pattern, Any]], path: str) -> Cors:
     origins, headers = _option(options, "origins"), _option(options, "allow_headers")
     return Cors(
         WORDS,
-        any_origin=any(getattr(origin, "pattern", origin) == ".*" for origin in origins),
         allows=lambda origin: any(_matches(origin, pattern) for pattern in origins),
         credentials=bool(_option(options, "supports_credentials")),
         headers=lambda name: any(_matches(name, pattern) for pattern in headers),

@@ -22,8 +22,8 @@ def made_for_tests(app: App, website: str | None) -> Iterator[Finding]:
         yield Finding(
             "error",
             "unsafe_for_tests=True, though API or website is deployed on https",
-            "Passwords are hashed so cheaply that a leaked database gives them away, signing keys are not made anew "
-            "for each App, and whatever else is for tests only is accepted.",
+            "Passwords are hashed so cheaply that a leaked database gives them away, and whatever else is for tests "
+            "only is accepted.",
             _WITHOUT,
         )
 
@@ -86,8 +86,9 @@ def mails_in_log(app: App, website: str | None) -> Iterator[Finding]:
     if not configured and not recipe.chains["apis"].is_overridden("generate_password_reset_token_post"):
         yield Finding(
             "warning",
-            "mails are sent to nobody",
-            "Who has forgotten a password waits in vain for a link, and who can read the log can use it.",
+            "mails for new passwords are sent to nobody",
+            "They are written to the log: who has forgotten a password waits in vain, and whoever can read the log can "
+            "use the links in it.",
             "Configure email_delivery in emailpassword.init, or disable generate_password_reset_token_post.",
         )
 

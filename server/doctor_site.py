@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from ..recipes.web_address import host_of, is_local
 from .doctor_finding import Finding
-from .doctor_setup import Setup, has_site, is_https, is_own_machine, site_of
+from .doctor_setup import Setup, has_site, is_deployed, is_https, is_own_machine, site_of
 
 _HEADERS = (
     "let the clients carry tokens in headers (tokenTransferMethod in the browser SDK; "
@@ -24,7 +24,7 @@ def public_suffix(whose: str, origin: str) -> Iterator[Finding]:
         f"the host of the {whose} is a public suffix: {host_of(origin)}",
         "Names below a public suffix belong to many owners, so whether API and website are one site cannot be told, "
         "and every sign-in is answered with 500.",
-        f"Give the address at which the {whose} is really found, such as https://{whose.lower()}.example.com.",
+        f"Give the address at which the {whose} is really found: a name below {host_of(origin)}, or another.",
     )
 
 
@@ -64,9 +64,9 @@ def lax_across_sites(setup: Setup) -> Iterator[Finding]:
         yield Finding(
             "error",
             f"cookie_same_site={same_site!r} keeps cookies from travelling between website and API",
-            f"{_why_different(setup)} Browsers neither keep nor send SameSite={same_site.capitalize()} cookies when a "
-            "page of one calls the other, so nobody stays signed in.",
-            "Leave cookie_same_site out: it is 'none' then, which needs https. Or serve both under one domain.",
+            f"{_why_different(setup)} {_chrome_or_all(setup)} neither keep nor send "
+            f"SameSite={same_site.capitalize()} cookies when a page of one calls the other, so nobody stays signed in.",
+            f"Leave cookie_same_site out: it is 'none' then, which needs https. Or serve both {_as_one_site(setup)}.",
         )
 
 
@@ -81,6 +81,18 @@ def same_site_none_without_secure(setup: Setup) -> Iterator[Finding]:
         "nobody stays signed in.",
         _how_secure(setup),
     )
+
+
+def plain_http(setup: Setup) -> Iterator[Finding]:
+    """Find an API that others call over plain http, where nothing graver says so."""
+    drops = setup.in_cookies and (setup.same_site == "none" or setup.secure)
+    if is_deployed(setup.api) and not is_https(setup.api) and not setup.mixes_content and not drops:
+        yield Finding(
+            "warning",
+            "the API is deployed on plain http",
+            f"Passwords and tokens travel to {setup.api} in the clear, and whoever is on the way can use them.",
+            f"Serve the API over https, and say so: api_domain={_https(setup.api)!r}.",
+        )
 
 
 def insecure_on_https(setup: Setup) -> Iterator[Finding]:
@@ -103,7 +115,7 @@ def secure_on_http(setup: Setup) -> Iterator[Finding]:
     yield Finding(
         "warning" if trusted else "error",
         "cookie_secure=True, but the API is on plain http",
-        "Safari drops Secure cookies that come over http, even from this machine."
+        "Not every browser keeps Secure cookies that come over http from this machine: Safari does not."
         if trusted
         else f"Browsers drop Secure cookies that come over http, as they do from {setup.api}: nobody stays signed in.",
         "Leave cookie_secure out: cookies are Secure then exactly where api_domain is on https.",
@@ -142,6 +154,7 @@ CHECKS = (
     local_names,
     lax_across_sites,
     same_site_none_without_secure,
+    plain_http,
     insecure_on_https,
     secure_on_http,
     third_party,
@@ -161,6 +174,15 @@ def _why_different(setup: Setup) -> str:
         f"{setup.api} and {setup.website} are different sites: by the public suffix list the domain of one is "
         f"{site_of(setup.api)}, that of the other {site_of(setup.website)}."
     )
+
+
+def _chrome_or_all(setup: Setup) -> str:
+    # Not every browser counts the scheme.
+    return "Chrome and all browsers built like it" if site_of(setup.api) == site_of(setup.website) else "Browsers"
+
+
+def _as_one_site(setup: Setup) -> str:
+    return "over https" if site_of(setup.api) == site_of(setup.website) else "under one domain"
 
 
 def _why_none(setup: Setup) -> str:

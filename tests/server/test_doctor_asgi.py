@@ -19,6 +19,7 @@ from coatcheck import App, exceptions, get_all_cors_headers
 from coatcheck.server import create_app
 from coatcheck.server.asgi import AuthMiddleware, session_exception_handler
 from coatcheck.server.doctor import diagnose
+from coatcheck.server.doctor_application import is_application
 from coatcheck.server.doctor_asgi import app_of
 from coatcheck.server.fastapi import get_middleware
 
@@ -37,6 +38,20 @@ COOKIES = {"st-auth-mode": "cookie"}
 
 def found(app: App, application: object) -> Found:
     return [(finding.level, finding.title) for finding in diagnose(app, application).findings]
+
+
+class TeamTracing:
+    """Middleware that has nothing to do with all this."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
+
+
+class TeamCORS(TeamTracing):
+    """Middleware of an application's own, which nobody can look into."""
 
 
 @pytest.fixture
@@ -77,6 +92,7 @@ def test_cors_that_works_is_not_talked_about(with_cors: Callable[..., Any], cors
         ({"allow_origins": ["http://localhost:3001"]}, "error", f"does not name the website, {WEBSITE}"),
         ({"allow_origins": [f"{WEBSITE}/"]}, "error", "does not name the website"),
         ({"allow_origins": ["*"]}, "warning", "lets every website call the API with credentials"),
+        ({"allow_origin_regex": ".*"}, "warning", "lets every website call the API with credentials"),
         ({"allow_credentials": False}, "error", "allow_credentials is not set"),
         ({"allow_credentials": False, "allow_origins": ["*"]}, "error", "allow_credentials is not set"),
         ({"allow_headers": ["content-type"]}, "error", "lacks rid, fdi-version, authorization, st-auth-mode"),
@@ -141,6 +157,22 @@ def test_middlewares_wrapped_around_an_application_are_seen(make_app: Callable[.
     assert found(app, CORSMiddleware(web, **{**RIGHT, "allow_origins": ()})) != []
 
 
+def test_an_application_that_is_mounted_in_itself_is_looked_at_all_the_same(make_app: Callable[..., App]) -> None:
+    """Nothing is followed for ever."""
+    app, web = make_app(), Starlette()
+    web.routes.append(Mount("/again", web))
+    assert found(app, web) == []
+
+
+def test_what_a_server_runs_is_known_in_whatever_it_is_wrapped(make_app: Callable[..., App]) -> None:
+    """Middlewares that know nothing of us hold the application as their `app`."""
+    app = make_app()
+    web = Starlette(middleware=[Middleware(CORSMiddleware, **RIGHT), Middleware(AuthMiddleware, app)])
+    assert is_application(TeamTracing(web))
+    assert found(app, TeamTracing(web)) == []
+    assert not is_application(TeamTracing(None))
+
+
 def test_the_app_is_found_wherever_the_auth_middleware_stands(make_app: Callable[..., App]) -> None:
     """Added to an application, around one, or in one that is mounted; None where there is no auth middleware."""
     app = make_app()
@@ -179,16 +211,6 @@ def test_the_application_that_serve_makes_is_right(make_app: Callable[..., App])
     """create_app has CORS for the website around everything."""
     diagnosis = diagnose(app := make_app(), create_app(app))
     assert (diagnosis.findings, diagnosis.unchecked) == ((), ())
-
-
-class TeamCORS:
-    """Middleware of an application's own, which nobody can look into."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self.app(scope, receive, send)
 
 
 def test_cors_of_the_applications_own_is_judged_by_its_place(make_app: Callable[..., App]) -> None:

@@ -108,6 +108,7 @@ def test_origins_that_a_function_allows_are_not_guessed(project: Project) -> Non
     check_request_enabled.connect(allow)
     try:
         assert found(project, CORS_ALLOWED_ORIGINS=[], CORS_URLS_REGEX=r"^/api/.*$") == []
+        assert [level for level, _ in found(project, CORS_ALLOW_ALL_ORIGINS=True)] == ["warning"]
     finally:
         check_request_enabled.disconnect(allow)
 

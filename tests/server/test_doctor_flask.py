@@ -63,6 +63,7 @@ def test_cors_that_works_is_not_talked_about(with_cors: Callable[..., Any], cors
     [
         ({"origins": ["http://localhost:3001"]}, "error", f"origins does not name the website, {WEBSITE}"),
         ({"origins": "*"}, "warning", "flask-cors lets every website call the API with credentials"),
+        ({"origins": r"https?://.*"}, "warning", "flask-cors lets every website call the API with credentials"),
         ({"supports_credentials": False}, "error", "supports_credentials is not set"),
         ({"allow_headers": ["content-type"]}, "error", "lacks rid, fdi-version, authorization, st-auth-mode"),
         ({"methods": ["GET"]}, "error", "methods lacks POST"),

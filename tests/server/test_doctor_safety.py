@@ -100,7 +100,7 @@ def without_reset(original: Any) -> Any:
 
 def test_mails_that_reach_nobody_are_a_warning() -> None:
     """Unless somebody delivers them, or no mail is ever sent, or it is this machine."""
-    assert found(session.init(), emailpassword.init()) == [("warning", "mails are sent to nobody")]
+    assert found(session.init(), emailpassword.init()) == [("warning", "mails for new passwords are sent to nobody")]
     assert found(session.init(), emailpassword.init(), **LOCAL) == []
     disabled = emailpassword.InputOverrideConfig(apis=without_reset)
     assert found(session.init(), emailpassword.init(override=disabled)) == []

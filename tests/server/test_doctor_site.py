@@ -95,6 +95,7 @@ def test_the_fix_for_local_names_is_an_address_under_the_name_of_the_website() -
         ("http://api.example.com", "http://example.org", {}, "error", "SameSite=None, but not Secure"),
         ("http://localhost:8000", "https://localhost:3000", {}, "error", "SameSite=None, but not Secure"),
         ("http://localhost:8000", "http://localhost:3000", {"cookie_same_site": "none"}, "error", "but not Secure"),
+        ("http://example.com", "http://example.com", {}, "warning", "the API is deployed on plain http"),
         ("http://example.com", "http://example.com", {"cookie_secure": True}, "error", "the API is on plain http"),
         ("http://localhost", "http://localhost", {"cookie_secure": True}, "warning", "the API is on plain http"),
         # An API on https

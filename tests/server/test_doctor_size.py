@@ -116,6 +116,21 @@ def test_a_claim_may_need_an_event_loop(tmp_path: Path) -> None:
     assert the_one(diagnose(made(tmp_path, claims=[PrimitiveClaim(key="n", fetch_value=fetch)]))).level == "error"
 
 
+def test_measuring_works_where_an_event_loop_runs(tmp_path: Path) -> None:
+    """A test, or a server that examines itself, may call from within a loop."""
+
+    async def fetch(*_: object) -> str:
+        await asyncio.sleep(0)
+        return "x" * 3_000
+
+    app = made(tmp_path, claims=[PrimitiveClaim(key="n", fetch_value=fetch)])
+
+    async def calling() -> Diagnosis:
+        return diagnose(app)
+
+    assert the_one(asyncio.run(calling())).level == "error"
+
+
 def test_a_claim_that_cannot_be_fetched_is_said_to_be_unknown(tmp_path: Path) -> None:
     """Values of a user who does not exist cannot always be had; the other claims are measured all the same."""
 
@@ -163,4 +178,4 @@ def test_without_sessions_there_is_nothing_to_measure(tmp_path: Path) -> None:
         recipe_list=[emailpassword.init()],
         database=f"sqlite:///{tmp_path / 'mine.db'}",
     )
-    assert [finding.title for finding in diagnose(app).findings] == ["mails are sent to nobody"]
+    assert [finding.title for finding in diagnose(app).findings] == ["mails for new passwords are sent to nobody"]
