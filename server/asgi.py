@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Literal, overload
 
 from starlette.applications import Starlette
@@ -11,7 +11,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from ..recipes.any_request import AnyRequest, as_request, handshake_of
 from ..recipes.app import App
@@ -24,6 +24,9 @@ from .guard import Guard, answer_to
 from .requires import requires
 
 __all__ = ["AuthMiddleware", "requires", "session_exception_handler", "verify_session"]
+
+AnyASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
+"""An ASGI application of any framework; each types its messages in its own way."""
 
 Verified = Callable[[AnyRequest], Coroutine[Any, Any, SessionContainer]]
 VerifiedOrNone = Callable[[AnyRequest], Coroutine[Any, Any, SessionContainer | None]]
@@ -46,7 +49,7 @@ class AuthMiddleware:
     a websocket's handshake travel with its acceptance; once it is accepted, errors pass through untouched.
     """
 
-    def __init__(self, app: ASGIApp, coatcheck: App | None = None) -> None:
+    def __init__(self, app: AnyASGIApp, coatcheck: App | None = None) -> None:
         self.app = app
         self._api = AuthAPI(coatcheck)
 
