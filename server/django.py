@@ -37,10 +37,13 @@ from ..recipes.session_interface import OverrideGlobalClaimValidators
 from ..sessions.blocking import after_work
 from .auth_api import AuthAPI, run_jobs
 from .django_checks import check_middleware
-from .django_request import leave_request, request_among
+from .django_report import hide_secrets
+from .django_request import SessionRequest, leave_request, request_among
 from .django_response import depends_on_session, django_response, send_tokens, stream_within
 from .errors import error_response
 from .guard import Guard, served_by
+
+__all__ = ["Middleware", "SessionRequest", "user_context", "verify_session"]
 
 V = TypeVar("V", bound=Callable[..., Any])
 
@@ -119,6 +122,7 @@ class Middleware:
         tell = partial(setattr, request, "supertokens")
         tell(None)
         on_session(own.scope, tell)
+        hide_secrets(request, own)
         return own
 
     def _finish(self, app: App, own: Request, response: HttpResponseBase) -> HttpResponseBase:
@@ -138,7 +142,7 @@ def verify_session(
     override_global_claim_validators: OverrideGlobalClaimValidators | None = None,
     user_context: Mapping[str, Any] | None = None,
 ) -> Callable[[V], V]:
-    """Return a decorator that demands a session before a view runs: `request.supertokens`.
+    """Return a decorator that demands a session before a view runs: `request.supertokens` (see SessionRequest).
 
     It goes around sync and async functions, around what `as_view()` returns, around methods (also by
     `method_decorator`), and around whole class-based views; with Django REST framework around `@api_view` functions

@@ -10,7 +10,14 @@ from starlette.requests import ClientDisconnect, Request
 
 from ..recipes.any_request import KEY, as_request
 from ..recipes.exceptions import ConfigurationError
+from ..recipes.session_container import SessionContainer
 from .wsgi import request_from, scope_of
+
+
+class SessionRequest(HttpRequest):
+    """What a request is where a session is demanded, for annotations only."""
+
+    supertokens: SessionContainer
 
 
 def leave_request(request: HttpRequest) -> Request:
