@@ -50,10 +50,12 @@ def test_a_def_route_of_fastapi(app: App) -> None:
     def in_a_thread() -> str:
         return threading.current_thread().name
 
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with client(api) as one:
         assert one.get("/def").json() != threading.current_thread().name
-    assert threading.active_count() == before
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def test_the_app_is_found_in_the_middleware(app: App) -> None:

@@ -7,13 +7,11 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import django
 import flask
 import httpx2
 import pytest
-from django.conf import settings
-from django.core.asgi import get_asgi_application
-from django.core.wsgi import get_wsgi_application
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import Client as DjangoClient
 from django.test import override_settings
@@ -28,6 +26,8 @@ from coatcheck.server.flask import CoatCheck
 from coatcheck.server.flask import verify_session as flask_session
 from coatcheck.server.wsgi import AuthMiddleware
 from coatcheck.testing import BrowserClient, client
+
+from ..server.django_project import SETTINGS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -190,6 +190,11 @@ def flask_app(app: App) -> flask.Flask:
     def broken() -> str:
         raise LookupError("in the view")
 
+    @made.get("/nested")
+    def nested() -> str:
+        with client(made, raise_app_exceptions=False) as other:
+            return str(other.get("/broken").status_code)
+
     return made
 
 
@@ -211,6 +216,12 @@ def test_errors_of_flask_views(flask_app: flask.Flask) -> None:
         one.get("/broken")
     with client(flask_app, raise_app_exceptions=False) as one:
         assert one.get("/broken").status_code == 500
+
+
+def test_errors_of_other_requests_are_theirs(flask_app: flask.Flask) -> None:
+    """Who asks meanwhile gets the error of its own request only."""
+    with client(flask_app) as one:
+        assert one.get("/nested").text == "500"
 
 
 def test_flask_inside_a_running_event_loop(flask_app: flask.Flask, clock: ManualClock) -> None:
@@ -237,30 +248,31 @@ def broken(_request: HttpRequest) -> HttpResponse:
     raise LookupError("in the view")
 
 
-urlpatterns = [path("me", me), path("broken", broken)]
+def nested(_request: HttpRequest) -> HttpResponse:
+    with client(WSGIHandler(), raise_app_exceptions=False) as other:
+        return HttpResponse(str(other.get("/broken").status_code))
+
+
+urlpatterns = [path("me", me), path("broken", broken), path("nested", nested)]
 
 
 @pytest.fixture
 def django_app(app: App, no_default_app: None) -> Iterator[App]:
-    """Configure Django, and make the App the process's default."""
-    if not settings.configured:
-        settings.configure(LOGGING_CONFIG=None, SECRET_KEY="only for tests", USE_TZ=True)
-        django.setup()
+    """Make the App the process's default, in a Django project with the views below."""
     set_default_app(app)
-    middleware = ["coatcheck.server.django.Middleware", "django.middleware.common.CommonMiddleware"]
-    with override_settings(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], MIDDLEWARE=middleware):
+    with override_settings(**{**SETTINGS, "ROOT_URLCONF": __name__}):
         yield app
 
 
 def test_django(django_app: App, clock: ManualClock) -> None:
     """Django's WSGI handler, with the process's default App."""
-    with client(get_wsgi_application()) as one:
+    with client(WSGIHandler()) as one:
         lives_on(one, clock)
 
 
 def test_django_behind_asgi(django_app: App, clock: ManualClock) -> None:
     """Django's ASGI handler, whose sync views run in a thread of its choice."""
-    with client(get_asgi_application()) as one:
+    with client(ASGIHandler()) as one:
         lives_on(one, clock)
 
 
@@ -270,10 +282,17 @@ def test_djangos_own_client_stands_for_its_application(django_app: App) -> None:
         assert one.get("/auth/emailpassword/email/exists?email=a@example.com").json()["exists"] is False
 
 
-@pytest.mark.parametrize("application", [get_wsgi_application, get_asgi_application])
+@pytest.mark.parametrize("application", [WSGIHandler, ASGIHandler])
 def test_errors_of_django_views(django_app: App, application: Callable[[], Any]) -> None:
     """They are raised although Django answers for them, unless the answer is asked for."""
     with client(application()) as one, pytest.raises(LookupError, match="in the view"):
         one.get("/broken")
     with client(application(), raise_app_exceptions=False) as one:
         assert one.get("/broken").status_code == 500
+
+
+@pytest.mark.parametrize("application", [WSGIHandler, ASGIHandler])
+def test_errors_of_other_requests_to_django_are_theirs(django_app: App, application: Callable[[], Any]) -> None:
+    """Who asks meanwhile gets the error of its own request only."""
+    with client(application()) as one:
+        assert one.get("/nested").text == "500"
