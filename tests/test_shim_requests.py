@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import flask
 import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -53,7 +54,7 @@ def serve_sdk(shimmed: None) -> Iterator[Callable[..., TestClient]]:
         client.close()
 
 
-def sign_up(client: TestClient, **options: Any) -> Any:
+def sign_up(client: Any, **options: Any) -> Any:
     """Sign somebody up."""
     fields = [{"id": "email", "value": "ann@example.com"}, {"id": "password", "value": PASSWORD}]
     return client.post("/auth/signup?from=page", json={"formFields": fields}, **options)
@@ -279,3 +280,53 @@ def test_a_result_is_an_api_response(shimmed: None) -> None:
 
     assert Mine().to_json() == {"status": "MINE"}
     assert isinstance(types.GeneralErrorResponse("x"), types.APIResponse)
+
+
+def test_a_flask_view_is_protected_and_asks_for_its_session(serve_sdk: Callable[..., TestClient]) -> None:
+    """The SDK's middleware and decorator for Flask, and its plain functions with Flask's own request."""
+    serve_sdk()
+    app = flask.Flask("sdk")
+    sdk(".framework.flask").Middleware(app)
+
+    def login() -> Any:
+        created = sdk(".recipe.session.syncio").create_new_session(flask.request, "public", "u1", {"a": 1})
+        return {"a": created.get_access_token_payload()["a"]}
+
+    def private() -> Any:
+        found = sdk(".recipe.session.syncio").get_session(flask.request)
+        assert found.get_handle() == flask.g.supertokens.get_handle()
+        return {"user": found.get_user_id()}
+
+    verify_session = sdk(".recipe.session.framework.flask").verify_session
+    app.add_url_rule("/login", view_func=login, methods=["POST"])
+    app.add_url_rule("/private", view_func=verify_session()(private))
+    client = app.test_client()
+    assert client.get("/private").status_code == 401
+    logged_in = client.post("/login", headers={"st-auth-mode": "header"})
+    assert logged_in.json == {"a": 1}
+    bearer = {"authorization": f"Bearer {logged_in.headers['st-access-token']}"}
+    assert client.get("/private", headers=bearer).json == {"user": "u1"}
+
+
+def test_an_api_that_returns_nothing_answers_with_the_response(shimmed: None) -> None:
+    """Apple's callback is such an API: its override reads the form and writes the response itself."""
+    session, thirdparty = sdk(".recipe.session"), sdk(".recipe.thirdparty")
+
+    def apis(original: Any) -> Any:
+        async def apple_redirect_handler_post(form_post_info: Any, api_options: Any, user_context: Any) -> None:
+            sent = await api_options.request.get_json_or_form_data()
+            assert sent == form_post_info == {"state": "s"}
+            api_options.response.set_html_content("<p>signed in</p>")
+
+        original.apple_redirect_handler_post = apple_redirect_handler_post
+        return original
+
+    sdk().init(
+        app_info=sdk().InputAppInfo("Test", "http://localhost:8000", website_domain="http://localhost:3000"),
+        framework="fastapi",
+        supertokens_config=sdk().SupertokensConfig("sqlite://"),
+        recipe_list=[session.init(), thirdparty.init(override=thirdparty.InputOverrideConfig(apis=apis))],
+    )
+    with TestClient(create_app(current_app()), base_url="http://localhost:8000") as client:
+        answer = client.post("/auth/callback/apple", data={"state": "s"})
+    assert (answer.text, answer.headers["content-type"]) == ("<p>signed in</p>", "text/html; charset=utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import Any, cast
+from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
@@ -62,8 +63,10 @@ class BaseRequest(Request):
         return dict(self.query_params)
 
     async def form_data(self) -> JSONObject:
-        """Return the fields of a form."""
-        return dict(await self.form())
+        """Return the fields of a form; of a multipart one by python-multipart, which has to be installed."""
+        if self.headers.get("content-type", "").startswith("multipart/form-data"):
+            return dict(await self.form())
+        return dict(parse_qsl((await self.body()).decode(), keep_blank_values=True))
 
     async def get_json_or_form_data(self) -> JSONObject | None:
         """Return the body as what its content type says it is, None where it is neither."""
