@@ -14,18 +14,39 @@ DOCUMENTS = [path for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob(
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
+FILE = re.compile(r"# (\w+\.py)\n")
+"""How a block begins that is a file of its own, of the tests that a page is about."""
+
+
+def blocks(document: Path) -> list[str]:
+    """Return the Python blocks of a document."""
+    return BLOCK.findall(document.read_text())
+
+
+def run_apart(*arguments: str | Path, cwd: Path) -> None:
+    """Run Python in an interpreter of its own, with warnings as errors."""
+    ran = subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_python_blocks_run(document: Path, tmp_path: Path) -> None:
     """The Python blocks of a document, one after the other, run without an error."""
-    program = "\n".join(BLOCK.findall(document.read_text()))
-    script = tmp_path / f"{document.stem.lower()}_page.py"
-    script.write_text(program)
-    # In an interpreter of its own where it configures what a process has only one of.
-    if "settings.configure(" in program:
-        ran = subprocess.run([sys.executable, "-W", "error", script], capture_output=True, text=True, timeout=60)
-        assert ran.returncode == 0, ran.stderr
+    program = "\n".join(block for block in blocks(document) if not FILE.match(block))
+    if "settings.configure(" in program:  # of what a process has only one
+        (tmp_path / "page.py").write_text(program)
+        run_apart("-W", "error", "page.py", cwd=tmp_path)
     else:
         exec(compile(program, document.name, "exec"), {"__name__": document.stem})
+
+
+def test_the_tests_of_the_testing_page_pass(tmp_path: Path) -> None:
+    """Whoever copies the files that docs/testing.md shows has a suite that passes."""
+    files = [(named[1], block) for block in blocks(ROOT / "docs" / "testing.md") if (named := FILE.match(block))]
+    assert {"shop.py", "conftest.py", "test_shop.py", "test_trouble.py"} <= {name for name, _ in files}
+    for name, block in files:
+        (tmp_path / name).write_text(block)
+    run_apart("-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", cwd=tmp_path)
 
 
 CITED = re.compile(r"rules? (\d+\.\d+)(?:(?:,| and| to) (\d+\.\d+))*")
