@@ -52,7 +52,7 @@ class Finder(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return the spec of a module of the table, None for what lies elsewhere."""
+        """Say where a module of the table comes from, None for what lies elsewhere."""
         if fullname != ROOT and not fullname.startswith(f"{ROOT}."):
             return None
         inside = path_below_root(fullname)
