@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 import httpx2
@@ -101,7 +102,7 @@ class CookieJar:
     def copy(self, clock: Clock) -> CookieJar:
         """Return a jar of its own with the same cookies."""
         copied = CookieJar(clock, self._website)
-        for cookie in self:
+        for cookie in sorted(self, key=lambda cookie: cookie.order):
             copied.put(cookie)
         return copied
 
@@ -154,9 +155,10 @@ def _expiry(read: dict[str, str], now_ms: int) -> int | None:
     if seconds.removeprefix("-").isdigit():
         return now_ms + int(seconds) * 1000
     try:
-        return round(parsedate_to_datetime(read.get("expires", "")).timestamp() * 1000)
+        date = parsedate_to_datetime(read.get("expires", ""))
     except ValueError:
         return None
+    return round(date.replace(tzinfo=UTC).timestamp() * 1000)  # cookies know no other zone (RFC 6265, section 5.1.1)
 
 
 def _has_expired(cookie: Cookie, now_ms: int) -> bool:

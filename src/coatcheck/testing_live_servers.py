@@ -7,6 +7,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref import simple_server
@@ -82,16 +83,21 @@ class WSGIServer(ThreadingMixIn, simple_server.WSGIServer):
         self.ready.set()
         self.serve_forever(_POLL_S)
         for connection in list(self._open):  # browsers keep some open on which they have nothing to say
-            connection.shutdown(socket.SHUT_RD)
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RD)
         self.server_close()
 
     def stop(self) -> None:
         """Stop as soon as what is under way has been answered."""
         self.shutdown()
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Begin to serve one connection."""
+        self._open.add(request)
+        super().process_request(request, client_address)
+
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Serve one connection, in the context of the server."""
-        self._open.add(request)
         serve: Callable[[Any, Any], None] = super().process_request_thread
         self._context.copy().run(serve, request, client_address)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
-from inspect import iscoroutinefunction
+from inspect import iscoroutinefunction, signature
 from typing import Any, TypeAlias
 
 import httpx2
@@ -62,7 +62,15 @@ def _behind_test_client(given: Any) -> Any:
 
 
 def _is_asgi(application: Any) -> bool:
-    return iscoroutinefunction(application) or iscoroutinefunction(getattr(application, "__call__", None))  # noqa: B004
+    if iscoroutinefunction(application) or iscoroutinefunction(type(application).__call__):
+        return True
+    try:
+        signature(application).bind("environ", "start_response")
+    except TypeError:  # It takes three, and returns what has to be awaited.
+        return True
+    except ValueError:
+        return False
+    return False
 
 
 def _app_of(application: Any) -> App:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +275,28 @@ def test_the_request_as_the_application_sees_it(app: App, clock: ManualClock) ->
         told = one.get("/a%20b/c%2Fd", params={"q": "ä"}).text
     seen = ["http://localhost:3567/", "/a b/c/d", "/a%20b/c%2Fd", "q=%C3%A4", str(clock.now_ms())]
     assert told.split("\n") == seen
+
+
+class Wrapper:
+    """A middleware that is called as a plain function, and returns what has to be awaited."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
+        return self.app(scope, receive, send)
+
+
+def test_a_plain_callable_that_takes_three_is_asgi(app: App) -> None:
+    """It need not be a coroutine function itself; a partial one is recognised, too."""
+
+    async def bare(_more: str, scope: Any, receive: Any, send: Send) -> None:
+        await Response("bare")(scope, receive, send)
+
+    for application in (Wrapper(create_app(app)), Wrapper(partial(bare, "x")), partial(bare, "x")):
+        one = client(application, coatcheck=app)
+        assert one.get("/healthz").status_code == 200
+        one.close()
 
 
 def test_starlettes_own_client_stands_for_its_application(app: App) -> None:

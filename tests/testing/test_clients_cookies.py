@@ -34,6 +34,17 @@ def test_a_cookie_expires_by_the_clock(jar: CookieJar, clock: ManualClock) -> No
     assert len(jar) == 0
 
 
+def test_dates_are_in_greenwich(jar: CookieJar, clock: ManualClock) -> None:
+    """Whatever zone they name, or none."""
+    hour = formatdate(clock.now_ms() // 1000 + 3600, usegmt=True).removesuffix(" GMT")
+    for name, zone in (("a", " GMT"), ("b", ""), ("c", " +0900")):
+        jar.store(API, f"{name}=1; Path=/; Expires={hour}{zone}")
+    clock.advance(3599)
+    assert len(jar) == 3
+    clock.advance(1)
+    assert len(jar) == 0
+
+
 def test_max_age_wins_over_expires(jar: CookieJar, clock: ManualClock) -> None:
     """RFC 6265, section 5.3, step 3; nothing and nonsense mean that the cookie lives as long as the browser."""
     jar.store(API, "short=1; Path=/; Max-Age=10; Expires=Fri, 31 Dec 9999 23:59:59 GMT")

@@ -323,7 +323,7 @@ def test_an_app_alone_can_be_asked(make_app: MakeApp) -> None:
 def test_the_page_can_be_another(make_app: MakeApp) -> None:
     """Its origin is sent along; a page of the API's own origin sends it only with requests that change something."""
     app = make_app()
-    with client(create_app(app, ROUTES), website="http://localhost:4000") as one:
+    with client(create_app(app, ROUTES), website="localhost:4000") as one:
         assert one.get("/seen").json()["origin"] == "http://localhost:4000"
     with client(create_app(app, ROUTES), website=app.info.api_domain) as one:
         assert "origin" not in one.get("/seen").json()

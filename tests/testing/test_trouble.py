@@ -299,6 +299,16 @@ def test_a_database_in_a_file_that_is_down(make_app: MakeApp, tmp_path: Path) ->
         assert one.get("/checked").status_code == 200
 
 
+def test_a_database_server_that_is_down(make_app: MakeApp, postgres_url: str) -> None:
+    """The same for PostgreSQL, with the errors of its driver."""
+    app = make_app(database=postgres_url)
+    with client(create_app(app, ROUTES)) as one:
+        one.post("/auth/signup", json=FORM)
+        with database_down(app):
+            assert (one.get("/checked").status_code, one.get("/healthz").status_code) == (503, 503)
+        assert one.get("/checked").status_code == 200
+
+
 def test_a_transaction_under_way_comes_to_its_end(make_app: MakeApp, tmp_path: Path) -> None:
     """Only new connections are refused."""
     app = make_app(database=f"sqlite:///{tmp_path / 'trouble.db'}")
