@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from .exceptions import HashingBusyError
+
+logger = logging.getLogger("coatcheck")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -80,7 +83,10 @@ class WorkerPool:
 
 
 def after_work(tidy: Callable[[], object]) -> None:
-    """Have `tidy` called in the worker thread after each piece of work, for what a framework keeps per thread."""
+    """Have `tidy` called in the worker thread after each piece of work, for what a framework keeps per thread.
+
+    Its failures are logged, since the work itself has been done.
+    """
     _tidying.add(tidy)
 
 
@@ -91,7 +97,10 @@ def _called(context: contextvars.Context, work: Callable[[], T]) -> T:
         raise RuntimeError("the function raised StopIteration") from stop
     finally:
         for tidy in tuple(_tidying):
-            tidy()
+            try:
+                tidy()
+            except Exception:
+                logger.exception("tidying up after blocking work failed")
 
 
 class Turnstile:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -126,31 +124,6 @@ def test_parallel_requests_of_two_users_do_not_see_each_other(project: Open) -> 
     assert answers == [user for user, _ in asked]
 
 
-def test_a_project_may_name_its_app(project: Open, make_app: Callable[..., App]) -> None:
-    """A subclass of the middleware serves the App it names, whatever the process's default is."""
-    opened = project()
-    opened.settings(MIDDLEWARE=[f"{__name__}.NamingMiddleware"])
-    NamingMiddleware.coatcheck = make_app(api_base_path="/other")
-    client = opened.serve(LOGIN)()
-    assert client.get("/auth/loginmethods").status_code == 404
-    assert client.get("/other/loginmethods").status_code == 200
-
-
-def test_init_may_stand_beside_the_url_patterns(project: Open) -> None:
-    """Django imports views with the first request; an App made there is found by the middleware before them."""
-    opened = project()
-    set_default_app(None)
-
-    class Patterns:
-        @property
-        def urlpatterns(self) -> list[Any]:
-            set_default_app(opened.app)
-            return [LOGIN]
-
-    opened.settings(ROOT_URLCONF=Patterns())
-    assert opened.serve()().get("/auth/loginmethods").status_code == 200
-
-
 def test_the_user_context_is_one_for_the_whole_request(project: Open) -> None:
     """What a middleware puts into it, the view finds, also behind one that cannot be async."""
 
@@ -249,19 +222,3 @@ def test_overrides_on_a_loop_of_their_own(project: Open, make_app: Callable[...,
     ann.headers["authorization"] = f"Bearer {ann.post('/login/ann').headers['st-access-token']}"
     assert [ann.get(f"/{kind}").text for kind in ("sync", "async")] == ["ann", "ann"]
     opened.app.driver.close()
-
-
-def test_without_the_middleware_the_error_says_what_to_add(project: Open, caplog: pytest.LogCaptureFixture) -> None:
-    """A protected view fails with a sentence that names the middleware, rather than let anybody in."""
-    opened = project()
-    opened.settings(MIDDLEWARE=[])
-    client = opened.serve(path("sync", me))()
-    assert client.get("/sync").status_code == 500
-    assert "add coatcheck.server.django.Middleware to the application" in caplog.text
-
-
-def test_without_django_the_error_says_what_to_install() -> None:
-    """Importing the module names the extra."""
-    code = "import sys; sys.modules['django'] = None; import coatcheck.server.django"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "pip install 'coatcheck[django]'" in result.stderr

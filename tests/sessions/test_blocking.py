@@ -221,13 +221,14 @@ def test_a_pool_makes_its_threads_when_needed_and_keeps_them() -> None:
     assert first == second
 
 
-def test_what_is_kept_per_thread_is_tidied_up_after_each_piece_of_work() -> None:
-    """Whoever registers is called in the worker thread, before the result is handed over, also after a failure."""
+def test_what_is_kept_per_thread_is_tidied_up_after_each_piece_of_work(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever registers is called in the worker thread before the result is handed over, which it cannot spoil."""
     pool = WorkerPool("tidy", 1)
     called: list[int] = []
 
     def tidy() -> None:
         called.append(threading.get_ident())
+        raise OSError("cannot be closed")
 
     after_work(tidy)
     after_work(tidy)
@@ -237,6 +238,7 @@ def test_what_is_kept_per_thread_is_tidied_up_after_each_piece_of_work() -> None
         with pytest.raises(LookupError, match="in the worker"):
             pool.submit(fail).result(5)
         assert called == [worker, worker]
+        assert caplog.text.count("tidying up after blocking work failed") == 2
     finally:
         _tidying.discard(tidy)
 
