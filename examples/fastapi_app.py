@@ -1,0 +1,117 @@
+"""A second factor in FastAPI: whoever has signed in still has to enter a code before `/private` opens.
+
+python examples/fastapi_app.py [port]     # after pip install 'coatcheck[fastapi]'
+
+POST /auth/signup, /auth/signin     the first factor, served by the middleware
+POST /second-factor/code            has a code sent: here, printed
+POST /second-factor                 {"code": "123456"}
+GET  /private                       demands both
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from typing import Annotated, Any
+
+import uvicorn
+from fastapi import Depends, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from pydantic import BaseModel
+
+from coatcheck import InputAppInfo, RecipeUserId, get_all_cors_headers, get_user, init
+from coatcheck.claims import BooleanClaim, SessionClaimValidator
+from coatcheck.recipes import emailpassword, session
+from coatcheck.recipes.session import SessionContainer
+from coatcheck.server.fastapi import get_middleware, verify_session
+
+PORT = int(sys.argv[1]) if len(sys.argv) > 1 else 3567
+WEBSITE = "http://localhost:3000"
+
+SecondFactorClaim = BooleanClaim(key="2fa-completed", fetch_value=lambda *_: False)
+
+
+class WithSecondFactor(session.FunctionsLayer):
+    """Puts {"2fa-completed": false} into the payload of every new session."""
+
+    async def create_new_session(
+        self,
+        user_id: str,
+        recipe_user_id: RecipeUserId,
+        access_token_payload: dict[str, Any] | None,
+        session_data_in_database: dict[str, Any] | None,
+        disable_anti_csrf: bool | None,
+        tenant_id: str,
+        user_context: dict[str, Any],
+    ) -> SessionContainer:
+        """Add the claim, and leave the rest to the original."""
+        payload = dict(access_token_payload or {})
+        payload |= await SecondFactorClaim.build(user_id, recipe_user_id, tenant_id, payload, user_context)
+        return await self.original.create_new_session(
+            user_id, recipe_user_id, payload, session_data_in_database, disable_anti_csrf, tenant_id, user_context
+        )
+
+
+def with_second_factor(validators: list[SessionClaimValidator], *_: object) -> list[SessionClaimValidator]:
+    """Demand the second factor besides what every route demands."""
+    return [*validators, SecondFactorClaim.validators.has_value(True)]
+
+
+init(
+    app_info=InputAppInfo(app_name="Two factors", api_domain=f"http://localhost:{PORT}", website_domain=WEBSITE),
+    recipe_list=[
+        session.init(override=session.InputOverrideConfig(functions=WithSecondFactor)),
+        emailpassword.init(),
+    ],
+    database="sqlite://",  # in memory; sqlite:///two_factors.db keeps what it is told
+)
+
+api = FastAPI(title="Two factors")
+api.add_middleware(get_middleware())
+api.add_middleware(  # added last, it stands outermost: a browser can read refusals, too
+    CORSMiddleware,
+    allow_origins=[WEBSITE],
+    allow_credentials=True,
+    allow_methods=["GET", "PUT", "POST", "DELETE", "PATCH"],
+    allow_headers=["content-type", *get_all_cors_headers()],
+)
+
+FirstFactor = Annotated[SessionContainer, Depends(verify_session())]
+BothFactors = Annotated[SessionContainer, Depends(verify_session(override_global_claim_validators=with_second_factor))]
+
+
+class Code(BaseModel):
+    """What the client sends to complete the second factor."""
+
+    code: str
+
+
+@api.post("/second-factor/code")
+async def send_code(found: FirstFactor) -> dict[str, str]:
+    """Draw a code, keep it with the session, and send it."""
+    code = f"{secrets.randbelow(1_000_000):06}"
+    await found.update_session_data_in_database({"code": code})
+    user = await get_user(found.get_user_id())
+    print(f"to {user.emails[0] if user else 'nobody'}: your code is {code}", file=sys.stderr)  # your mail or text here
+    return {"status": "OK"}
+
+
+@api.post("/second-factor")
+async def second_factor(found: FirstFactor, given: Code) -> dict[str, str]:
+    """Complete the second factor; a wrong code uses up the one that was sent."""
+    expected = (await found.get_session_data_from_database()).get("code")
+    await found.update_session_data_in_database({})
+    if expected is None or not secrets.compare_digest(given.code.encode(), expected.encode()):
+        return {"status": "WRONG_CODE_ERROR"}
+    await found.set_claim_value(SecondFactorClaim, True)
+    return {"status": "OK"}
+
+
+@api.get("/private")
+async def private(found: BothFactors) -> dict[str, str]:
+    """Open to whoever has completed both factors."""
+    return {"user": found.get_user_id()}
+
+
+if __name__ == "__main__":
+    uvicorn.run(api, host="127.0.0.1", port=PORT)
