@@ -31,6 +31,7 @@ AnyASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 Verified = Callable[[AnyRequest], Coroutine[Any, Any, SessionContainer]]
 VerifiedOrNone = Callable[[AnyRequest], Coroutine[Any, Any, SessionContainer | None]]
 
+BEGINNINGS = frozenset(("http.response.start", "websocket.accept", "websocket.close", "websocket.http.response.start"))
 DENIAL = "websocket.http.response"
 """The extension with which a server lets a handshake be answered like any request."""
 POLICY_VIOLATION = 1008
@@ -80,7 +81,7 @@ class AuthMiddleware:
 
 
 class _Answer:
-    """Sends an application's messages on, the first of them with tokens; `begun` once there was one.
+    """Sends an application's messages on, tokens with that which begins the answer; `begun` once there was one.
 
     Frameworks that stand further in (a mounted application, Litestar) answer errors they do not know with 500. Where
     such an error is one of ours, it is answered as it should be instead; that error is then `refused`.
@@ -98,7 +99,7 @@ class _Answer:
         self.refused: BaseException | None = None
 
     async def __call__(self, message: Message) -> None:
-        if self.begun:
+        if self.begun or message["type"] not in BEGINNINGS:
             if self.refused is None:
                 await self._send(message)
         elif not (_gives_up(message) and await self.refuse(sys.exception())):
@@ -146,7 +147,7 @@ async def _fail(error: Exception, scope: Scope, receive: Receive, answer: _Answe
 
 
 def _gives_up(message: Message) -> bool:
-    """Say whether a first message is what frameworks send for an error they do not know."""
+    """Say whether an answer begins as that of a framework to an error it does not know."""
     said = message.get("status") if message["type"] == "http.response.start" else message.get("code")
     return said in (INTERNAL_SERVER_ERROR, *INTERNAL_ERROR_CLOSES)
 

@@ -49,7 +49,8 @@ class Guard:
                 self.override_global_claim_validators,
                 request_context(request, self.user_context),
             )
-        set_session(request, session)
+        if session is None or session.req_res_info is None:
+            set_session(request, session)
         return session
 
     def check_now(self, request: Request) -> SessionContainer | None:

@@ -163,6 +163,20 @@ def test_a_message_that_everybody_is_sent_keeps_no_tokens(make_app: Make) -> Non
     assert second.messages[0]["headers"] == [(b"x-own", b"yes")]
 
 
+def test_early_hints_carry_no_tokens(make_app: Make) -> None:
+    """What is sent before the answer passes as it is; the tokens are the answer's."""
+    hint: Message = {"type": "http.response.early_hint", "links": [b"</style.css>; rel=preload"]}
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await session.create_new_session(Request(scope), "public", RecipeUserId("u1"))
+        await send(hint)
+        await PlainTextResponse("x")(scope, receive, send)
+
+    wire = asyncio.run(Wire().run(AuthMiddleware(application, make_app())))
+    assert wire.messages[0] == {"type": "http.response.early_hint", "links": [b"</style.css>; rel=preload"]}
+    assert b"st-access-token" in dict(wire.messages[1]["headers"])
+
+
 def test_an_answer_without_headers_gets_tokens_too(make_app: Make) -> None:
     """A start message may leave its headers out; the tokens are its first."""
 
