@@ -40,7 +40,7 @@ class CoatCheck:
     """
 
     def __init__(self, app: flask.Flask | None = None, coatcheck: App | None = None) -> None:
-        self._coatcheck = coatcheck
+        self.coatcheck = coatcheck
         if app is not None:
             self.init_app(app)
 
@@ -49,7 +49,7 @@ class CoatCheck:
         if _EXTENSION in app.extensions:
             raise ConfigurationError("CoatCheck was already added to this Flask application")
         app.extensions[_EXTENSION] = self
-        tokens = TokenMiddleware(app.wsgi_app, self._coatcheck)
+        tokens = TokenMiddleware(app.wsgi_app, self.coatcheck)
         self._api = tokens.api
         app.wsgi_app = tokens  # type: ignore[method-assign]
         app.before_request_funcs.setdefault(None, []).insert(0, self._before_request)

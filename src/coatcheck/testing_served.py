@@ -79,7 +79,7 @@ def _app_of(application: Any) -> App:
     told: list[Any] = [entry.kwargs.get("coatcheck") for entry in middleware]
     extension = getattr(application, "extensions", None)  # Flask
     if isinstance(extension, dict) and "coatcheck" in extension:
-        told.append(extension["coatcheck"]._coatcheck)
+        told.append(extension["coatcheck"].coatcheck)
     named = next((app for app in told if isinstance(app, App)), None)
     if named is not None:
         return named
