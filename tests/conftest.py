@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import URL, Engine, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 from starlette.routing import BaseRoute
 from starlette.testclient import TestClient
@@ -18,40 +18,94 @@ from coatcheck.claims import Clock, ManualClock
 from coatcheck.recipes import emailpassword, session, usermetadata
 from coatcheck.recipes.current_app import default_app, set_default_app
 from coatcheck.server import create_app
+from coatcheck.sessions.schema import metadata, schema_table
 
 API = "http://localhost:3567"
 WEBSITE = "http://localhost:3000"
 POSTGRES = os.environ.get("COATCHECK_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """With `-n`, a file stays in one process, so that what its tests share is made once."""
+    if config.getoption("dist", "no") == "load":
+        config.option.dist = "loadfile"
+
+
+class PostgresSchemas:
+    """Schemas of one PostgreSQL database, which tests borrow: creating the tables anew takes longer than most tests."""
+
+    def __init__(self, url: URL) -> None:
+        self._url = url
+        self._engine: Engine = create_engine(url, isolation_level="AUTOCOMMIT")
+        self._free: list[str] = []
+
+    def borrow(self, *, tables_exist: bool) -> str:
+        """Return a schema without rows; whether there are tables depends on who had it before."""
+        if tables_exist and self._free:
+            return self._free.pop()
+        name = f"t_{secrets.token_hex(6)}"
+        self._execute(f"CREATE SCHEMA {name}")
+        return name
+
+    def give_back(self, name: str) -> None:
+        """Delete all rows, and keep the schema for the next test if it has no tables but those of the library."""
+        tables = [table.name for table in reversed(metadata.sorted_tables)]
+        with self._engine.connect() as connection:
+            found = text("SELECT tablename FROM pg_tables WHERE schemaname = :name")
+            present = set(connection.execute(found, {"name": name}).scalars())
+        if present and present <= set(tables):
+            kept = schema_table.name
+            self._execute(*(f"DELETE FROM {name}.{table}" for table in tables if table in present - {kept}))
+            self._free.append(name)
+
+    def url(self, name: str) -> str:
+        """Return the URL of a schema."""
+        url = self._url.update_query_dict({"options": f"-csearch_path={name}"})
+        return url.render_as_string(hide_password=False)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+
+    def _execute(self, *statements: str) -> None:
+        with self._engine.connect() as connection:
+            connection.exec_driver_sql("; ".join(("SET lock_timeout = '10s'", *statements)))
+
+
 @pytest.fixture(scope="session")
-def postgres_database() -> Iterator[str]:
-    """Yield the URL of a new PostgreSQL database, dropped at the end."""
+def postgres_schemas() -> Iterator[PostgresSchemas]:
+    """Yield the schemas of a new PostgreSQL database, dropped at the end; each process of a run has its own."""
     admin = create_engine(make_url(POSTGRES).set(database="postgres"), isolation_level="AUTOCOMMIT")
     name = f"coatcheck_test_{secrets.token_hex(6)}"
     try:
         with admin.connect() as connection:
             connection.execute(text(f"CREATE DATABASE {name}"))
+            # Nothing here is to outlive a crash of the server.
+            connection.execute(text(f"ALTER DATABASE {name} SET synchronous_commit = off"))
     except OperationalError:
         if "CI" in os.environ:
             raise
         pytest.skip(f"PostgreSQL is not reachable at {admin.url!r}")
-    yield make_url(POSTGRES).set(database=name).render_as_string(hide_password=False)
+    schemas = PostgresSchemas(make_url(POSTGRES).set(database=name))
+    yield schemas
+    schemas.close()
     with admin.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     admin.dispose()
 
 
+@pytest.fixture(scope="module")
+def tables_exist() -> bool:
+    """Tell whether a database may have its tables before its first use; files about that use say no."""
+    return True
+
+
 @pytest.fixture
-def postgres_url(postgres_database: str) -> str:
-    """Return the URL of an empty PostgreSQL schema."""
-    schema = f"t_{secrets.token_hex(6)}"
-    engine = create_engine(postgres_database)
-    with engine.begin() as connection:
-        connection.execute(text(f"CREATE SCHEMA {schema}"))
-    engine.dispose()
-    url = make_url(postgres_database).update_query_dict({"options": f"-csearch_path={schema}"})
-    return url.render_as_string(hide_password=False)
+def postgres_url(postgres_schemas: PostgresSchemas, tables_exist: bool) -> Iterator[str]:
+    """Yield the URL of a PostgreSQL schema without rows."""
+    name = postgres_schemas.borrow(tables_exist=tables_exist)
+    yield postgres_schemas.url(name)
+    postgres_schemas.give_back(name)
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def store(request: pytest.FixtureRequest) -> Iterator[Database]:
         url = f"sqlite:///{path / 'store.db'}"
     else:
         url = "sqlite://"
-    with closing(Database(url, clock=Clock())) as database:
+    with closing(Database(url, clock=Clock(), prepared=True)) as database:
         yield database
 
 

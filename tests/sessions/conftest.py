@@ -45,9 +45,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def database(database_url: str, clock: ManualClock) -> Iterator[Database]:
+def database(database_url: str, clock: ManualClock, tables_exist: bool) -> Iterator[Database]:
     """Yield an empty database of each kind."""
-    with closing(Database(database_url, clock=clock)) as database:
+    with closing(Database(database_url, clock=clock, prepared=tables_exist)) as database:
         yield database
 
 
@@ -61,9 +61,9 @@ def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def memory(clock: ManualClock) -> Iterator[Database]:
+def memory(clock: ManualClock, tables_exist: bool) -> Iterator[Database]:
     """Yield an empty database in memory, for what does not depend on the kind of database."""
-    with closing(Database("sqlite://", clock=clock)) as database:
+    with closing(Database("sqlite://", clock=clock, prepared=tables_exist)) as database:
         yield database
 
 

@@ -37,6 +37,13 @@ from coatcheck.sessions import database_url as urls
 from coatcheck.sessions.database import Database
 from coatcheck.sessions.exceptions import DatabaseError, SessionsError
 
+
+@pytest.fixture(scope="module")
+def tables_exist() -> bool:
+    """The first use is what these tests are about."""
+    return False
+
+
 # Not on the library's MetaData, so that no other test gets this table.
 counters = Table("counters", MetaData(), Column("id", Integer, primary_key=True), Column("n", Integer))
 

@@ -16,6 +16,12 @@ from coatcheck.sessions.database import Database
 from coatcheck.sessions.exceptions import DatabaseError, SchemaTooNewError
 
 
+@pytest.fixture(scope="module")
+def tables_exist() -> bool:
+    """The first use is what these tests are about."""
+    return False
+
+
 def stored_version(connection: Connection) -> int:
     """Return the version the database says it has."""
     version: int = connection.execute(select(schema.schema_table.c.version)).scalar_one()
