@@ -236,7 +236,7 @@ def test_what_cannot_be_seen_is_said(make_app: Callable[..., App]) -> None:
     app = make_app()
     for application, said in (
         (Starlette(), "no AuthMiddleware"),
-        (AuthMiddleware(Litestar([]), coatcheck=app), "Litestar"),  # type: ignore[arg-type]  # its scopes are its own
+        (AuthMiddleware(Litestar([]), coatcheck=app), "Litestar"),
         (Litestar([]), "Litestar"),
         (None, "name the web application"),
     ):
