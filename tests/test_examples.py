@@ -35,7 +35,7 @@ EXAMPLES = [
     Example("fastapi_app.py"),
     Example("starlette_app.py"),
     Example("flask_app.py"),
-    Example("django_two_factor.py", ("runserver", "--noreload"), cors=False),
+    Example("django_app.py", ("runserver", "--noreload"), cors=False),
 ]
 
 

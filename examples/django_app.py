@@ -2,9 +2,9 @@
 
 Served by any of these:
 
-    python examples/django_two_factor.py runserver --noreload 3567    # Django's own server
-    waitress-serve --port=3567 examples.django_two_factor:wsgi        # any WSGI server
-    uvicorn --port=3567 examples.django_two_factor:asgi               # any ASGI server
+    python examples/django_app.py runserver --noreload 3567    # Django's own server
+    waitress-serve --port=3567 examples.django_app:wsgi        # any WSGI server
+    uvicorn --port=3567 examples.django_app:asgi               # any ASGI server
 
     POST /auth/signup, /auth/signin     the first factor, served by the middleware
     POST /second-factor/code            has a code sent: here, printed
