@@ -14,12 +14,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from types import FunctionType, MethodType
 from typing import Any, Generic, Literal, NoReturn, TypeVar, cast
 
 from .exceptions import OverrideError
 from .layer import Layer, OpenRecursion, passes_on
 from .link import Link, Run
-from .operation import Order, flags_of, operations_of, suggestion
+from .operation import Operation, Order, flags_of, operations_of, suggestion
 from .place import Place, place_of
 from .view import Draft, Layers, View
 
@@ -54,14 +55,15 @@ class Chain(Generic[I]):
         known: Any = interface
         self.operations = operations_of(known, positional_orders or {})
         self.top: I = cast("I", object.__new__(_top_class(known, tuple(self.operations))))
-        self._layers = Layers(
-            links={name: Link(op, getattr(base, name), None) for name, op in self.operations.items()},
-            flags={name: bool(getattr(base, name, default)) for name, default in flags_of(known).items()},
-            disabled=set(),
-        )
+        self._base = base
+        self._flags = {name: bool(getattr(base, name, default)) for name, default in flags_of(known).items()}
+        self._built: Layers | None = None
         self._observer: Observer | None = None
         self._know_top(base)
-        self._finish()
+        if self._is_direct(base):
+            vars(self.top).update(self._flags, **{name: getattr(base, name) for name in self.operations})
+        else:
+            self._finish()
 
     def apply(self, override: Callable[..., Any] | None) -> None:
         """Put the layers of one override function (or Layer class) on top; OverrideError if it cannot work.
@@ -78,10 +80,18 @@ class Chain(Generic[I]):
                 self._adopt(returned, draft, place_of(override))
         finally:
             draft.sealed = True
-        self._layers = draft.now
+        self._built = draft.now
         self._finish()
 
     # What the chain is made of
+
+    @property
+    def _layers(self) -> Layers:
+        # Built when first needed: to most chains nothing is ever added, and tests make many.
+        if self._built is None:
+            links = {name: Link(op, getattr(self._base, name), None) for name, op in self.operations.items()}
+            self._built = Layers(links, self._flags, set())
+        return self._built
 
     def layers(self, name: str) -> list[Link]:
         """Return the links of an operation, outermost first, the implementation last."""
@@ -89,11 +99,14 @@ class Chain(Generic[I]):
 
     def is_overridden(self, name: str) -> bool:
         """Say whether an override has put a layer over an operation, or disabled it."""
-        return self._layers.links[self._known(name)].below is not None or self.is_disabled(name)
+        below = None if self._built is None else self._built.links[self._known(name)].below
+        return below is not None or self.is_disabled(name)
 
     def is_disabled(self, name: str) -> bool:
         """Say whether an API was switched off, by assigning None to it or by its `disable_` attribute."""
-        return self._known(name) in self._layers.disabled or self._layers.flags.get(f"disable_{name}", False)
+        flags = self._flags if self._built is None else self._built.flags
+        disabled = set() if self._built is None else self._built.disabled
+        return self._known(name) in disabled or flags.get(f"disable_{name}", False)
 
     def observe(self, observer: Observer | None) -> None:
         """Put `observer(label, link)` in place of what each link runs; None puts everything back."""
@@ -121,6 +134,11 @@ class Chain(Generic[I]):
         attributes.update(self._layers.flags)
         for name, link in self._layers.links.items():
             attributes[name] = None if name in self._layers.disabled else self._callable(link)
+
+    def _is_direct(self, base: Any) -> bool:
+        implementation: Any = type(base)
+        own = getattr(base, "__dict__", {}).keys() & self.operations.keys()
+        return not own and _are_direct(implementation, tuple(self.operations.values()))
 
     def _callable(self, link: Link) -> Callable[..., Any]:
         """Return what the outside calls; where nothing has to happen in between, that is the implementation itself."""
@@ -166,6 +184,15 @@ class Chain(Generic[I]):
 
 def _refuse(message: str, place: Place) -> NoReturn:
     raise OverrideError(message, file=place.file, line=place.line)
+
+
+@lru_cache(maxsize=256)
+def _are_direct(implementation: Any, operations: tuple[Operation, ...]) -> bool:
+    """Say whether methods of a class are, just as they are, what the outside calls for these operations."""
+    methods = [(operation, inspect.getattr_static(implementation, operation.name, None)) for operation in operations]
+    return all(isinstance(method, FunctionType) for _, method in methods) and all(
+        Link(operation, MethodType(method, object()), None).is_direct for operation, method in methods
+    )
 
 
 @lru_cache(maxsize=256)

@@ -201,4 +201,4 @@ def _delay(attempt: int) -> float:
 
 def _dispose(engine: Engine, pid: int) -> None:
     if os.getpid() == pid:
-        engine.dispose()
+        engine.pool.dispose()  # Nobody will want another pool from this engine.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -10,11 +12,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, create_engine, insert, inspect, select
+from sqlalchemy import Column, Integer, MetaData, Table, create_engine, func, insert, inspect, select
 
 from coatcheck.claims.clock import ManualClock
 from coatcheck.sessions import key_store, schema
 from coatcheck.sessions.database import Database
+from coatcheck.sessions.memory_copies import KEPT
 
 
 @contextmanager
@@ -65,6 +68,68 @@ def test_tables_declared_later_are_there(monkeypatch: pytest.MonkeyPatch) -> Non
             for database in (before, after):
                 database.write(lambda connection: connection.execute(insert(late), {"id": 1}))
                 assert database.read(lambda connection: connection.execute(select(late.c.id)).scalars().all()) == [1]
+
+
+def in_use(database: Database) -> sqlite3.Connection:
+    """Return the connection that a database works with."""
+    raw: sqlite3.Connection = database.read(lambda connection: connection.connection.dbapi_connection)  # type: ignore[assignment]
+    return raw
+
+
+def rows_of(database: Database) -> dict[str, int]:
+    """Return how many rows there are in each table."""
+    counts = {table.name: select(func.count()).select_from(table) for table in schema.metadata.sorted_tables}
+    return database.read(lambda connection: {name: connection.execute(q).scalar_one() for name, q in counts.items()})
+
+
+def test_a_copy_is_emptied_before_another_gets_it() -> None:
+    """The connection of a closed database serves the next one, in which there is no row of the earlier."""
+    with prepared() as one:
+        first = in_use(one)
+        one.write(lambda connection: key_store.add_master(connection, "one", created_ms=0))
+    with prepared() as two:
+        assert in_use(two) is first
+        assert {name for name, count in rows_of(two).items() if count} == {schema.schema_table.name}
+        with prepared() as three:
+            assert in_use(three) is not first
+
+
+def test_a_copy_that_was_changed_is_not_kept() -> None:
+    """Where somebody has altered the tables, or left a transaction open, the connection ends with its database."""
+    for statement in ("CREATE TABLE left_behind (id INTEGER)", "DROP TABLE coatcheck_sessions", "BEGIN"):
+        with prepared() as one:
+            changed = in_use(one)
+            changed.execute(statement).close()
+        with prepared() as two:
+            assert in_use(two) is not changed
+            assert two.read(schema.is_current)
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            changed.execute("SELECT 1")
+
+
+def test_few_copies_are_kept() -> None:
+    """Of many databases that close at the same time, some connections are kept and the others closed."""
+    databases = [Database("sqlite://", clock=ManualClock(), prepared=True) for _ in range(KEPT + 3)]
+    connections = {in_use(database) for database in databases}
+    assert len(connections) == KEPT + 3
+    for database in databases:
+        database.close()
+    with_another = [Database("sqlite://", clock=ManualClock(), prepared=True) for _ in range(KEPT + 3)]
+    assert len({in_use(database) for database in with_another} & connections) == KEPT
+    for database in with_another:
+        database.close()
+
+
+def test_a_forgotten_database_gives_its_copy_back() -> None:
+    """A database that nobody closed is emptied, too, once it is gone."""
+    forgotten = Database("sqlite://", clock=ManualClock(), prepared=True)
+    connection = in_use(forgotten)
+    forgotten.write(lambda connection: key_store.add_master(connection, "lost", created_ms=0))
+    del forgotten
+    gc.collect()
+    with prepared() as database:
+        assert in_use(database) is connection
+        assert secret_of(database) is None
 
 
 def test_other_databases_are_not_copies(tmp_path: os.PathLike[str]) -> None:
