@@ -19,7 +19,7 @@ from coatcheck.recipes import session
 from coatcheck.recipes.session import InputOverrideConfig, SessionContainer
 from coatcheck.server.asgi import AuthMiddleware, verify_session
 
-from .site import demand, served, signed_in
+from .asgi_site import demand, served, signed_in
 from .wire import DISCONNECT, Wire
 
 Make = Callable[..., App]

@@ -22,7 +22,7 @@ from coatcheck import App, RecipeUserId
 from coatcheck.recipes import session
 from coatcheck.server.asgi import AuthMiddleware
 
-from .site import ROUTES, demand, served
+from .asgi_site import ROUTES, demand, served
 from .wire import Wire
 
 Make = Callable[..., App]

@@ -19,7 +19,7 @@ from coatcheck.claims import BooleanClaim
 from coatcheck.recipes.exceptions import ConfigurationError
 from coatcheck.server.asgi import requires
 
-from .site import served
+from .asgi_site import served
 
 Make = Callable[..., App]
 SecondFactor = BooleanClaim("2fa-completed", lambda *_: False)

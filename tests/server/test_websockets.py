@@ -26,7 +26,7 @@ from coatcheck.recipes import session
 from coatcheck.server.asgi import AuthMiddleware, requires, verify_session
 
 from ..conftest import API, WEBSITE
-from .site import served
+from .asgi_site import served
 from .wire import Wire
 
 Make = Callable[..., App]
