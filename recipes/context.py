@@ -18,6 +18,7 @@ _SCOPE_LOG = "coatcheck.log"
 _SCOPE_JOBS = "coatcheck.after_response"
 _SCOPE_CONTEXT = "coatcheck.user_context"
 _SCOPE_ON_SESSION = "coatcheck.on_session"
+_STATE_SESSION = "supertokens"
 
 Job = Callable[[], Awaitable[object]]
 
@@ -32,7 +33,8 @@ def get_all_cors_headers() -> list[str]:
 def request_context(request: Request, given: Mapping[str, Any] | None = None) -> UserContext:
     """Return the user context of one request, after copying `given` into it (docs/protocol.md, rule 16.2)."""
     context: UserContext = request.scope.setdefault(_SCOPE_CONTEXT, {})
-    context.update((name, value) for name, value in (given or {}).items() if name != "_default")
+    if given:
+        context.update((name, value) for name, value in given.items() if name != "_default")
     return with_request(context, request)
 
 
@@ -73,10 +75,22 @@ def app_of(request: Request) -> App | None:
 
 def set_session(request: Request, session: Any) -> None:
     """Make `session` (or None) the session of the request: `request.state.supertokens`."""
-    request.state.supertokens = session
+    # What `request.state` is a view of; protected routes are too busy to make the view.
+    request.scope.setdefault("state", {})[_STATE_SESSION] = session
     told = request.scope.get(_SCOPE_ON_SESSION)
     if told is not None:
         told(session)
+
+
+def let_go(request: Request) -> None:
+    """Untie a request that has been served from its user context and its session, which both know the request.
+
+    Bound to each other they, and all that a scope holds, would stay until the garbage collector comes round.
+    """
+    request.scope.pop(_SCOPE_CONTEXT, None)
+    session = request.scope.get("state", {}).get(_STATE_SESSION)
+    if hasattr(session, "req_res_info"):
+        session.req_res_info = None
 
 
 def on_session(scope: Any, told: Callable[[Any], None]) -> None:

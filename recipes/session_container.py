@@ -63,8 +63,8 @@ class SessionContainer(SessionFacts):
     async def revoke_session(self, user_context: UserContext | None = None) -> None:
         """End the session, and clear its tokens on the response it is attached to."""
         await self._recipe.functions.revoke_session(self.session_handle, _context(user_context))
-        if self.req_res_info is not None:
-            attached = self.req_res_info
+        attached = self.req_res_info
+        if attached is not None:
             Transport(self._recipe, attached.request, _context(user_context)).clear(attached.transfer_method)
 
     async def get_session_data_from_database(self, user_context: UserContext | None = None) -> JSONObject:
@@ -109,8 +109,8 @@ class SessionContainer(SessionFacts):
         self.access_token = result.access_token.token
         self._payload = read_unverified(self.access_token)
         self.access_token_updated = True
-        if self.req_res_info is not None:
-            attached = self.req_res_info
+        attached = self.req_res_info
+        if attached is not None:
             transport = Transport(self._recipe, attached.request, _context(user_context))
             transport.send(self, attached.transfer_method, access_token_only=True)
 

@@ -18,7 +18,7 @@ from ..recipes.app import App
 from ..recipes.context import response_log
 from ..recipes.session_container import SessionContainer
 from ..recipes.session_interface import OverrideGlobalClaimValidators
-from .auth_api import AuthAPI, run_jobs
+from .auth_api import AuthAPI, finish
 from .errors import error_response
 from .guard import Guard, answer_to
 from .requires import requires
@@ -69,7 +69,7 @@ class AuthMiddleware:
             except Exception as error:
                 if error is not answer.refused and (answer.begun or not await answer.refuse(error)):
                     await _fail(error, scope, receive, answer)
-            await run_jobs(request)
+            await finish(request)
 
     async def _serve(self, app: App, request: Request, scope: Scope, receive: Receive, *, send: Send) -> None:
         found = self._api.match(app, request) if scope["type"] == "http" else None

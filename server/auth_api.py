@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..recipes.app import App
-from ..recipes.context import bind_app, jobs_of, request_context, response_log
+from ..recipes.context import bind_app, jobs_of, let_go, request_context, response_log
 from ..recipes.current_app import current_app
 from ..recipes.multitenancy import tenant_of
 from ..recipes.routing import ApiCall
@@ -66,10 +66,11 @@ class AuthAPI:
         return self._router[1]
 
 
-async def run_jobs(request: Request) -> None:
-    """Run what waited for the response to be sent; failures are logged."""
+async def finish(request: Request) -> None:
+    """Run what waited for the response to be sent, failures are logged; then let go of the request."""
     for job in jobs_of(request.scope):
         try:
             await job()
         except Exception:
             logger.exception("a job after the response failed")
+    let_go(request)

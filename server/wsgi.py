@@ -16,12 +16,13 @@ from ..recipes.any_request import KEY
 from ..recipes.app import App
 from ..recipes.context import response_log
 from ..recipes.json_body import MAX_BODY_BYTES
-from .auth_api import AuthAPI, run_jobs
+from .auth_api import AuthAPI, finish
 from .guard import answer_to
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+_ENVIRON = "coatcheck.environ"
 _GONE: Message = {"type": "http.disconnect"}
 
 
@@ -81,7 +82,7 @@ class AuthMiddleware(TokenMiddleware):
 
 
 class _Body:
-    """The body of a response, produced while the App is the current one; jobs run once it has been sent."""
+    """The body of a response, produced while the App is the current one; closing it finishes the request."""
 
     def __init__(self, body: Iterable[bytes], app: App, request: Request) -> None:
         self._body = body
@@ -103,14 +104,18 @@ class _Body:
         with self._app.active():
             if close is not None:
                 close()
-            self._app.driver(run_jobs(self._request))
+            self._app.driver(finish(self._request))
+        self._request.scope.pop(
+            _ENVIRON, None
+        )  # or the two would keep each other until the garbage collector comes round
 
 
 def request_of(environ: WSGIEnvironment) -> Request:
     """Return the Starlette request of a WSGI environ, and leave it there for whoever asks next (PEP 3333)."""
     path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
     scope = scope_of(environ, path=_raw(path).decode("utf-8", "replace"), scheme=environ["wsgi.url_scheme"])
-    request = environ[KEY] = Request(scope, _receiving(lambda: _read(environ)))
+    scope[_ENVIRON] = environ
+    request = environ[KEY] = Request(scope, _receiving(lambda: _read(scope.get(_ENVIRON))))
     return request
 
 
@@ -169,8 +174,10 @@ def _receiving(first: Callable[[], Message]) -> Callable[[], Any]:
     return receive
 
 
-def _read(environ: WSGIEnvironment) -> Message:
+def _read(environ: WSGIEnvironment | None) -> Message:
     """Read a body, not more of it than shows that it is too large; a shorter one than announced is a disconnect."""
+    if environ is None:
+        return _GONE
     if environ.get("wsgi.input_terminated"):
         return {"type": "http.request", "body": environ["wsgi.input"].read(MAX_BODY_BYTES + 1)}
     wanted = min(_number(environ.get("CONTENT_LENGTH")), MAX_BODY_BYTES + 1)
