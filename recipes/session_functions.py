@@ -115,11 +115,11 @@ class SessionFunctions(RecipeInterface):
             raise TryRefreshTokenError(WRONG_KIND)
         if self._config.anti_csrf == "VIA_TOKEN" and anti_csrf_check is not False:
             _check_anti_csrf(payload, anti_csrf_token)
-        engine = self._app.engine
-        check = check_database is True
-        if engine.needs_database(payload, check):
-            return self._container(await self._app.hop(engine.verify, payload, access_token, check_database=check))
-        return self._container(engine.verify(payload, access_token, check_database=False))
+        engine, check = self._app.engine, check_database is True
+        session = None if check else engine.verify_in_memory(payload, access_token)
+        if session is None:
+            session = await self._app.hop(engine.verify, payload, access_token, check_database=check)
+        return self._container(session)
 
     async def _verified(self, access_token: str, session_required: bool | None) -> VerifiedToken | None:
         tokens = self._app.tokens

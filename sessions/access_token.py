@@ -84,7 +84,7 @@ class AccessTokens:
     def _is_good(self, token: str) -> bool:
         # What is good has our form, and is remembered: to verify it next costs nothing more.
         try:
-            return self.verify_in_memory(token) is not None
+            return token in self._cache or self.verify_in_memory(token) is not None
         except (TryRefreshTokenError, TypeError):
             return False
 

@@ -94,9 +94,9 @@ class SessionEngine(SessionRecords):
         self._clean_up.after_write()
         return session
 
-    def needs_database(self, payload: Mapping[str, Any], check_database: bool) -> bool:
-        """Say whether `verify` will touch the database: when asked to, or to confirm a refresh token."""
-        return check_database or parent_of(payload) is not None
+    def verify_in_memory(self, payload: Mapping[str, Any], token: str) -> EngineSession | None:
+        """Return the session of a verified access token; None where a refresh has to be confirmed in the database."""
+        return session_of(payload, token, updated=False) if parent_of(payload) is None else None
 
     def verify(self, payload: Mapping[str, Any], token: str, *, check_database: bool) -> EngineSession:
         """Return the session of an access token whose signature was verified (docs/protocol.md, rule 6.4).
@@ -104,8 +104,9 @@ class SessionEngine(SessionRecords):
         The first use of a token that a refresh has issued confirms that refresh, and yields a replacement. Raises
         UnauthorisedError where the session is gone; never reports theft.
         """
-        if not self.needs_database(payload, check_database):
-            return session_of(payload, token, updated=False)
+        session = None if check_database else self.verify_in_memory(payload, token)
+        if session is not None:
+            return session
         pairing = pairing_of(payload)
         now_ms = self._clock.now_ms()
         row = self._used(payload["sessionHandle"], pairing, now_ms)

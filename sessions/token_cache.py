@@ -61,5 +61,8 @@ class TokenCache:
             young = self._young
         young[token] = entry
 
+    def __contains__(self, token: str) -> bool:
+        return token in self._young or token in self._old
+
     def __len__(self) -> int:
         return len(self._young) + len(self._old)

@@ -63,10 +63,9 @@ def statements() -> Iterator[list[str]]:
 def test_fast_path_returns_the_token_given(engine: SessionEngine) -> None:
     """A token without a parent needs no database, and gets none."""
     session = created(engine, anti_csrf=True)
-    assert not engine.needs_database(session.payload, False)
-    assert engine.needs_database(session.payload, True)
     with statements() as executed:
         found = verified(engine, session)
+        assert engine.verify_in_memory(session.payload, session.access_token) == found
     assert executed == []
     assert (found.access_token, found.updated, found.refresh_token) == (session.access_token, False, None)
     assert found.anti_csrf_token == session.anti_csrf_token
@@ -77,13 +76,14 @@ def test_replacement_has_full_lifetime_and_keeps_the_anti_csrf_token(engine: Ses
     child = refreshed(engine, created(engine, anti_csrf=True), anti_csrf=True)
     engine.merge_payload(child.handle, {"k": "new"})
     clock.advance(MINUTE)
+    assert engine.verify_in_memory(child.payload, child.access_token) is None
     replacement = verified(engine, child)
     changed = {"parentRefreshTokenHash1": None, "k": "new", "iat": clock.now_ms() // 1000}
     exp = (clock.now_ms() + 3_600_000) // 1000
     assert replacement.payload == {**child.payload, **changed, "exp": exp}
     assert replacement.anti_csrf_token == child.anti_csrf_token is not None
     assert replacement.refresh_token is None
-    assert not engine.needs_database(replacement.payload, False)
+    assert engine.verify_in_memory(replacement.payload, replacement.access_token) is not None
 
 
 @pytest.mark.parametrize("parent", [None, "", 5, [], "absent"])
@@ -92,7 +92,7 @@ def test_parent_that_is_empty_or_no_text_is_none(engine: SessionEngine, parent: 
     payload = {**created(engine).payload, "parentRefreshTokenHash1": parent, "antiCsrfToken": parent}
     if parent == "absent":
         del payload["parentRefreshTokenHash1"], payload["antiCsrfToken"]
-    assert not engine.needs_database(payload, False)
+    assert engine.verify_in_memory(payload, "t") is not None
     assert engine.verify(payload, "t", check_database=False).anti_csrf_token is None
 
 
