@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -430,37 +428,6 @@ def test_a_process_overtaken_while_it_draws_the_master_secret_takes_the_other(
     other = make_ring(processes[1])
     ring = make_ring(processes[0], cipher=Overtaken(other.master_secret))
     assert ring.master_secret() == other.master_secret()
-
-
-STARTS = """
-import sys
-from coatcheck.claims.clock import Clock
-from coatcheck.sessions.cipher import Cipher
-from coatcheck.sessions.database import Database
-from coatcheck.sessions.keys import KeyRing
-
-database = Database(sys.argv[1], clock=Clock())
-ring = KeyRing(database, Clock(), access_token_validity_ms=1000, rotation_ms=3_600_000, cipher=Cipher(None))
-sys.stdin.read(1)
-ring.sign({}, static=False), ring.sign({}, static=True)
-print(ring.master_secret().hex())
-database.close()
-"""
-
-
-def test_processes_that_start_at_once_make_one_key(shared_url: str, clock: ManualClock) -> None:
-    """Exactly one key of each kind and one master secret come out, whoever is first."""
-    command = [sys.executable, "-W", "error", "-c", STARTS, shared_url]
-    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(3)]
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write(b"x")
-        process.stdin.flush()
-    secrets = {process.communicate(timeout=60)[0] for process in processes}
-    assert [process.returncode for process in processes] == [0, 0, 0]
-    assert len(secrets) == 1
-    with closing(Database(shared_url, clock=clock)) as database:
-        assert [key.kind for key in database.read(key_store.load)] == ["d", "s"]
 
 
 def test_rings_that_rotate_at_once_make_one_key(shared_url: str, clock: ManualClock, make_ring: MakeRing) -> None:

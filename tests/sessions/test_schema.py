@@ -129,22 +129,37 @@ def test_a_schema_without_version_is_an_error(database: Database) -> None:
 STARTS = """
 import sys
 from coatcheck.claims.clock import Clock
-from coatcheck.sessions import keys
+from coatcheck.sessions.cipher import Cipher
 from coatcheck.sessions.database import Database
+from coatcheck.sessions.keys import KeyRing
 
 database = Database(sys.argv[1], clock=Clock())
+ring = KeyRing(database, Clock(), access_token_validity_ms=1000, rotation_ms=3_600_000, cipher=Cipher(None))
+print("ready", flush=True)
 sys.stdin.read(1)
 database.ping()
+ring.sign({}, static=False), ring.sign({}, static=True)
+print(ring.master_secret().hex())
 database.close()
 """
 
 
-def test_processes_that_start_at_once_all_succeed(shared_url: str) -> None:
-    """Whoever comes second waits for the first and finds the tables."""
+def test_processes_that_start_at_once_all_succeed(shared_url: str, clock: ManualClock) -> None:
+    """On an empty database one of them makes the tables, each signing key and the master secret; the others use those.
+
+    They begin when all of them are ready, and not one after the other.
+    """
     command = [sys.executable, "-W", "error", "-c", STARTS, shared_url]
-    processes = [subprocess.Popen(command, stdin=subprocess.PIPE) for _ in range(3)]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(3)]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
     for process in processes:
         assert process.stdin is not None
         process.stdin.write(b"x")
-        process.stdin.close()
-    assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
+        process.stdin.flush()
+    secrets = {process.communicate(timeout=60)[0] for process in processes}
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert len(secrets) == 1
+    with closing(Database(shared_url, clock=clock)) as database:
+        assert [key.kind for key in database.read(key_store.load)] == ["d", "s"]
