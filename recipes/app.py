@@ -134,6 +134,8 @@ class App:
             refresh_token_validity_ms=_ms(config.refresh_token_validity_seconds),
             absolute_lifetime_ms=None if absolute is None else _ms(absolute),
         )
+        self.database.when_new(self.keys.begin)
+        self.database.when_new(self.engine.begin)
 
     # Calls
 

@@ -53,7 +53,11 @@ OnUserDeleted = Callable[[Connection, DeletedUser], None]
 
 def get_user(connection: Connection, user_id: str) -> User | None:
     """Return the user with this id, or the one that owns the login method with this id."""
-    return next(iter(users_by_id(connection, [_owner(connection, user_id)])), None)
+    # Nearly every id is a user's own; only that of a linked login method has to be traced to its user.
+    users = users_by_id(connection, [user_id])
+    if not users and (owner := _owner(connection, user_id)) != user_id:
+        users = users_by_id(connection, [owner])
+    return next(iter(users), None)
 
 
 def users_by_id(connection: Connection, user_ids: Sequence[str]) -> list[User]:

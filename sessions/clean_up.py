@@ -53,6 +53,12 @@ class CleanUp:
         self._delete_batch = delete_batch
         self._due_ms = 0
 
+    def begin(self, connection: Connection) -> None:
+        """Begin to count in a database in which nobody has."""
+        now_ms = self._clock.now_ms()
+        connection.execute(_INSERT, {"kind": self._kind, "ran_at": now_ms})
+        self._due_ms = now_ms + INTERVAL_MS
+
     def after_write(self) -> None:
         """Delete one batch if a clean-up is due; call it outside a transaction. A failure is logged, not raised."""
         now_ms = self._clock.now_ms()

@@ -62,7 +62,13 @@ class Database:
         """How many connections there are at most; None where a foreign pool sets no limit."""
         self._local = threading.local()
         self._inherited: list[object] = []
+        self._first_rows: list[Work[None]] = []
         self._begin_in_this_process()
+
+    def when_new(self, add_rows: Work[None]) -> None:
+        """Let `add_rows` fill a prepared database before its first use: in a test, one transaction instead of many."""
+        if self._prepared:
+            self._first_rows.append(add_rows)
 
     def read(self, work: Work[T]) -> T:
         """Run `work` in a transaction of its own and return what it returns; it may run more than once."""
@@ -106,13 +112,15 @@ class Database:
             return
         with self._lock:
             tables = len(schema.metadata.tables)
-            if not (self._has_tables or self._tables_ensured == tables):
+            if self._prepared and not self._tables_ensured:
+                self._retried(self._add_first_rows, write=True)
+            elif self._tables_ensured != tables:
                 self._ensure_tables()
             self._tables_ensured = tables
 
-    @property
-    def _has_tables(self) -> bool:
-        return self._prepared and not self._tables_ensured
+    def _add_first_rows(self, connection: Connection) -> None:
+        for add_rows in self._first_rows:
+            add_rows(connection)
 
     def _ensure_tables(self) -> None:
         # Looking first spares a write lock, and the right to create tables, where there is nothing to do.

@@ -25,6 +25,10 @@ class SessionRecords:
         self._directory = directory
         self._clean_up = CleanUp(database, clock, kind="sessions", delete_batch=session_rows.remove_expired)
 
+    def begin(self, connection: Connection) -> None:
+        """Begin to count the clean-ups of a database in which nobody has, in the caller's transaction."""
+        self._clean_up.begin(connection)
+
     def information(self, handle: str) -> SessionInformation | None:
         """Return what is stored about a session, or None if there is none."""
         now_ms = self._clock.now_ms()

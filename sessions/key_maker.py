@@ -62,6 +62,14 @@ class KeyMaker:
         except IntegrityError:  # Another process made the same generation, which serves as well.
             return self._database.read(key_store.load)
 
+    def make_first(self, connection: Connection) -> tuple[StoredKey, bytes]:
+        """Add a dynamic key and the master secret to a database that has neither, and return both."""
+        key, secret = self._row(DYNAMIC, self._generate(), ()), secrets.token_bytes(_MASTER_SECRET_BYTES)
+        key_store.add(connection, key)
+        sealed = self._cipher.seal(secret, bound_to=_MASTER)
+        key_store.add_master(connection, sealed, created_ms=key.created_ms)
+        return key, secret
+
     def replace(self, *, revoke: bool) -> str:
         """Add a dynamic key and return its kid; with `revoke`, revoke all others and replace a static one too."""
         dynamic, static = self._generate(), self._generate() if revoke else None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from sqlalchemy import Connection
 
 from ..claims.clock import Clock
 from . import key_store, signing_key
@@ -62,9 +63,9 @@ class _Ring:
 class KeyRing:
     """The signing keys of one database, made when first needed and read again every minute.
 
-    Nothing here but `trusted` and `is_cooling_down` may be called inside a transaction of the same database, since it
-    may have to open one. `generate` makes an RSA key; tests, which cannot wait for one each, bring their own, and a
-    `mark` that tells apart the ids of keys that several Apps have had.
+    Nothing here but `begin`, `trusted` and `is_cooling_down` may be called inside a transaction of the same database,
+    since it may have to open one. `generate` makes an RSA key; tests, which cannot wait for one each, bring their own,
+    and a `mark` that tells apart the ids of keys that several Apps have had.
     """
 
     def __init__(
@@ -90,6 +91,12 @@ class KeyRing:
         self._locks: dict[int, threading.Lock] = {}
         self._looked_ms: int | None = None
         self._failed_ms: int | None = None
+
+    def begin(self, connection: Connection) -> None:
+        """Make the first key and the master secret of a database that has neither, in the caller's transaction."""
+        key, self._master = self._maker.make_first(connection)
+        self._private.clear()
+        self._keep((key,), self._clock.now_ms())
 
     def sign(self, payload: Mapping[str, Any], *, static: bool, version: str | None = "5") -> str:
         """Return `payload` as a signed JWT; DatabaseError or SigningKeyError if there is no key to sign with."""

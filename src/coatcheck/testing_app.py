@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from .claims.clock import ManualClock, system_clock
@@ -17,9 +18,10 @@ APP_INFO = InputAppInfo("Test", "http://localhost:3567", website_domain="http://
 """What an App for tests is called and where it is, unless it is told."""
 
 
-def default_recipes() -> list[RecipeSpecification]:
+@cache
+def default_recipes() -> tuple[RecipeSpecification, ...]:
     """Return the recipes of an App that is given none: sessions, e-mail and password, user metadata."""
-    return [session.init(), emailpassword.init(), usermetadata.init()]
+    return session.init(), emailpassword.init(), usermetadata.init()
 
 
 @contextmanager

@@ -11,12 +11,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
+import jwt
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, create_engine, func, insert, inspect, select
 
 from coatcheck.claims.clock import ManualClock
-from coatcheck.sessions import key_store, schema
+from coatcheck.sessions import key_store, schema, signing_key
+from coatcheck.sessions.cipher import Cipher
 from coatcheck.sessions.database import Database
+from coatcheck.sessions.keys import KeyRing
 from coatcheck.sessions.memory_copies import KEPT
 
 
@@ -53,6 +56,43 @@ def test_a_closed_copy_begins_anew() -> None:
         database.write(lambda connection: key_store.add_master(connection, "lost", created_ms=0))
         database.close()
         assert secret_of(database) is None
+
+
+def test_a_copy_begins_with_the_rows_it_was_promised(tmp_path: os.PathLike[str]) -> None:
+    """What `when_new` was given is there at the first use, once, and again after a close; other databases get none."""
+    for url, expected in (("sqlite://", "first"), (f"sqlite:///{tmp_path}/kept.db", None)):
+        with closing(Database(url, clock=ManualClock(), prepared=True)) as database:
+            database.when_new(lambda connection: key_store.add_master(connection, "first", created_ms=0))
+            assert [secret_of(database), secret_of(database)] == [expected, expected]
+            database.close()
+            assert secret_of(database) == expected
+
+
+def test_a_key_ring_starts_with_a_key_and_a_secret() -> None:
+    """In a copy, key and master secret are made with the first use, and anew for the database after a close."""
+    with prepared() as database:
+        lent = signing_key.LentKeys()
+        rings = KeyRing(
+            database,
+            database.clock,
+            access_token_validity_ms=3_600_000,
+            rotation_ms=604_800_000,
+            cipher=Cipher("a secret of enough characters"),
+            generate=lent.generate,
+        )
+        database.when_new(rings.begin)
+        for _ in range(2):
+            database.ping()
+            assert [key.status for key in rings.list()] == ["signing"]
+            stored = secret_of(database)
+            assert stored is not None
+            assert Cipher("a secret of enough characters").open(stored, bound_to="master") == rings.master_secret()
+            token = rings.sign({"a": 1}, static=False)
+            key = rings.look_up(jwt.get_unverified_header(token)["kid"])
+            assert key is not None
+            assert signing_key.verify(token, key) == b'{"a":1}'
+            database.close()
+        lent.give_back()
 
 
 def test_tables_declared_later_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
