@@ -11,6 +11,8 @@ from .exceptions import ConfigurationError
 KEY = "coatcheck.request"
 """Where a middleware leaves the Starlette request in a WSGI environ (Django: in `request.META`)."""
 
+_HANDSHAKE = "coatcheck.handshake"
+
 
 class ASGIConnection(Protocol):
     """What Starlette, FastAPI, Litestar and Quart call a request, and Starlette's websockets."""
@@ -63,10 +65,13 @@ def handshake_of(scope: Any) -> Request:
     if isinstance(known, Request):
         return known
     scope.setdefault("state", {})
-    request = scope[KEY] = Request({"scheme": "ws", **scope, "type": "http", "method": "GET"})
+    request = scope[KEY] = Request({"scheme": "ws", **scope, "type": "http", "method": "GET", _HANDSHAKE: True})
     return request
 
 
 def is_handshake(request: Request) -> bool:
-    """Say whether a request is the handshake of a websocket."""
-    return request.scope.get("scheme") in ("ws", "wss")
+    """Say whether a request is the handshake of a websocket, which under WSGI only its headers tell."""
+    # Not by the scheme: where TLS ends in front of the server, some middlewares write https over it.
+    return _HANDSHAKE in request.scope or any(
+        name == b"upgrade" and b"websocket" in value.lower() for name, value in request.scope["headers"]
+    )

@@ -212,6 +212,22 @@ def test_hijacking_from_another_site_is_refused(make_app: Make, origin: str | No
     assert denied is None or denied.value.json() == {"message": "try refresh token"}
 
 
+def test_attack_hijacking_where_a_proxy_ends_tls(make_app: Make) -> None:
+    """A middleware that writes the scheme of a proxy, https, over a handshake's does not hide that it is one."""
+    app = make_app(anti_csrf="VIA_CUSTOM_HEADER")
+    inside = served(app, ROUTES)
+
+    async def behind_a_proxy(scope: Any, receive: Any, send: Any) -> None:
+        await inside({**scope, "scheme": "https"}, receive, send)
+
+    client = TestClient(behind_a_proxy, base_url=API)
+    client.post("/create", headers={"st-auth-mode": "cookie"})
+    foreign = {"origin": "https://evil.example"}
+    with pytest.raises(WebSocketDenialResponse) as denied, client.websocket_connect(f"{WS}/greet", headers=foreign):
+        pass
+    assert denied.value.json() == {"message": "try refresh token"}
+
+
 def test_a_route_may_allow_other_origins(make_app: Make) -> None:
     """`anti_csrf_check=False` lets any page open the websocket; tokens in headers are never a visitor's own."""
     open_to_all = verify_session(anti_csrf_check=False)

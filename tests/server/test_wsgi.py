@@ -193,6 +193,15 @@ def test_a_request_that_no_middleware_has_seen_is_named() -> None:
         as_request(object())  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("origin", "status"), [("https://evil.example", 401), ("http://localhost:3000", 200)])
+def test_attack_a_websocket_opened_by_another_site(make_app: Make, origin: str, status: int) -> None:
+    """Under WSGI a handshake is a GET like any other, but its origin counts (docs/protocol.md, rule 7.7)."""
+    client = Client(AuthMiddleware(application, make_app(anti_csrf="VIA_CUSTOM_HEADER")))
+    client.post("/login", buffered=True, headers={"st-auth-mode": "cookie"})
+    asked = {"origin": origin, "connection": "Upgrade", "upgrade": "WebSocket"}
+    assert client.get("/me", buffered=True, headers=asked).status_code == status
+
+
 NAMES = ["CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_COOKIE", "HTTP_X_Y", "QUERY_STRING", "REMOTE_ADDR", "REMOTE_PORT"]
 NAMES += ["SCRIPT_NAME", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "PATH_INFO", "REQUEST_METHOD"]
 VARIABLES = st.dictionaries(st.sampled_from(NAMES), st.text(st.characters(max_codepoint=255)))
