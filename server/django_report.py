@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
+from pprint import pformat
 from typing import Any, cast
 
 from django.http import HttpRequest
-from django.template.defaultfilters import pprint
 from django.views.debug import SafeExceptionReporterFilter, get_exception_reporter_filter
 from starlette.requests import Request
 
 from ..recipes.context import response_log
-from ..recipes.emailpassword_form import PASSWORD
+from ..recipes.masking import is_secret
 from ..recipes.session_cookies import ACCESS_COOKIE, REFRESH_COOKIE, cookies_of
 from ..recipes.session_response import ANTI_CSRF_HEADER
 
@@ -46,7 +47,7 @@ class _Filter:
         return self._without_secrets(dict(self._wrapped.get_traceback_frame_variables(request, tb_frame))).items()
 
     def _without_secrets(self, shown: dict[str, Any]) -> dict[str, Any]:
-        secrets = {*_tokens(self._own), *_passwords(self._request)}
+        secrets = {spelt for secret in {*_tokens(self._own), *_of_form(self._request)} for spelt in _spellings(secret)}
         return {
             name: self._wrapped.cleansed_substitute if _contains(value, secrets) else value
             for name, value in shown.items()
@@ -54,8 +55,23 @@ class _Filter:
 
 
 def _contains(value: Any, secrets: set[str]) -> bool:
-    text = pprint(value)
+    try:
+        # In one line: the report breaks long texts into pieces, in which nothing could be found.
+        text = _bare(pformat(value, width=sys.maxsize))
+    except Exception:
+        return False  # nor can it be shown
     return any(secret in text for secret in secrets)
+
+
+def _spellings(secret: str) -> set[str]:
+    """Return how a secret may be written in a report: as text, as bytes, and in JSON."""
+    written = (repr(secret), repr(secret.encode("utf-8", "surrogatepass")).removeprefix("b"), json.dumps(secret))
+    return {_bare(one[1:-1]) for one in written}
+
+
+def _bare(text: str) -> str:
+    """Return a text without what depends on its quotes and on what it stands in, each of which adds backslashes."""
+    return text.replace("\\", "").lower()
 
 
 def _tokens(own: Request) -> Iterator[str]:
@@ -68,11 +84,23 @@ def _tokens(own: Request) -> Iterator[str]:
             yield token
 
 
-def _passwords(request: HttpRequest) -> Iterator[str]:
-    """Return the passwords of a form of the auth API, if that has been read."""
+def _of_form(request: HttpRequest) -> Iterator[str]:
+    """Return the secrets in the body of a request to the auth API, if that has been read."""
     try:
-        fields = json.loads(getattr(request, "_body", b""))["formFields"]
-        passwords = [field["value"] for field in fields if field["id"] == PASSWORD]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        yield from list(_secrets_in("", json.loads(getattr(request, "_body", b""))))
+    except (ValueError, RecursionError):
         return
-    yield from (password for password in passwords if isinstance(password, str) and password)
+
+
+def _secrets_in(name: str, value: Any) -> Iterator[str]:
+    """Return what is known by the name of a secret: passwords among the fields of a form, tokens and codes."""
+    if isinstance(value, str):
+        if value and is_secret(name):
+            yield value
+    elif isinstance(value, dict):
+        called = value.get("id")
+        for key, inner in value.items():
+            yield from _secrets_in(called if key == "value" and isinstance(called, str) else key, inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _secrets_in(name, inner)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -108,6 +110,64 @@ def test_a_mail_to_the_admins_shows_no_password(project: Open) -> None:
         logger.removeHandler(keeping)
     assert ["ann@example.com" in text for text in mails] == [True, True]
     assert [PASSWORD in text for text in mails] == [False, False]
+
+
+@pytest.mark.parametrize("ascii", [True, False])
+@pytest.mark.parametrize(
+    "password",
+    ['it\'s the "quoted" 1', "C:\\dir\\file 1", "zwölf Boxer 12", "tab\tinside 1", " ".join(["horse"] * 16) + " 1"],
+)
+def test_attack_a_password_that_is_written_otherwise(project: Open, password: str, ascii: bool) -> None:
+    """Quotes, backslashes, JSON, bytes and line breaks in long texts do not bring a password onto the page."""
+    override = emailpassword.InputOverrideConfig(functions=breaking_sign_up)
+    opened = project(recipes=[emailpassword.init(override=override)])
+    opened.settings(DEBUG=True)
+    fields = [{"id": "email", "value": "ann@example.com"}, {"id": "password", "value": password}]
+    body = json.dumps({"formFields": fields}, ensure_ascii=ascii).encode()
+    failed = opened.serve(LOGIN)().post("/auth/signup", content=body, headers={"accept": "text/html"})
+    assert failed.status_code == 500
+    page = html.unescape(failed.text)
+    assert "ann@example.com" in page
+    # Of a password, all words count that its source here does not hold.
+    pieces = [repr(password)[1:-1], repr(password.encode())[2:-1], json.dumps(password)[1:-1], "horse horse"]
+    assert [piece for piece in pieces if piece in page] == []
+
+
+def test_attack_a_token_in_long_bytes(project: Open) -> None:
+    """A token in headers as a server hands them on, which a report breaks into lines, is hidden, too."""
+
+    @verify_session()
+    def holding_bytes(request: Any) -> HttpResponse:
+        raw = [(b"authorization", b"Bearer " + request.supertokens.access_token.encode())]
+        raise BrokenError(str(len(raw)))
+
+    opened = project()
+    opened.settings(DEBUG=True)
+    ann = opened.serve(LOGIN, path("fail", holding_bytes))()
+    token = ann.post("/login/ann").headers["st-access-token"]
+    page = ann.get("/fail", headers={"accept": "text/html", "authorization": f"Bearer {token}"}).text
+    assert "holding_bytes" in page
+    assert [place for place in range(0, len(token) - 20, 20) if token[place : place + 20] in page] == []
+
+
+def test_attack_a_link_for_a_new_password_in_a_report(project: Open) -> None:
+    """The token of a reset link, which may still be good, is no more shown than the new password."""
+
+    def breaking_reset(original: Any) -> Any:
+        async def password_reset_post(form_fields: Any, token: str, *_others: Any) -> Any:
+            raise BrokenError(str(len(token)))
+
+        original.password_reset_post = password_reset_post
+        return original
+
+    override = emailpassword.InputOverrideConfig(apis=breaking_reset)
+    opened = project(recipes=[emailpassword.init(override=override)])
+    opened.settings(DEBUG=True)
+    sent = {"method": "token", "token": "reset-token-of-ann", "formFields": SIGN_UP["formFields"][1:]}
+    failed = opened.serve(LOGIN)().post("/auth/user/password/reset", json=sent, headers={"accept": "text/html"})
+    assert failed.status_code == 500
+    assert "breaking_reset" in failed.text
+    assert failed.text.count("reset-token-of-ann") == 0
 
 
 def test_a_filter_of_the_projects_own_goes_on_filtering(project: Open) -> None:
