@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 import imports
+import kit
 import layers
 import lifecycle
 import routes
@@ -26,6 +27,7 @@ GROUPS: dict[str, Group] = {
     routes.GROUP: lambda _, size: routes.measured(size),
     volume.GROUP: lambda options, size: volume.measured(size, rows=options.rows, postgres=options.postgres),
     imports.GROUP: lambda _, size: imports.measured(size),
+    kit.GROUP: lambda _, size: kit.measured(size),
 }
 
 

@@ -1,0 +1,107 @@
+"""What the test kit costs: a fresh App, a test that signs up, signs in and calls a protected route, a thousand of them.
+
+The yardstick is one `jwt.encode` with RS256: such a test cannot do without two signatures.
+"""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+from measure import Contender, Size, race, ratio, seconds
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from table import Row
+
+from coatcheck import App
+from coatcheck.recipes import session
+from coatcheck.server import create_app
+from coatcheck.testing import client, make_app, sign_in
+
+GROUP = "kit"
+ENCODE = "jwt.encode"
+FRESH, MINTED, JOURNEY = "a fresh App", "a fresh App and a minted session", "sign-up, sign-in, protected call"
+TARGETS = {JOURNEY: 15.0}
+THOUSAND = 1_000
+LONGEST_S = 10.0
+
+FORM = {"formFields": [{"id": "email", "value": "ann@example.com"}, {"id": "password", "value": "correct horse 1"}]}
+HERE = Path(__file__).parent
+
+SUITE = """
+import sys
+sys.path.insert(0, {folder!r})
+import pytest
+from kit import signs_in
+
+@pytest.mark.parametrize("number", range({count}))
+def test_signing_in(coatcheck_app, number):
+    signs_in(coatcheck_app)
+"""
+
+
+async def me(request: Request) -> Response:
+    """Tell whose session it is."""
+    found = await session.get_session(request)
+    return JSONResponse({"user": None if found is None else found.user_id})
+
+
+def signs_in(app: App) -> None:
+    """Do what a typical test does."""
+    browser = client(create_app(app, [Route("/me", me)]), coatcheck=app)
+    assert browser.post("/auth/signup", json=FORM).json()["status"] == "OK"
+    assert browser.post("/auth/signin", json=FORM).json()["status"] == "OK"
+    assert browser.get("/me").status_code == 200
+    browser.close()
+
+
+def measured(size: Size) -> Iterable[Row]:
+    """Yield the rows of this group."""
+    yield from _loops(size)
+    yield _whole_run(size.count * 5)
+
+
+def _loops(size: Size) -> Iterable[Row]:
+    contenders = {
+        ENCODE: Contender(_encoding(), size.slow),
+        FRESH: Contender(_with_app(lambda app: None), size.slow),
+        MINTED: Contender(_with_app(lambda app: sign_in(app, "ann@example.com")), size.slow),
+        JOURNEY: Contender(_with_app(signs_in), size.slow),
+    }
+    laps = race(contenders, rounds=size.rounds)
+    for name in (FRESH, MINTED, JOURNEY):
+        yield Row(GROUP, name, seconds(laps, name), ratio(laps, name, ENCODE), ENCODE, most=TARGETS.get(name))
+
+
+def _with_app(act: Any) -> Any:
+    def run(_: object) -> None:
+        with make_app() as app:
+            act(app)
+
+    return run
+
+
+def _encoding() -> Any:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    payload = {"sub": "user", "filling": secrets.token_urlsafe(300)}
+    return lambda _: jwt.encode(payload, key, algorithm="RS256")
+
+
+def _whole_run(count: int) -> Row:
+    """Return what pytest takes for so many tests, from its start to its end, on one core."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "test_kit.py").write_text(SUITE.format(folder=str(HERE), count=count))
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", folder]
+        begun = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder)
+        taken = time.perf_counter() - begun
+    return Row(GROUP, f"{count:,} such tests, all of pytest", taken, most=LONGEST_S if count == THOUSAND else None)
