@@ -6,6 +6,7 @@ function behind it, for unittest and for everything else. Names are loaded when 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,15 @@ if TYPE_CHECKING:
     from .testing_trouble_network import lose_next_response, race_refresh
     from .testing_trouble_provider import slow_provider
 
-pytest_plugins = ["coatcheck.testing_fixtures"]
+with suppress(ModuleNotFoundError):  # unittest does without pytest
+    # Found here by pytest; to name their module in `pytest_plugins` would make it read all of site-packages once more.
+    from .testing_fixtures import clock as clock
+    from .testing_fixtures import coatcheck_app as coatcheck_app
+    from .testing_fixtures import coatcheck_config as coatcheck_config
+    from .testing_fixtures import coatcheck_recipes as coatcheck_recipes
+    from .testing_fixtures import outbox as outbox
+    from .testing_fixtures import providers as providers
+    from .testing_fixtures import sign_in_fixture as sign_in_fixture
 
 _NAMES = {
     "testing_app": ("APP_INFO", "default_recipes", "make_app"),

@@ -55,7 +55,7 @@ def providers(coatcheck_app: App) -> testing.Providers:
     return testing.Providers(coatcheck_app)
 
 
-@pytest.fixture
-def sign_in(coatcheck_app: App) -> testing.SignIn:
+@pytest.fixture(name="sign_in")
+def sign_in_fixture(coatcheck_app: App) -> testing.SignIn:
     """Mint a session without HTTP: `sign_in("ann@example.com", claims={SecondFactorClaim: True})`."""
     return partial(testing.sign_in, coatcheck_app)

@@ -170,7 +170,7 @@ def test_pytest_finds_the_plugin() -> None:
 def test_the_kit_names_what_it_lists() -> None:
     """`__all__`, the lazy table and the names for type checkers are the same, and every name can be had."""
     source = ast.parse(Path(testing.__file__).read_text())
-    block = next(node for node in source.body if isinstance(node, ast.If))
+    block = next(node for node in source.body if isinstance(node, ast.If))  # TYPE_CHECKING
     checked = sorted(alias.name for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names)
     assert testing.__all__ == sorted(testing._HOME) == checked
     for name in testing.__all__:
