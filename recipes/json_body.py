@@ -12,6 +12,8 @@ from .exceptions import BadInputError
 MAX_BODY_BYTES = 1_048_576
 """How much of a body is read; an API has no use for more than a fraction of it."""
 
+TOO_LARGE = f"the body is larger than {MAX_BODY_BYTES} bytes"
+
 
 async def json_body(request: Request, message: str = "Please provide a JSON body") -> dict[str, Any]:
     """Return the object in a request's body; BadInputError with `message` where there is none."""
@@ -31,7 +33,7 @@ async def limited_body(request: Request) -> bytes:
         async for chunk in request.stream():
             raw += chunk
             if len(raw) > MAX_BODY_BYTES:
-                raise BadInputError(f"the body is larger than {MAX_BODY_BYTES} bytes")
+                raise BadInputError(TOO_LARGE)
     except ClientDisconnect:
         # Nobody is left to read the answer, but an error of the server it is not.
         raise BadInputError("the client went away before the body was complete") from None

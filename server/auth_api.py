@@ -61,9 +61,10 @@ class AuthAPI:
         return None if found is None else app.driver(self.answer(app, found, request))
 
     def _router_of(self, app: App) -> Router:
-        if self._router is None or self._router[0] is not app:
-            self._router = (app, Router(app))
-        return self._router[1]
+        router = self._router  # read once: another thread may serve another App meanwhile
+        if router is None or router[0] is not app:
+            router = self._router = (app, Router(app))
+        return router[1]
 
 
 async def finish(request: Request) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import Any, cast
 
 from django.http import HttpRequest
 from django.http.request import UnreadablePostError
 from starlette.requests import ClientDisconnect, Request
 
 from ..recipes.any_request import KEY, as_request
-from ..recipes.exceptions import ConfigurationError
+from ..recipes.exceptions import BadInputError, ConfigurationError
+from ..recipes.json_body import MAX_BODY_BYTES, TOO_LARGE
 from ..recipes.session_container import SessionContainer
-from .wsgi import request_from, scope_of
+from .wsgi import number, request_from, scope_of
 
 
 class SessionRequest(HttpRequest):
@@ -24,6 +26,8 @@ def leave_request(request: HttpRequest) -> Request:
     """Make the Starlette request of a request of Django's, and leave it there for whoever asks next."""
 
     def body() -> bytes:
+        if _length(request) > MAX_BODY_BYTES:
+            raise BadInputError(TOO_LARGE)
         try:
             return request.body
         except UnreadablePostError:
@@ -42,3 +46,15 @@ def request_among(arguments: tuple[Any, ...]) -> Request:
         if hasattr(given, "META"):
             return as_request(given)
     raise ConfigurationError("verify_session protects views, but it was called without a request of Django's")
+
+
+def _length(request: HttpRequest) -> int:
+    """Return how long a body is that nobody has read yet, which Django would read as a whole; else 0."""
+    asked = cast("Any", request)
+    if asked._read_started or hasattr(asked, "_body"):
+        return 0
+    if asked._stream.seekable():  # Behind ASGI it waits in a file, whatever its announced length.
+        length: int = asked._stream.seek(0, os.SEEK_END)
+        asked._stream.seek(0)
+        return length
+    return number(request.META.get("CONTENT_LENGTH"))

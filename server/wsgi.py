@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -72,13 +73,21 @@ class AuthMiddleware(TokenMiddleware):
     ) -> Iterable[bytes]:
         """Answer what belongs to the auth API; let the application answer the rest."""
         response = self.api.serve(coatcheck, request)
-        if response is None:
-            try:
-                return self.app(environ, start_response)
-            except Exception as error:
-                response = coatcheck.driver(answer_to(request, error))
-        start_response(status_line(response), [(name.decode(), _text(value)) for name, value in response.raw_headers])
-        return [body_of(response)]
+        if response is not None:
+            return _sent(response, start_response)
+        begun = False
+
+        def begin(*response: Any) -> Callable[[bytes], object]:
+            nonlocal begun
+            begun = True
+            return start_response(*response)
+
+        try:
+            return self.app(environ, begin)
+        except Exception as error:
+            response = coatcheck.driver(answer_to(request, error))
+            # What was begun may be replaced because of an error only (PEP 3333).
+            return _sent(response, start_response, *([sys.exc_info()] if begun else ()))
 
 
 class _Body:
@@ -102,12 +111,13 @@ class _Body:
     def close(self) -> None:
         close = getattr(self._body, "close", None)
         with self._app.active():
-            if close is not None:
-                close()
-            self._app.driver(finish(self._request))
-        self._request.scope.pop(
-            _ENVIRON, None
-        )  # or the two would keep each other until the garbage collector comes round
+            try:
+                if close is not None:
+                    close()
+            finally:
+                self._app.driver(finish(self._request))
+                # Or the two would keep each other until the garbage collector comes round.
+                self._request.scope.pop(_ENVIRON, None)
 
 
 def request_of(environ: WSGIEnvironment) -> Request:
@@ -130,8 +140,8 @@ def scope_of(environ: Mapping[str, Any], *, path: str, scheme: str) -> dict[str,
         "root_path": environ.get("SCRIPT_NAME", ""),
         "query_string": _raw(environ.get("QUERY_STRING", "")),
         "headers": list(_headers(environ)),
-        "server": (environ.get("SERVER_NAME", ""), _number(environ.get("SERVER_PORT"))),
-        "client": (environ["REMOTE_ADDR"], _number(environ.get("REMOTE_PORT"))) if environ.get("REMOTE_ADDR") else None,
+        "server": (environ.get("SERVER_NAME", ""), number(environ.get("SERVER_PORT"))),
+        "client": (environ["REMOTE_ADDR"], number(environ.get("REMOTE_PORT"))) if environ.get("REMOTE_ADDR") else None,
     }
 
 
@@ -151,6 +161,12 @@ def status_line(response: Response) -> str:
 def body_of(response: Response) -> bytes:
     """Return the body of a response that is sent as a whole, as all of ours are."""
     return bytes(response.body)
+
+
+def _sent(response: Response, start_response: StartResponse, *exc_info: Any) -> list[bytes]:
+    headers = [(name.decode(), _text(value)) for name, value in response.raw_headers]
+    start_response(status_line(response), headers, *exc_info)
+    return [body_of(response)]
 
 
 def _headers(environ: Mapping[str, Any]) -> Iterator[tuple[bytes, bytes]]:
@@ -178,14 +194,16 @@ def _read(environ: WSGIEnvironment | None) -> Message:
     """Read a body, not more of it than shows that it is too large; a shorter one than announced is a disconnect."""
     if environ is None:
         return _GONE
-    if environ.get("wsgi.input_terminated"):
-        return {"type": "http.request", "body": environ["wsgi.input"].read(MAX_BODY_BYTES + 1)}
-    wanted = min(_number(environ.get("CONTENT_LENGTH")), MAX_BODY_BYTES + 1)
-    body = environ["wsgi.input"].read(wanted)
-    return _GONE if len(body) < wanted else {"type": "http.request", "body": body}
+    ends = environ.get("wsgi.input_terminated")
+    wanted = MAX_BODY_BYTES + 1 if ends else min(number(environ.get("CONTENT_LENGTH")), MAX_BODY_BYTES + 1)
+    try:
+        body = environ["wsgi.input"].read(wanted)
+    except OSError:  # Servers say so in this way that the connection broke, or that chunks make no sense.
+        return _GONE
+    return _GONE if len(body) < wanted and not ends else {"type": "http.request", "body": body}
 
 
-def _number(given: str | int | None) -> int:
+def number(given: str | int | None) -> int:
     """Return a number that a server passes, mostly as text; 0 where it passes none."""
     return int(given) if given is not None and re.fullmatch("[0-9]{1,18}", str(given)) else 0
 

@@ -18,6 +18,7 @@ from coatcheck.claims import current_clock
 from coatcheck.recipes import session
 from coatcheck.recipes.current_app import set_default_app
 from coatcheck.recipes.driver import LoopThread
+from coatcheck.recipes.json_body import MAX_BODY_BYTES
 from coatcheck.server.django import Middleware, user_context, verify_session
 from coatcheck.sessions.exceptions import HashingBusyError
 
@@ -200,6 +201,26 @@ def test_a_client_that_goes_away_is_no_error_of_the_servers(project: Open) -> No
     assert told == ["400 Bad Request"]
     assert b"the client went away" in b"".join(body)
     body.close()
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_attack_a_body_that_would_fill_the_memory(
+    project: Open, monkeypatch: pytest.MonkeyPatch, announced: bool
+) -> None:
+    """Where a project sets Django no limit, the auth API has one, and looks at no more of a body than its length."""
+    opened = project()
+    opened.settings(DATA_UPLOAD_MAX_MEMORY_SIZE=None)
+    chunks = [b" " * 65536] * (MAX_BODY_BYTES // 65536 + 1)
+    length = {"content-length": str(sum(map(len, chunks)))} if announced else {}
+
+    def never(_request: HttpRequest, *_size: int) -> bytes:
+        raise AssertionError("the body is read")
+
+    monkeypatch.setattr(HttpRequest, "read", never)
+    if opened.stack == "wsgi" and not announced:
+        return  # without a length, a WSGI server has no body for Django
+    refused = opened.serve(LOGIN)().post("/auth/signin", content=iter(chunks), headers=length)
+    assert (refused.status_code, "larger than" in refused.json()["message"]) == (400, True)
 
 
 @pytest.mark.parametrize("stack", ["asgi"])

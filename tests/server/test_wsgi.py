@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
+from wsgiref.handlers import SimpleHandler
 from wsgiref.util import FileWrapper, setup_testing_defaults
 from wsgiref.validate import validator
 
@@ -17,6 +18,7 @@ from werkzeug.test import Client
 from coatcheck import App, RecipeUserId
 from coatcheck.recipes import session
 from coatcheck.recipes.any_request import as_request
+from coatcheck.recipes.context import after_response
 from coatcheck.recipes.exceptions import ConfigurationError
 from coatcheck.recipes.json_body import MAX_BODY_BYTES
 from coatcheck.recipes.session import SessionContainer
@@ -125,6 +127,14 @@ def signing_in(body: bytes, **variables: Any) -> dict[str, Any]:
     }
 
 
+class Broken(io.BytesIO):
+    """A body whose connection breaks, or whose chunks make no sense."""
+
+    def read(self, *_size: object) -> bytes:
+        """Fail, as servers do."""
+        raise OSError("unexpected end of file")
+
+
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
@@ -134,10 +144,12 @@ def signing_in(body: bytes, **variables: Any) -> dict[str, Any]:
         (signing_in(b"{}", CONTENT_LENGTH="200"), "went away"),
         (signing_in(b" " * (MAX_BODY_BYTES + 1)), "larger than"),
         (signing_in(b" " * (MAX_BODY_BYTES + 1), **{"wsgi.input_terminated": True}), "larger than"),
+        (signing_in(b"{}", **{"wsgi.input": Broken()}), "went away"),
+        (signing_in(b"{}", **{"wsgi.input": Broken(), "wsgi.input_terminated": True}), "went away"),
     ],
 )
 def test_bodies_that_cannot_be_read_are_400(make_app: Make, variables: dict[str, Any], message: str) -> None:
-    """A missing, cut off or oversized body is the client's error, and no more of it is read than needed."""
+    """A missing, cut off, broken or oversized body is the client's error, and no more of it is read than needed."""
     status, _headers, body = call(AuthMiddleware(application, make_app()), **variables)
     assert status == "400 Bad Request"
     assert message in json.loads(body)["message"]
@@ -167,6 +179,42 @@ def test_a_mail_is_sent_after_the_response_has_been(make_app: Make) -> None:
     assert not app.outbox.mails
     body.close()  # type: ignore[attr-defined]
     assert [mail.to for mail in app.outbox.mails] == ["ann@example.com"]
+
+
+def test_jobs_run_though_the_body_cannot_be_closed(make_app: Make) -> None:
+    """What waits for the response to be sent is not lost where the application fails to close its body."""
+    done: list[str] = []
+
+    async def job() -> None:
+        done.append("job")
+
+    class Body(list[bytes]):
+        def close(self) -> None:
+            raise BrokenPipeError
+
+    def view(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        after_response(as_request(Incoming(environ)), job)
+        start_response("200 OK", TEXT)
+        return Body([b"hello"])
+
+    with pytest.raises(BrokenPipeError):
+        call(AuthMiddleware(view, make_app()), PATH_INFO="/")
+    assert done == ["job"]
+
+
+def test_an_error_after_the_response_was_begun_replaces_it(make_app: Make) -> None:
+    """An application that gives up after `start_response` is answered for, which servers permit only with its error."""
+
+    def view(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        raise UnauthorisedError("no")
+
+    environ: dict[str, Any] = {}
+    setup_testing_defaults(environ)
+    out = io.BytesIO()
+    SimpleHandler(io.BytesIO(), out, io.StringIO(), environ).run(AuthMiddleware(view, make_app()))
+    assert out.getvalue().startswith(b"HTTP/1.0 401 Unauthorized")
+    assert b'{"message":"unauthorised"}' in out.getvalue()
 
 
 def test_a_guard_is_all_a_framework_needs(make_app: Make) -> None:
