@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Any
 
@@ -80,12 +80,10 @@ _FIND = (
 )
 _ADD = insert(methods)
 _ADD_TENANTS = insert(tenants)
-_HOMES = (
-    select(tenants.c.recipe_user_id, tenants.c.tenant_id)
-    .where(tenants.c.recipe_user_id.in_(bindparam("ids", expanding=True)))
-    .distinct()
-    .order_by(tenants.c.tenant_id)
-)
+_ALL_HOMES = select(tenants.c.recipe_user_id, tenants.c.tenant_id).distinct().order_by(tenants.c.tenant_id)
+_HOMES = _ALL_HOMES.where(tenants.c.recipe_user_id.in_(bindparam("ids", expanding=True)))
+# For one id, as nearly always: SQLAlchemy writes the text of an IN anew each time.
+_HOMES_OF_ONE = _ALL_HOMES.where(tenants.c.recipe_user_id == bindparam("this"))
 
 
 class EmailChange(Enum):
@@ -169,11 +167,16 @@ def set_verified(connection: Connection, recipe_user_id: str, email: str) -> boo
 
 def login_methods(connection: Connection, rows: Sequence[Row[Any]]) -> list[LoginMethod]:
     """Return the login methods that rows of the table describe, with their tenants."""
-    ids = [row.recipe_user_id for row in rows]
     homes: dict[str, list[str]] = {}
-    for recipe_user_id, tenant_id in connection.execute(_HOMES, {"ids": ids}) if ids else ():
+    for recipe_user_id, tenant_id in _homes(connection, [row.recipe_user_id for row in rows]):
         homes.setdefault(recipe_user_id, []).append(tenant_id)
     return [_login_method(row, homes.get(row.recipe_user_id, [])) for row in rows]
+
+
+def _homes(connection: Connection, ids: list[str]) -> Iterable[Any]:
+    if len(ids) == 1:
+        return connection.execute(_HOMES_OF_ONE, {"this": ids[0]})
+    return connection.execute(_HOMES, {"ids": ids}) if ids else ()
 
 
 def normalised(account: AccountInfo) -> AccountInfo:

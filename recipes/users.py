@@ -26,7 +26,13 @@ _GROUPS = select(methods).where(
         methods.c.primary_user_id.in_(_ids),
     )
 )
-_IDS_OF_GROUP = _GROUPS.with_only_columns(methods.c.recipe_user_id).order_by(
+_GROUP = select(methods).where(
+    or_(
+        and_(methods.c.recipe_user_id == bindparam("this"), methods.c.primary_user_id.is_(None)),
+        methods.c.primary_user_id == bindparam("this"),
+    )
+)
+_IDS_OF_GROUP = _GROUP.with_only_columns(methods.c.recipe_user_id).order_by(
     methods.c.time_joined, methods.c.recipe_user_id
 )
 
@@ -62,7 +68,9 @@ def get_user(connection: Connection, user_id: str) -> User | None:
 
 def users_by_id(connection: Connection, user_ids: Sequence[str]) -> list[User]:
     """Return the users with these ids (a user's own, not those of login methods) in this order, without the unknown."""
-    rows = connection.execute(_GROUPS, {"ids": [user_id for user_id in user_ids if storable_text(user_id)]}).all()
+    ids = [user_id for user_id in user_ids if storable_text(user_id)]
+    one = len(ids) == 1
+    rows = connection.execute(_GROUP if one else _GROUPS, {"this": ids[0]} if one else {"ids": ids}).all()
     groups: dict[str, list[LoginMethod]] = {}
     for row, method in zip(rows, login_methods(connection, rows), strict=True):
         groups.setdefault(row.primary_user_id or row.recipe_user_id, []).append(method)
@@ -130,8 +138,7 @@ def _owner(connection: Connection, user_id: str) -> str:
 
 
 def _ids_of_group(connection: Connection, owner: str) -> list[str]:
-    ids = [owner] if storable_text(owner) else []
-    return list(connection.execute(_IDS_OF_GROUP, {"ids": ids}).scalars())
+    return list(connection.execute(_IDS_OF_GROUP, {"this": owner}).scalars()) if storable_text(owner) else []
 
 
 def _conditions(account: AccountInfo) -> list[ColumnElement[bool]]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from .claims.recipe_user_id import RecipeUserId
-from .recipes import emailpassword, thirdparty
+from .recipes import emailpassword
 from .recipes.accountlinking import get_user, list_users_by_account_info
 from .recipes.app import App
 from .recipes.exceptions import ConfigurationError
@@ -57,16 +57,18 @@ async def _made(app: App, email: str, tenant: str) -> RecipeUserId:
 
 
 async def _from_provider(app: App, email: str, tenant: str) -> RecipeUserId:
-    providers = app.recipe("thirdparty").config.providers
-    if not providers:
+    # Asked for by its id: an App without the recipe need not load it.
+    recipe: Any = app.recipe("thirdparty")
+    if not recipe.config.providers:
         raise ConfigurationError(f"{email} has no provider to come from: thirdparty.init was given none")
-    persona = _persona(app, email)
-    signed_up = await thirdparty.manually_create_or_update_user(
-        tenant, providers[0].config.third_party_id, persona.user_id, email, persona.email_verified
+    persona, third_party_id = _persona(app, email), recipe.config.providers[0].config.third_party_id
+    signed_up = await recipe.functions.manually_create_or_update_user(
+        third_party_id, persona.user_id, email, persona.email_verified, None, False, tenant, {}
     )
-    if isinstance(signed_up, thirdparty.ManuallyCreateOrUpdateUserOkResult):
-        return signed_up.recipe_user_id
-    raise ConfigurationError(f"{email} could not be signed up: {signed_up!r}")
+    if signed_up.status != "OK":
+        raise ConfigurationError(f"{email} could not be signed up: {signed_up!r}")
+    recipe_user_id: RecipeUserId = signed_up.recipe_user_id
+    return recipe_user_id
 
 
 def _persona(app: App, email: str) -> Persona:
