@@ -18,7 +18,7 @@ from django.http import HttpRequest, JsonResponse
 from django.urls import path
 from fastapi import Depends, FastAPI
 from flask import Flask
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
@@ -57,6 +57,13 @@ def fastapi_application(app: App) -> Any:
 
     @application.get("/open")
     async def open_to_all() -> dict[str, str]:
+        return HELLO
+
+    async def nothing(_connection: HTTPConnection) -> None:
+        """Stand for any dependency."""
+
+    @application.get("/depending", dependencies=[Depends(nothing)])
+    async def depending() -> dict[str, str]:
         return HELLO
 
     @application.get("/protected", dependencies=[Depends(dependency())])

@@ -2,11 +2,10 @@
 # FastAPI reads the annotations of a dependency that is an object as they are, so they must not be strings here.
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Generic, Literal, TypeVar, cast, overload
+from typing import Any, Generic, Literal, TypeVar, cast, overload
 
 try:
-    import fastapi
-    from fastapi.openapi.models import APIKey, HTTPBearer
+    from fastapi.openapi.models import HTTPBearer
     from fastapi.security.base import SecurityBase
 except ImportError as missing:
     raise ImportError("coatcheck.server.fastapi needs FastAPI: pip install 'coatcheck[fastapi]'") from missing
@@ -31,18 +30,6 @@ SESSION_RESPONSES: dict[int | str, dict[str, Any]] = {
 """What routes answer where the session does not hold, for `responses=` of a route, a router or an application."""
 
 
-class _CookieScheme(SecurityBase):
-    """The other way in which an access token travels: for the API's description, nothing is checked here."""
-
-    model = APIKey.model_validate(
-        {"in": "cookie", "name": ACCESS_COOKIE, "description": "The access token, as browsers send it."}
-    )
-    scheme_name = "access-token-cookie"
-
-    async def __call__(self) -> None:
-        """Leave the checking to the dependency that depends on this."""
-
-
 class SessionDependency(SecurityBase, Generic[S]):
     """What `verify_session` returns: a dependency, equal to any other with the same options.
 
@@ -50,16 +37,18 @@ class SessionDependency(SecurityBase, Generic[S]):
     `app.dependency_overrides[verify_session()]`.
     """
 
-    model = HTTPBearer(bearerFormat="JWT", description="The access token, as a header.")
+    # One scheme, not one for each way: FastAPI would solve a dependency more for every request.
+    model = HTTPBearer(
+        bearerFormat="JWT",
+        description=f"The access token, in this header or, from browsers, as the cookie {ACCESS_COOKIE}.",
+    )
     scheme_name = "access-token"
 
     def __init__(self, guard: Guard) -> None:
         self.guard = guard
         self._hash = hash((guard.anti_csrf_check, guard.session_required, guard.check_database))
 
-    async def __call__(
-        self, connection: HTTPConnection, _cookie: Annotated[None, fastapi.Depends(_CookieScheme())] = None
-    ) -> S:
+    async def __call__(self, connection: HTTPConnection) -> S:
         """Return the session of a request or of a websocket's handshake."""
         return cast("S", await self.guard.check(as_request(connection)))
 
