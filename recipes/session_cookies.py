@@ -57,6 +57,8 @@ class SetCookie:
 def cookies_of(request: Request) -> list[tuple[str, str]]:
     """Return every cookie of a request in the order sent, duplicates included; parsed once per request."""
     sent = [value for name, value in request.scope["headers"] if name == b"cookie"]
+    if not sent:
+        return []
     parsed: tuple[list[bytes], list[tuple[str, str]]] | None = request.scope.get(_SCOPE_COOKIES)
     # What was sent is compared because an application's middleware may have changed it meanwhile.
     if parsed is None or parsed[0] != sent:

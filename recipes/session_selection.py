@@ -119,7 +119,7 @@ def duplicated(request: Request) -> tuple[str, ...]:
 
 def has_legacy_cookie(request: Request) -> bool:
     """Tell whether the session dates from before access tokens were self-contained (docs/protocol.md, rule 11.4)."""
-    return any(name == LEGACY_COOKIE for name, _ in cookies_of(request))
+    return LEGACY_COOKIE in [name for name, _ in cookies_of(request)]
 
 
 def bearer_token(request: Request) -> str | None:
