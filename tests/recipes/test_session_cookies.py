@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import unquote
@@ -158,6 +159,19 @@ def test_no_set_cookie_header_raises(header: str) -> None:
 def test_dates_are_in_gmt(ms: int, date: str) -> None:
     """Dates are HTTP dates whatever the machine's locale and zone, and absurd lifetimes end with the year 9999."""
     assert http_date(ms) == date
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/St_Johns", "Pacific/Kiritimati"])
+def test_cookies_expire_in_gmt_in_every_time_zone(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    """The time zone of the process moves no expiry."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert time.timezone != 0
+        assert "Expires=Tue, 14 Nov 2023 22:13:20 GMT" in cookie().header()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_a_token_does_not_show_in_a_cookies_repr() -> None:
