@@ -70,8 +70,8 @@ class App:
     `database` is a URL or a SQLAlchemy Engine; in memory where none is given. `encryption_key` seals private keys in
     the database; by default it is read from the environment variable COATCHECK_ENCRYPTION_KEY. `sync_overrides="loop"`
     lets the plain (`.sync`) functions run overrides that need an event loop. `unsafe_for_tests` permits manual clocks
-    and stub providers, makes password hashes and databases in memory fast, and borrows signing keys that earlier Apps
-    of the process had. Whatever is wrong is a ConfigurationError here; no connection is opened.
+    and stub providers, makes password hashes and databases in memory fast, and borrows for the latter signing keys
+    that earlier Apps of the process had. Whatever is wrong is a ConfigurationError here; no connection is opened.
     """
 
     def __init__(
@@ -112,7 +112,8 @@ class App:
     def _open_engine(self, config: SessionConfig, encryption_key: str | None) -> None:
         secret = encryption_key or os.environ.get(ENCRYPTION_KEY_VARIABLE) or None
         validity_ms = _ms(config.access_token_validity_seconds)
-        self._lent_keys = lent = signing_key.LentKeys() if self.unsafe_for_tests else None
+        # A file or a server would keep a key that others have by then, other processes and the real App among them.
+        self._lent_keys = lent = signing_key.LentKeys() if self.database.prepared else None
         self.keys = KeyRing(
             self.database,
             self.clock,
@@ -195,6 +196,7 @@ class App:
         """Close the database's connections; the next use opens new ones."""
         self.database.close()
         if self._lent_keys is not None:
+            self.keys.forget()
             self._lent_keys.give_back()
 
 

@@ -53,7 +53,8 @@ class Database:
         self._owned = isinstance(target, str)
         self._engine = engine = _engine_of(target, prepared=prepared)
         check_engine(engine)
-        self._prepared = prepared and self._owned and is_memory(engine.url)
+        self.prepared = prepared and self._owned and is_memory(engine.url)
+        """Whether it has its tables from the beginning; nothing in it outlives `close` then."""
         self.inline = is_memory(engine.url)
         """Whether callers work in their own thread: a database in memory never keeps them waiting."""
         self.url = shown(engine.url)
@@ -67,7 +68,7 @@ class Database:
 
     def when_new(self, add_rows: Work[None]) -> None:
         """Let `add_rows` fill a prepared database before its first use: in a test, one transaction instead of many."""
-        if self._prepared:
+        if self.prepared:
             self._first_rows.append(add_rows)
 
     def read(self, work: Work[T]) -> T:
@@ -112,7 +113,7 @@ class Database:
             return
         with self._lock:
             tables = len(schema.metadata.tables)
-            if self._prepared and not self._tables_ensured:
+            if self.prepared and not self._tables_ensured:
                 self._retried(self._add_first_rows, write=True)
             elif self._tables_ensured != tables:
                 self._ensure_tables()

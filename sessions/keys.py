@@ -98,6 +98,11 @@ class KeyRing:
         self._private.clear()
         self._keep((key,), self._clock.now_ms())
 
+    def forget(self) -> None:
+        """Forget every key: the next use reads them from the database, or makes one."""
+        self._ring = None
+        self._private.clear()
+
     def sign(self, payload: Mapping[str, Any], *, static: bool, version: str | None = "5") -> str:
         """Return `payload` as a signed JWT; DatabaseError or SigningKeyError if there is no key to sign with."""
         self._database.refuse_nesting()

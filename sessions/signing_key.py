@@ -34,7 +34,7 @@ def generate() -> RSAPrivateKey:
 
 
 class LentKeys:
-    """Keys for one App for tests, where making one takes longer than the test.
+    """Keys for one App for tests, whose database ends with it, where making one takes longer than the test.
 
     Given back, by `give_back` or when this object is forgotten, they are lent to the next App of the process that asks;
     Apps that are open at the same time have different ones. `mark` is what the ids of the keys end with here, so that

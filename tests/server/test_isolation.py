@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
+import jwt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -23,6 +25,8 @@ from coatcheck.recipes.exceptions import TryRefreshTokenError
 from coatcheck.recipes.session import InputOverrideConfig
 from coatcheck.server import create_app
 from coatcheck.server.asgi import verify_session
+
+from ..conftest import API, WEBSITE
 
 Make = Callable[..., App]
 Serve = Callable[..., TestClient]
@@ -43,6 +47,40 @@ def test_attack_the_token_of_another_app(make_app: Make) -> None:
             session.sync.get_session_without_request_response(token)
     with one.active():
         assert session.sync.get_session_without_request_response(token)
+
+
+def modulus(app: App) -> str:
+    """Sign something, and return the modulus of the key that verifies it."""
+    kid = jwt.get_unverified_header(app.keys.sign({}, static=False))["kid"]
+    return next(key["n"] for key in app.keys.jwks() if key["kid"] == kid)
+
+
+def test_attack_a_lent_key_that_a_database_has_kept(make_app: Make, tmp_path: Path) -> None:
+    """What an App for tests leaves in a file is not lent to others, who could sign for the App served from it then.
+
+    See docs/protocol.md, rule 12.13.
+    """
+    url = f"sqlite:///{tmp_path}/kept.db"
+    earlier = make_app(database=url)
+    kept = modulus(earlier)
+    earlier.close()
+    real = App(app_info=InputAppInfo("Real", API, website_domain=WEBSITE), recipe_list=[session.init()], database=url)
+    try:
+        assert modulus(real) == kept
+        assert [modulus(app) for app in (make_app(), make_app()) if modulus(app) == kept] == []
+        assert modulus(earlier) == kept
+    finally:
+        real.close()
+
+
+def test_an_app_that_is_used_after_it_was_closed_has_another_key(make_app: Make) -> None:
+    """A key that was given back is not used any more, not even by who remembers it (docs/protocol.md, rule 12.13)."""
+    closed = make_app()
+    given_back = modulus(closed)
+    closed.close()
+    borrower = make_app()
+    assert modulus(borrower) == given_back
+    assert modulus(closed) != given_back
 
 
 def test_two_apps_do_not_see_each_other(make_app: Make, serve: Serve) -> None:
