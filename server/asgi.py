@@ -69,7 +69,8 @@ class AuthMiddleware:
             except Exception as error:
                 if error is not answer.refused and (answer.begun or not await answer.refuse(error)):
                     await _fail(error, scope, receive, answer)
-            await finish(request)
+            finally:
+                await finish(request)  # also where the client has gone before the answer, which servers may raise
 
     async def _serve(self, app: App, request: Request, scope: Scope, receive: Receive, *, send: Send) -> None:
         found = self._api.match(app, request) if scope["type"] == "http" else None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -133,6 +134,25 @@ def test_a_disconnect_ends_a_stream(make_app: Make) -> None:
 
     asyncio.run(scenario())
     assert ended == ["cancelled"]
+
+
+def test_a_mail_is_sent_though_the_client_left_before_the_answer(make_app: Make) -> None:
+    """Servers may raise an OSError where nobody is left to be answered; what was to be done afterwards is done."""
+    app = make_app()
+
+    async def asked(path: str, heard: Callable[[Message], Awaitable[object]] | None = None) -> None:
+        fields = [{"id": "email", "value": "ann@example.com"}, {"id": "password", "value": "correct horse 1"}]
+        body = json.dumps({"formFields": fields if path == "/auth/signup" else fields[:1]}).encode()
+        said: list[Message] = [{"type": "http.request", "body": body}]
+        await Wire(path, method="POST", said=said, heard=heard).run(served(app, []))
+
+    async def gone(_message: Message) -> None:
+        raise OSError("connection lost")
+
+    asyncio.run(asked("/auth/signup"))
+    with pytest.raises(OSError, match="connection lost"):
+        asyncio.run(asked("/auth/user/password/reset/token", gone))
+    assert [mail.to for mail in app.outbox.mails] == ["ann@example.com"]
 
 
 def test_tokens_reach_the_client_with_the_applications_own_response(make_app: Make) -> None:
