@@ -84,7 +84,7 @@ class Middleware:
         with app.active():
             answer = self._api.serve(app, own)
             response = self.get_response(request) if answer is None else django_response(answer)
-        return self._finish(app, own, response)
+        return self._finish(app, request, response)
 
     async def _call_async(self, request: HttpRequest) -> HttpResponseBase:
         app = self._app()
@@ -95,7 +95,7 @@ class Middleware:
                 response = await self.get_response(request)
             else:
                 response = django_response(await self._api.answer(app, found, own))
-        return self._finish(app, own, response)
+        return self._finish(app, request, response)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
         """Answer an error of ours that a view has raised; leave any other to Django."""
@@ -125,8 +125,12 @@ class Middleware:
         hide_secrets(request, own)
         return own
 
-    def _finish(self, app: App, own: Request, response: HttpResponseBase) -> HttpResponseBase:
-        send_tokens(response, response_log(own))
+    def _finish(self, app: App, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        own = as_request(request)
+        if len(log := response_log(own)):
+            send_tokens(response, log)
+            # Nor may Django's own cache keep it, which heeds Cache-Control: no-store in its later versions only.
+            cast("Any", request)._cache_update_cache = False
         if hasattr(own.state, "supertokens"):
             depends_on_session(response)
         stream_within(app, response)

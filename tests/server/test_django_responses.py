@@ -179,6 +179,23 @@ def test_a_cache_never_hands_one_users_page_to_another(project: Open, by: str) -
     assert "cookie" in ann.get("/page").headers["vary"].lower()
 
 
+def test_attack_tokens_of_another_out_of_the_cache(project: Open) -> None:
+    """A page that signs its visitors in is not cached with the tokens of the first, whatever the page says of caches."""
+    guests: list[str] = []
+
+    def welcome(request: HttpRequest) -> HttpResponse:
+        guests.append(f"guest {len(guests)}")
+        session.sync.create_new_session(request, "public", RecipeUserId(guests[-1]))
+        return HttpResponse(guests[-1], headers={"cache-control": "max-age=60"})
+
+    opened = project()
+    opened.settings(MIDDLEWARE=CACHE)
+    client = opened.serve(path("welcome", welcome))
+    answers = [client().get("/welcome") for _ in range(2)]
+    assert [answer.text for answer in answers] == guests == ["guest 0", "guest 1"]
+    assert answers[0].headers["st-access-token"] != answers[1].headers["st-access-token"]
+
+
 def test_an_error_handler_of_the_applications_sends_what_it_likes(project: Open) -> None:
     """Its response is sent as it made it, with any number of cookies."""
 
