@@ -180,7 +180,7 @@ def test_a_cache_never_hands_one_users_page_to_another(project: Open, by: str) -
 
 
 def test_attack_tokens_of_another_out_of_the_cache(project: Open) -> None:
-    """A page that signs its visitors in is not cached with the tokens of the first, whatever the page says of caches."""
+    """A page that signs its visitors in is not cached with the first one's tokens, whatever it says of caches."""
     guests: list[str] = []
 
     def welcome(request: HttpRequest) -> HttpResponse:
