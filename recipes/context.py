@@ -103,6 +103,11 @@ def after_response(request: Request, job: Job) -> None:
     request.scope.setdefault(_SCOPE_JOBS, []).append(job)
 
 
+def has_jobs(scope: Any) -> bool:
+    """Say whether jobs wait for the response of `scope` to be sent."""
+    return bool(scope.get(_SCOPE_JOBS))
+
+
 def jobs_of(scope: Any) -> list[Job]:
     """Take the jobs that wait for the response of `scope` to be sent."""
     jobs: list[Job] = scope.pop(_SCOPE_JOBS, [])

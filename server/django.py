@@ -35,7 +35,7 @@ from ..recipes.context import on_session, request_context, response_log
 from ..recipes.exceptions import ConfigurationError, NotInitialisedError
 from ..recipes.session_interface import OverrideGlobalClaimValidators
 from ..sessions.blocking import after_work
-from .auth_api import AuthAPI, finish
+from .auth_api import AuthAPI, finish_now
 from .django_checks import check_middleware
 from .django_report import hide_secrets
 from .django_request import SessionRequest, leave_request, request_among
@@ -206,8 +206,7 @@ class _Jobs:
         self._own = own
 
     def __call__(self) -> None:
-        with self._app.active():
-            self._app.driver(finish(self._own))
+        finish_now(self._app, self._own)
 
     def __reduce__(self) -> tuple[type[partial[bool]], tuple[type[bool]]]:
         return partial, (bool,)

@@ -17,7 +17,7 @@ from ..recipes.any_request import KEY
 from ..recipes.app import App
 from ..recipes.context import response_log
 from ..recipes.json_body import MAX_BODY_BYTES
-from .auth_api import AuthAPI, finish
+from .auth_api import AuthAPI, finish_now
 from .guard import answer_to
 
 if TYPE_CHECKING:
@@ -110,14 +110,14 @@ class _Body:
 
     def close(self) -> None:
         close = getattr(self._body, "close", None)
-        with self._app.active():
-            try:
-                if close is not None:
+        try:
+            if close is not None:
+                with self._app.active():
                     close()
-            finally:
-                self._app.driver(finish(self._request))
-                # Or the two would keep each other until the garbage collector comes round.
-                self._request.scope.pop(_ENVIRON, None)
+        finally:
+            finish_now(self._app, self._request)
+            # Or the two would keep each other until the garbage collector comes round.
+            self._request.scope.pop(_ENVIRON, None)
 
 
 def request_of(environ: WSGIEnvironment) -> Request:

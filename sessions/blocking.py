@@ -22,6 +22,9 @@ T = TypeVar("T")
 DATABASE_CONNECTIONS = 8
 """Threads for blocking work, as many as a database pool has connections."""
 
+BACKGROUND_WAITING = 256
+"""How many pieces of work may wait in the background before callers do theirs themselves."""
+
 HASHES_WAITING_PER_CPU = 32
 """How many password hashes may wait for each processor before more are refused."""
 
@@ -54,6 +57,14 @@ async def hashing(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     The limit holds for the whole process, whether calls come from event loops or from threads without one.
     """
     return await _hashes.run(partial(fn, *args, **kwargs))
+
+
+def in_background(work: Callable[[], object]) -> None:
+    """Let a worker thread do `work`, with a copy of the context, while the caller goes on; it sees to its own failures.
+
+    Where too much waits already, or the process is about to end, the caller does it here and now.
+    """
+    _background.do(work)
 
 
 class WorkerPool:
@@ -160,6 +171,29 @@ class HashingPool:
             return work()
 
 
+class Background:
+    """A pool of its own, so that slow mail servers cannot keep the database waiting."""
+
+    def __init__(self, at_once: int, waiting: int) -> None:
+        self._turnstile = Turnstile(at_once, waiting)
+        self._workers = WorkerPool("background", at_once)
+
+    def do(self, work: Callable[[], object]) -> None:
+        """Do `work` soon; at once, and here, when too much waits already."""
+        try:
+            self._turnstile.enter()
+        except HashingBusyError:
+            work()
+            return
+        try:
+            future = self._workers.submit(work)
+        except RuntimeError:  # No thread begins while the interpreter ends.
+            self._turnstile.leave()
+            work()
+        else:
+            future.add_done_callback(lambda _: self._turnstile.leave())
+
+
 def _out_of_sight(loop: asyncio.AbstractEventLoop, work: Callable[[], T]) -> T:
     asyncio._set_running_loop(None)
     try:
@@ -174,4 +208,5 @@ def _processors() -> int:
 
 _tidying: set[Callable[[], object]] = set()
 _pool = WorkerPool("blocking", DATABASE_CONNECTIONS)
+_background = Background(DATABASE_CONNECTIONS, BACKGROUND_WAITING)
 _hashes = HashingPool(_processors(), _processors() * HASHES_WAITING_PER_CPU)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from wsgiref.handlers import SimpleHandler
 from wsgiref.util import FileWrapper, setup_testing_defaults
@@ -15,16 +17,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import Client
 
-from coatcheck import App, RecipeUserId
-from coatcheck.recipes import session
+from coatcheck import App, InputAppInfo, RecipeUserId
+from coatcheck.recipes import emailpassword, session
 from coatcheck.recipes.any_request import as_request
 from coatcheck.recipes.context import after_response
+from coatcheck.recipes.delivery import EmailDeliveryConfig
 from coatcheck.recipes.exceptions import ConfigurationError
 from coatcheck.recipes.json_body import MAX_BODY_BYTES
 from coatcheck.recipes.session import SessionContainer
 from coatcheck.server.guard import Guard
 from coatcheck.server.wsgi import AuthMiddleware, request_of
 from coatcheck.sessions.exceptions import UnauthorisedError
+
+from ..conftest import API, WEBSITE
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -179,6 +184,34 @@ def test_a_mail_is_sent_after_the_response_has_been(make_app: Make) -> None:
     assert not app.outbox.mails
     body.close()  # type: ignore[attr-defined]
     assert [mail.to for mail in app.outbox.mails] == ["ann@example.com"]
+
+
+def test_attack_whether_an_account_exists_told_by_the_end_of_a_connection(tmp_path: Path) -> None:
+    """Closing the body, for which servers keep the connection, does not wait until a mail is on its way (rule 21.7)."""
+    may_go, sent = threading.Event(), threading.Event()
+
+    class Slow:
+        async def send_email(self, _mail: Any, _user_context: Any) -> None:
+            assert may_go.wait(10)
+            sent.set()
+
+    app = App(
+        app_info=InputAppInfo("Real", API, website_domain=WEBSITE),
+        recipe_list=[session.init(), emailpassword.init(email_delivery=EmailDeliveryConfig(service=Slow()))],
+        database=f"sqlite:///{tmp_path}/real.db",
+    )
+    wrapped = AuthMiddleware(application, app)
+    fields = [{"id": "email", "value": "ann@example.com"}, {"id": "password", "value": "correct horse 1"}]
+    sign_up = signing_in(json.dumps({"formFields": fields}).encode(), PATH_INFO="/auth/signup")
+    reset = json.dumps({"formFields": fields[:1]}).encode()
+    try:
+        assert call(wrapped, **sign_up)[0] == "200 OK"
+        assert call(wrapped, **signing_in(reset, PATH_INFO="/auth/user/password/reset/token"))[0] == "200 OK"
+        assert not sent.is_set()
+        may_go.set()
+        assert sent.wait(10)
+    finally:
+        app.close()
 
 
 def test_jobs_run_though_the_body_cannot_be_closed(make_app: Make) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from coatcheck.sessions.blocking import (
     DATABASE_CONNECTIONS,
+    Background,
     CallersLoop,
     HashingPool,
     WorkerPool,
@@ -245,6 +246,30 @@ def test_what_is_kept_per_thread_is_tidied_up_after_each_piece_of_work(caplog: p
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform cannot fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_work_in_the_background_keeps_nobody_waiting_until_too_much_waits() -> None:
+    """The caller goes on at once; beyond the limit it does the work itself, so that what waits stays bounded."""
+    background = Background(at_once=1, waiting=1)
+    begun, go_on, done = threading.Event(), threading.Event(), threading.Event()
+    by: list[int] = []
+
+    def first() -> None:
+        begun.set()
+        assert go_on.wait(5)
+
+    def second() -> None:
+        by.append(threading.get_ident())
+        done.set()
+
+    background.do(first)
+    assert begun.wait(5)
+    background.do(second)
+    background.do(lambda: by.append(threading.get_ident()))
+    assert by == [threading.get_ident()]
+    go_on.set()
+    assert done.wait(5)
+    assert by[1] != threading.get_ident()
+
+
 def test_a_forked_process_has_workers_of_its_own() -> None:
     """The parent's threads do not survive a fork; the child makes new ones instead of waiting for ever."""
     pool = WorkerPool("fork", 1)
