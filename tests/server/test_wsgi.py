@@ -21,7 +21,7 @@ from coatcheck import App, InputAppInfo, RecipeUserId
 from coatcheck.recipes import emailpassword, session
 from coatcheck.recipes.any_request import as_request
 from coatcheck.recipes.context import after_response
-from coatcheck.recipes.delivery import EmailDeliveryConfig
+from coatcheck.recipes.delivery import EmailDeliveryConfig, EmailDeliveryInterface
 from coatcheck.recipes.exceptions import ConfigurationError
 from coatcheck.recipes.json_body import MAX_BODY_BYTES
 from coatcheck.recipes.session import SessionContainer
@@ -190,8 +190,8 @@ def test_attack_whether_an_account_exists_told_by_the_end_of_a_connection(tmp_pa
     """Closing the body, for which servers keep the connection, does not wait until a mail is on its way (rule 21.7)."""
     may_go, sent = threading.Event(), threading.Event()
 
-    class Slow:
-        async def send_email(self, _mail: Any, _user_context: Any) -> None:
+    class Slow(EmailDeliveryInterface):
+        async def send_email(self, template_vars: Any, user_context: Any) -> None:
             assert may_go.wait(10)
             sent.set()
 
