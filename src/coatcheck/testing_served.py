@@ -21,8 +21,8 @@ Application: TypeAlias = Any
 """An App; a Starlette, FastAPI or other ASGI application; a Flask or other WSGI application; Django's handlers."""
 
 _ADVICE = (
-    "no App was found behind {app!r}: call init(...) before, or name it: client(application, coatcheck=app); an App "
-    "itself can be given as well"
+    "no App was found behind {app!r}: let the test ask for the fixture coatcheck_app (or sign_in), call init(...) "
+    "before, or name it: client(application, coatcheck=app); an App itself can be given as well"
 )
 
 

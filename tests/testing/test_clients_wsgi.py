@@ -25,7 +25,7 @@ from coatcheck.server.django import verify_session as django_session
 from coatcheck.server.flask import CoatCheck
 from coatcheck.server.flask import verify_session as flask_session
 from coatcheck.server.wsgi import AuthMiddleware
-from coatcheck.testing import BrowserClient, client
+from coatcheck.testing import BrowserClient, client, sign_in
 
 from ..server.django_project import SETTINGS
 
@@ -210,6 +210,15 @@ def test_flasks_own_client_stands_for_its_application(flask_app: flask.Flask) ->
         assert one.get("/auth/emailpassword/email/exists?email=a@example.com").json()["exists"] is False
 
 
+def test_a_minted_session_in_flasks_own_client(app: App, flask_app: flask.Flask) -> None:
+    """Headers alone let it in, and so do cookies with the headers that go with them."""
+    ann, own = sign_in(app, "ann@example.com"), flask_app.test_client()
+    assert own.post("/me", headers=ann.headers).json == {"user": ann.user_id}
+    for name, token in ann.cookies.items():
+        own.set_cookie(name, token)
+    assert own.post("/me", headers=ann.cookie_headers).json == {"user": ann.user_id}
+
+
 def test_errors_of_flask_views(flask_app: flask.Flask) -> None:
     """They are raised although Flask answers for them, unless the answer is asked for."""
     with client(flask_app) as one, pytest.raises(LookupError, match="in the view"):
@@ -280,6 +289,14 @@ def test_djangos_own_client_stands_for_its_application(django_app: App) -> None:
     """Whoever has one already can hand it over."""
     with client(DjangoClient()) as one:
         assert one.get("/auth/emailpassword/email/exists?email=a@example.com").json()["exists"] is False
+
+
+def test_a_minted_session_in_djangos_own_client(django_app: App) -> None:
+    """Headers alone let it in, and so do cookies with the headers that go with them."""
+    ann, own = sign_in(django_app, "ann@example.com"), DjangoClient()
+    assert own.post("/me", headers=ann.headers).json() == {"user": ann.user_id}
+    own.cookies.load(ann.cookies)
+    assert own.post("/me", headers=ann.cookie_headers).json() == {"user": ann.user_id}
 
 
 @pytest.mark.parametrize("application", [WSGIHandler, ASGIHandler])
