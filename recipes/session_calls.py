@@ -22,7 +22,7 @@ from .session_interface import (
     SessionInformationResult,
 )
 from .session_recipe import SessionRecipe
-from .session_requests import assert_required_claims, create_session, first_payload, required_validators
+from .session_requests import assert_required_claims, create_session, demands_claims, first_payload, required_validators
 from .session_requests import get_session as get_session_of_request
 from .session_requests import refresh_session as refresh_session_of_request
 
@@ -133,7 +133,7 @@ async def get_session_without_request_response(
             override_global_claim_validators,
             context,
         )
-        if session is not None:
+        if session is not None and demands_claims(recipe, override_global_claim_validators):
             await assert_required_claims(recipe, session, override_global_claim_validators, context)
         return session
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
 
 from starlette.requests import Request
 
@@ -31,8 +30,7 @@ T = TypeVar("T")
 Method = Literal["cookie", "header"]
 
 
-@dataclass(frozen=True, slots=True)
-class ReqResInfo:
+class ReqResInfo(NamedTuple):
     """The request a session is attached to, and how its tokens travel."""
 
     request: Request

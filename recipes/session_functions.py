@@ -11,9 +11,8 @@ from ..claims.payload import JSONObject, UserContext, merged, without_protected
 from ..claims.recipe_user_id import RecipeUserId
 from ..claims.validation import ClaimsValidationResult, validate_claims
 from ..claims.validator import SessionClaimValidator
-from ..sessions.engine import EngineSession, SessionInformation
+from ..sessions.engine import SessionInformation
 from ..sessions.exceptions import TryRefreshTokenError, UnauthorisedError
-from ..sessions.token_cache import VerifiedToken
 from .exceptions import ConfigurationError
 from .session_container import SessionContainer
 from .session_interface import (
@@ -74,7 +73,7 @@ class SessionFunctions(RecipeInterface):
             anti_csrf=self._config.anti_csrf == "VIA_TOKEN" and disable_anti_csrf is not True,
             static=self._static,
         )
-        return self._container(created)
+        return SessionContainer(self._recipe, created)
 
     def get_global_claim_validators(
         self,
@@ -107,31 +106,25 @@ class SessionFunctions(RecipeInterface):
             if session_required is False:
                 return None
             raise UnauthorisedError(NO_SESSION, clear_tokens=False)
-        verified = await self._verified(access_token, session_required)
-        if verified is None:
-            return None
-        payload = verified.payload
-        if (verified.kind == "d") is self._static:
-            raise TryRefreshTokenError(WRONG_KIND)
-        if self._config.anti_csrf == "VIA_TOKEN" and anti_csrf_check is not False:
-            _check_anti_csrf(payload, anti_csrf_token)
-        engine, check = self._app.engine, check_database is True
-        session = None if check else engine.verify_in_memory(payload, access_token)
-        if session is None:
-            session = await self._app.hop(engine.verify, payload, access_token, check_database=check)
-        return self._container(session)
-
-    async def _verified(self, access_token: str, session_required: bool | None) -> VerifiedToken | None:
-        tokens = self._app.tokens
+        tokens, engine = self._app.tokens, self._app.engine
         try:
-            verified = tokens.verify_in_memory(access_token)
-            return verified or await self._app.hop(tokens.verify, access_token)
+            verified = tokens.verify_in_memory(access_token) or await self._app.hop(tokens.verify, access_token)
         except TryRefreshTokenError:
             if tokens.candidate(access_token):
                 raise
             if session_required is False:
                 return None
             raise UnauthorisedError("Token parsing failed", clear_tokens=False) from None
+        payload = verified.payload
+        if (verified.kind == "d") is self._static:
+            raise TryRefreshTokenError(WRONG_KIND)
+        if self._config.anti_csrf == "VIA_TOKEN" and anti_csrf_check is not False:
+            _check_anti_csrf(payload, anti_csrf_token)
+        check = check_database is True
+        session = None if check else verified.session
+        if session is None:
+            session = await self._app.hop(engine.verify, payload, access_token, check_database=check)
+        return SessionContainer(self._recipe, session)
 
     async def validate_claims(
         self,
@@ -168,7 +161,7 @@ class SessionFunctions(RecipeInterface):
             anti_csrf=via_token,
             static=self._static,
         )
-        return self._container(refreshed)
+        return SessionContainer(self._recipe, refreshed)
 
     async def revoke_session(self, session_handle: str, user_context: UserContext) -> bool:
         """End a session."""
@@ -319,9 +312,6 @@ class SessionFunctions(RecipeInterface):
             "id_token_signing_alg_values_supported": ["RS256"],
             "response_types_supported": ["code", "id_token", "id_token token"],
         }
-
-    def _container(self, tokens: EngineSession) -> SessionContainer:
-        return SessionContainer(self._recipe, tokens)
 
 
 def _check_anti_csrf(payload: Mapping[str, Any], given: str | None) -> None:

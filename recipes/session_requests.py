@@ -19,7 +19,7 @@ from .context import with_request
 from .exceptions import ConfigurationError
 from .session_container import SessionContainer
 from .session_interface import OverrideGlobalClaimValidators, SessionInformationResult
-from .session_selection import anti_csrf_header
+from .session_selection import anti_csrf_header, has_legacy_cookie
 from .session_transport import Transport
 
 if TYPE_CHECKING:
@@ -101,9 +101,9 @@ async def get_session(
 ) -> SessionContainer | None:
     """Verify the access token of a request, run the claim validators and attach the session to the request."""
     with_request(user_context, request)
-    transport = Transport(recipe, request, user_context)
-    if transport.has_legacy_cookie():
+    if has_legacy_cookie(request):
         raise TryRefreshTokenError("using legacy session, please call the refresh API")
+    transport = Transport(recipe, request, user_context)
     chosen = transport.access_token()
     if chosen is not None and chosen.duplicated:
         raise TryRefreshTokenError("The request contains the access token cookie more than once.")
@@ -121,7 +121,8 @@ async def get_session(
         return None
     # Attached before the claims are validated, so that a 403 carries the tokens that verifying or refetching renewed.
     await session.attach_to_request_response(request, chosen.method if chosen else "header", user_context)
-    await assert_required_claims(recipe, session, override_global_claim_validators, user_context)
+    if demands_claims(recipe, override_global_claim_validators):
+        await assert_required_claims(recipe, session, override_global_claim_validators, user_context)
     return session
 
 
@@ -161,6 +162,11 @@ async def required_validators(
     return list(replaced)
 
 
+def demands_claims(recipe: SessionRecipe, override: OverrideGlobalClaimValidators | None) -> bool:
+    """Tell whether there may be validators that apply to a session."""
+    return override is not None or bool(recipe.claim_validators) or recipe.validators_overridden
+
+
 async def assert_required_claims(
     recipe: SessionRecipe,
     session: SessionContainer,
@@ -168,8 +174,6 @@ async def assert_required_claims(
     user_context: UserContext,
 ) -> None:
     """Run the validators that apply to a session; InvalidClaimsError if any fails."""
-    if override is None and not recipe.claim_validators and not recipe.validators_overridden:
-        return
     validators = await required_validators(
         recipe,
         session.tenant_id,

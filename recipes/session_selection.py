@@ -12,7 +12,6 @@ from typing import Literal, TypeAlias
 
 from starlette.requests import Request
 
-from ..claims.payload import UserContext
 from .exceptions import ConfigurationError
 from .session_cookies import ACCESS_COOKIE, LEGACY_COOKIE, REFRESH_COOKIE, cookies_of
 
@@ -38,9 +37,9 @@ class SelectedToken:
     duplicated: bool = False
 
 
-def default_selector(request: Request, for_create_new_session: bool, user_context: UserContext) -> SelectorAnswer:
+def default_answer(request: Request, *, creating: bool) -> SelectorAnswer:
     """Return the client's wish for a new session, `any` for an existing one (docs/protocol.md, rule 9.1)."""
-    wish = _auth_mode(request) if for_create_new_session else None
+    wish = _auth_mode(request) if creating else None
     return "any" if wish is None else wish
 
 

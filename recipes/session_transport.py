@@ -21,7 +21,7 @@ from .session_selection import (
     cleared_at_creation,
     cleared_at_refresh,
     creation_method,
-    default_selector,
+    default_answer,
     duplicated,
     has_access_cookie,
     has_legacy_cookie,
@@ -86,7 +86,9 @@ class Transport:
     # What the request carries
 
     def _answer(self, *, creating: bool) -> SelectorAnswer:
-        selector = self._config.get_token_transfer_method or default_selector
+        selector = self._config.get_token_transfer_method
+        if selector is None:
+            return default_answer(self.request, creating=creating)
         return checked_answer(selector(self.request, creating, self._user_context))
 
     def method_for_new_session(self) -> TransferMethod:

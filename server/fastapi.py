@@ -2,7 +2,7 @@
 # FastAPI reads the annotations of a dependency that is an object as they are, so they must not be strings here.
 
 from collections.abc import Mapping
-from typing import Any, Generic, Literal, TypeVar, cast, overload
+from typing import Any, Generic, Literal, TypeVar, overload
 
 try:
     from fastapi.openapi.models import HTTPBearer
@@ -50,7 +50,8 @@ class SessionDependency(SecurityBase, Generic[S]):
 
     async def __call__(self, connection: HTTPConnection) -> S:
         """Return the session of a request or of a websocket's handshake."""
-        return cast("S", await self.guard.check(as_request(connection)))
+        session: Any = await self.guard.check(as_request(connection))
+        return session  # type: ignore[no-any-return]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SessionDependency) and self.guard == other.guard

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from ..claims.clock import Clock
 from ..claims.payload import JSONObject
 from . import signing_key
+from .engine_payload import parent_of, session_of
 from .exceptions import TryRefreshTokenError
 from .jws_segment import decoded_object, object_of
 from .key_store import DYNAMIC
@@ -49,7 +50,12 @@ class AccessTokens:
 
     def candidate(self, token: str) -> bool:
         """Tell whether `token` looks like one of ours, by its form alone; never raises (docs/protocol.md, rule 3.4)."""
-        return self._is_good(token) or self._has_our_form(token)
+        # What is good has our form, and is remembered: to verify it next costs nothing more.
+        try:
+            good = token in self._cache or self.verify_in_memory(token) is not None
+        except (TryRefreshTokenError, TypeError):
+            good = False
+        return good or self._has_our_form(token)
 
     def verify_in_memory(self, token: str) -> VerifiedToken | None:
         """Verify `token` without I/O; None if keys have to be read first, TryRefreshTokenError if it is not good."""
@@ -81,13 +87,6 @@ class AccessTokens:
             raise TryRefreshTokenError("the access token was signed with an unknown key")
         return self._verified(token, kid, key)
 
-    def _is_good(self, token: str) -> bool:
-        # What is good has our form, and is remembered: to verify it next costs nothing more.
-        try:
-            return token in self._cache or self.verify_in_memory(token) is not None
-        except (TryRefreshTokenError, TypeError):
-            return False
-
     def _has_our_form(self, token: str) -> bool:
         try:
             self._kid_of(token)
@@ -107,7 +106,8 @@ class AccessTokens:
             raise TryRefreshTokenError("the signature of the access token is not good") from None
         _check_structure(payload)
         expires_ms = self._check_times(payload)
-        verified = VerifiedToken(payload, "d" if kid.startswith(DYNAMIC + "-") else "s")
+        session = session_of(payload, token, updated=False) if parent_of(payload) is None else None
+        verified = VerifiedToken(payload, "d" if kid.startswith(DYNAMIC + "-") else "s", session)
         self._cache.put(token, Entry(verified, expires_ms, kid, key))
         self._remember_header(token, kid)
         return verified

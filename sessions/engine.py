@@ -94,19 +94,14 @@ class SessionEngine(SessionRecords):
         self._clean_up.after_write()
         return session
 
-    def verify_in_memory(self, payload: Mapping[str, Any], token: str) -> EngineSession | None:
-        """Return the session of a verified access token; None where a refresh has to be confirmed in the database."""
-        return session_of(payload, token, updated=False) if parent_of(payload) is None else None
-
     def verify(self, payload: Mapping[str, Any], token: str, *, check_database: bool) -> EngineSession:
         """Return the session of an access token whose signature was verified (docs/protocol.md, rule 6.4).
 
         The first use of a token that a refresh has issued confirms that refresh, and yields a replacement. Raises
         UnauthorisedError where the session is gone; never reports theft.
         """
-        session = None if check_database else self.verify_in_memory(payload, token)
-        if session is not None:
-            return session
+        if not check_database and parent_of(payload) is None:
+            return session_of(payload, token, updated=False)
         pairing = pairing_of(payload)
         now_ms = self._clock.now_ms()
         row = self._used(payload["sessionHandle"], pairing, now_ms)

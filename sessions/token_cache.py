@@ -7,6 +7,8 @@ from typing import Any, Literal, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from .engine_values import EngineSession
+
 MOST_TOKENS = 2_000
 LONGEST_TOKEN = 8_192
 """Tokens longer than this many characters are verified anew each time."""
@@ -15,11 +17,13 @@ LONGEST_TOKEN = 8_192
 class VerifiedToken(NamedTuple):
     """An access token whose signature and times were good: its payload, shared and not to be changed, and its key kind.
 
-    `kind` is "d" for a token signed with a dynamic key and "s" for one signed with a static key.
+    `kind` is "d" for a token signed with a dynamic key and "s" for one signed with a static key. `session` is what it
+    stands for, None where that has to be asked of the database because the token follows a refresh.
     """
 
     payload: Mapping[str, Any]
     kind: Literal["d", "s"]
+    session: EngineSession | None
 
 
 class Entry(NamedTuple):

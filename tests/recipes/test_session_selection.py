@@ -18,7 +18,7 @@ from coatcheck.recipes.session_selection import (
     cleared_at_creation,
     cleared_at_refresh,
     creation_method,
-    default_selector,
+    default_answer,
     duplicated,
     has_access_cookie,
     has_legacy_cookie,
@@ -222,8 +222,8 @@ def test_how_a_new_session_travels(answer: SelectorAnswer, mode: str | None, met
 def test_the_default_selector(mode: str | None, creating: SelectorAnswer, existing: SelectorAnswer) -> None:
     """The client's wish counts for a new session only; an existing one keeps its method."""
     sent = request() if mode is None else request(st_auth_mode=mode)
-    assert default_selector(sent, True, {}) == creating
-    assert default_selector(sent, False, {}) == existing
+    assert default_answer(sent, creating=True) == creating
+    assert default_answer(sent, creating=False) == existing
 
 
 @pytest.mark.parametrize("answer", ANSWERS)

@@ -245,3 +245,18 @@ def test_threads_verify_without_a_lock(
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+@pytest.mark.parametrize("parent", [None, "", "a" * 64])
+def test_a_verified_token_says_which_session_it_stands_for(
+    parent: str | None, tokens: AccessTokens, payload: dict[str, Any]
+) -> None:
+    """Unless it follows a refresh, which the database has to confirm; what is remembered says the same."""
+    token = tokens.mint({**payload, "parentRefreshTokenHash1": parent}, static=False)
+    for verified in (tokens.verify(token), tokens.verify(token)):
+        if parent:
+            assert verified.session is None
+        else:
+            assert verified.session is not None
+            assert (verified.session.handle, verified.session.access_token) == (payload["sessionHandle"], token)
+            assert not verified.session.updated

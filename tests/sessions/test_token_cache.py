@@ -14,7 +14,7 @@ KEY = generate().public_key()
 
 def entry(number: int = 0) -> Entry:
     """Return an entry that can be told from others."""
-    return Entry(VerifiedToken({"n": number}, "d"), number, "d-1", KEY)
+    return Entry(VerifiedToken({"n": number}, "d", None), number, "d-1", KEY)
 
 
 def test_a_token_is_remembered_exactly() -> None:
