@@ -80,6 +80,10 @@ async def session_after_sign_in(
     user_context: UserContext,
 ) -> SessionContainer:
     """Return the session of a user who has just signed in: the present one if it is theirs, otherwise a new one."""
-    if session is not None and session.recipe_user_id in [method.recipe_user_id for method in user.login_methods]:
+    theirs = [method.recipe_user_id for method in user.login_methods]
+    if session is not None and session.recipe_user_id in theirs:
         return session
-    return await create_session(SessionRecipe.of(app), request, tenant_id, recipe_user_id, None, None, user_context)
+    known = user.id if recipe_user_id in theirs else None
+    return await create_session(
+        SessionRecipe.of(app), request, tenant_id, recipe_user_id, None, None, user_context, user_id=known
+    )

@@ -46,12 +46,16 @@ async def first_payload(
     tenant_id: str,
     given: JSONObject | None,
     user_context: UserContext,
+    *,
+    user_id: str | None = None,
 ) -> tuple[str, JSONObject]:
     """Return the primary user id and the payload a new session starts with (docs/protocol.md, rule 14.1).
 
-    Fields the server owns are dropped, `iss` is set, then the claims of the recipes are built in order.
+    Fields the server owns are dropped, `iss` is set, then the claims of the recipes are built in order. `user_id` is
+    that of the user whom the caller has just read; without it the database is asked.
     """
-    user_id = await recipe.app.primary_user_id(recipe_user_id.get_as_string())
+    if user_id is None:
+        user_id = await recipe.app.primary_user_id(recipe_user_id.get_as_string())
     payload: JSONObject = {"iss": recipe.app.info.issuer}
     payload.update({name: value for name, value in without_protected(given or {}).items() if name != "iss"})
     for claim in recipe.claims:
@@ -67,10 +71,14 @@ async def create_session(
     access_token_payload: JSONObject | None,
     session_data_in_database: JSONObject | None,
     user_context: UserContext,
+    *,
+    user_id: str | None = None,
 ) -> SessionContainer:
-    """Create a session and let its tokens travel with the response to `request`."""
+    """Create a session and let its tokens travel with the response to `request`; `user_id` as in `first_payload`."""
     with_request(user_context, request)
-    user_id, payload = await first_payload(recipe, recipe_user_id, tenant_id, access_token_payload, user_context)
+    user_id, payload = await first_payload(
+        recipe, recipe_user_id, tenant_id, access_token_payload, user_context, user_id=user_id
+    )
     transport = Transport(recipe, request, user_context)
     method = transport.method_for_new_session()
     if method == "cookie" and transport.cookies_cannot_work():
