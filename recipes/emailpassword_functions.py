@@ -30,9 +30,9 @@ from .emailpassword_interface import (
     WrongCredentialsError,
 )
 from .exceptions import BadInputError
-from .login_methods import EmailChange, add_login_method, find_login_method, set_email, storable_text
+from .login_methods import EmailChange, add_login_method, find_recipe_user_id, set_email, storable_text
 from .session_container import SessionContainer
-from .user import AccountInfo, LoginMethod, User
+from .user import AccountInfo, User
 from .users import get_user
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 RECIPE_ID = "emailpassword"
 
-Stored: TypeAlias = "tuple[LoginMethod, str] | None"
+Stored: TypeAlias = tuple[str, str] | None
+"""The id of a login method and its password hash."""
 
 
 class EmailPasswordFunctions(RecipeInterface):
@@ -77,13 +78,13 @@ class EmailPasswordFunctions(RecipeInterface):
         now_ms = self._app.clock.now_ms()
 
         def create(connection: Connection) -> User | None:
-            recipe_user_id = add_login_method(
+            added = add_login_method(
                 connection, tenant_id, recipe_id=RECIPE_ID, account=AccountInfo(email=email), time_joined=now_ms
             )
-            if recipe_user_id is None:
+            if added is None:
                 return None
-            rows.add_password(connection, recipe_user_id, password_hash)
-            return get_user(connection, recipe_user_id)
+            rows.add_password(connection, str(added.recipe_user_id), password_hash)
+            return User.of([added])
 
         user = await self._app.hop(self._app.database.write, create)
         if user is None:
@@ -111,24 +112,22 @@ class EmailPasswordFunctions(RecipeInterface):
         if found is None:
             await hashing(self._hasher.verify_dummy, password)
             return WrongCredentialsError()
-        method, stored = found
+        recipe_user_id, stored = found
         if not await hashing(self._hasher.verify, password, stored):
             return WrongCredentialsError()
         if self._hasher.needs_rehash(stored):
-            await self._rehash(method, password, stored)
-        user = await self._app.hop(
-            self._app.database.read, lambda connection: get_user(connection, str(method.recipe_user_id))
-        )
-        return WrongCredentialsError() if user is None else SignInOkResult(user, method.recipe_user_id)
+            await self._rehash(recipe_user_id, password, stored)
+        user = await self._app.hop(self._app.database.read, lambda connection: get_user(connection, recipe_user_id))
+        return WrongCredentialsError() if user is None else SignInOkResult(user, RecipeUserId(recipe_user_id))
 
-    async def _rehash(self, method: LoginMethod, password: str, stored: str) -> None:
+    async def _rehash(self, recipe_user_id: str, password: str, stored: str) -> None:
         try:
             new = await hashing(self._hasher.hash, password)
         except HashingBusyError:
             return  # the password is right all the same, and the next sign-in will do
         await self._app.hop(
             self._app.database.write,
-            lambda connection: rows.rehash(connection, str(method.recipe_user_id), old=stored, new=new),
+            lambda connection: rows.rehash(connection, recipe_user_id, old=stored, new=new),
         )
 
     async def create_reset_password_token(
@@ -211,9 +210,9 @@ class EmailPasswordFunctions(RecipeInterface):
 
 def _stored(connection: Connection, tenant_id: str, email: str) -> Stored:
     account = AccountInfo(email=email)
-    method = find_login_method(connection, tenant_id, recipe_id=RECIPE_ID, account=account)
-    stored = None if method is None else rows.password_hash(connection, str(method.recipe_user_id))
-    return None if method is None or stored is None else (method, stored)
+    recipe_user_id = find_recipe_user_id(connection, tenant_id, recipe_id=RECIPE_ID, account=account)
+    stored = None if recipe_user_id is None else rows.password_hash(connection, recipe_user_id)
+    return None if recipe_user_id is None or stored is None else (recipe_user_id, stored)
 
 
 def _import(connection: Connection, tenant_id: str, email: str, *, password_hash: str, now_ms: int) -> tuple[str, bool]:
@@ -221,15 +220,16 @@ def _import(connection: Connection, tenant_id: str, email: str, *, password_hash
     for _ in range(2):
         existing = _stored(connection, tenant_id, email)
         if existing is not None:
-            recipe_user_id = str(existing[0].recipe_user_id)
+            recipe_user_id, _ = existing
             rows.change_password(connection, recipe_user_id, password_hash)
             return recipe_user_id, True
         added = add_login_method(
             connection, tenant_id, recipe_id=RECIPE_ID, account=AccountInfo(email=email), time_joined=now_ms
         )
         if added is not None:
-            rows.add_password(connection, added, password_hash)
-            return added, False
+            recipe_user_id = str(added.recipe_user_id)
+            rows.add_password(connection, recipe_user_id, password_hash)
+            return recipe_user_id, False
         # Somebody has created the user between the two statements, and is seen from here on.
     raise DatabaseError("the user is being created and deleted by others at the same moment: import it again")
 

@@ -7,6 +7,7 @@ rule 19.4).
 
 from __future__ import annotations
 
+import itertools
 import json
 import uuid
 from collections.abc import Iterable, Sequence
@@ -29,7 +30,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.dialects import postgresql, sqlite
 
 from ..claims.recipe_user_id import RecipeUserId
 from ..sessions.schema import metadata
@@ -72,14 +73,17 @@ tenants = Table(
 _EMAIL = "email:"
 
 # Built once, because every sign-in asks for them.
-_FIND = (
-    select(methods)
-    .join_from(methods, tenants, tenants.c.recipe_user_id == methods.c.recipe_user_id)
-    .where(tenants.c.tenant_id == bindparam("tenant"), tenants.c.recipe_id == bindparam("recipe"))
-    .where(tenants.c.identity == bindparam("identity"))
+_FIND = select(tenants.c.recipe_user_id).where(
+    tenants.c.tenant_id == bindparam("tenant_id"),
+    tenants.c.recipe_id == bindparam("recipe_id"),
+    tenants.c.identity == bindparam("identity"),
 )
 _ADD = insert(methods)
-_ADD_TENANTS = insert(tenants)
+# What is taken already is no error, which would end the transaction, but adds no row.
+_CLAIM = {
+    "sqlite": sqlite.insert(tenants).on_conflict_do_nothing().execution_options(preserve_rowcount=True),
+    "postgresql": postgresql.insert(tenants).on_conflict_do_nothing().execution_options(preserve_rowcount=True),
+}
 _ALL_HOMES = select(tenants.c.recipe_user_id, tenants.c.tenant_id).distinct().order_by(tenants.c.tenant_id)
 _HOMES = _ALL_HOMES.where(tenants.c.recipe_user_id.in_(bindparam("ids", expanding=True)))
 # For one id, as nearly always: SQLAlchemy writes the text of an IN anew each time.
@@ -102,8 +106,8 @@ def add_login_method(
     account: AccountInfo,
     time_joined: int,
     verified: bool = False,
-) -> str | None:
-    """Add a login method and return its new recipe user id, or None if the tenant has that identity already.
+) -> LoginMethod | None:
+    """Add a login method and return it, or None if the tenant has that identity already.
 
     BadInputError if the account names nothing to sign in with, or something that cannot be stored.
     """
@@ -113,27 +117,30 @@ def add_login_method(
         raise BadInputError(f"a login method of the recipe {recipe_id} needs an e-mail address, a number or a provider")
     _refuse_unstorable(account)
     recipe_user_id = str(uuid.uuid4())
-    row = _columns(account) | {"recipe_user_id": recipe_user_id, "recipe_id": recipe_id}
-    try:
-        with connection.begin_nested():
-            _claim(connection, [tenant_id], recipe_id, recipe_user_id, identities)
-            connection.execute(_ADD, row | {"time_joined": time_joined, "verified": verified, "primary_user_id": None})
-    except IntegrityError:
+    if not _claim(connection, [tenant_id], recipe_id, recipe_user_id, identities):
         return None
-    return recipe_user_id
+    row = _columns(account) | {"recipe_user_id": recipe_user_id, "recipe_id": recipe_id}
+    connection.execute(_ADD, row | {"time_joined": time_joined, "verified": verified, "primary_user_id": None})
+    return LoginMethod(
+        recipe_id=recipe_id,
+        recipe_user_id=RecipeUserId(recipe_user_id),
+        tenant_ids=[tenant_id],
+        email=account.email,
+        phone_number=account.phone_number,
+        third_party=account.third_party,
+        time_joined=time_joined,
+        verified=verified,
+    )
 
 
-def find_login_method(
-    connection: Connection, tenant_id: str, *, recipe_id: str, account: AccountInfo
-) -> LoginMethod | None:
-    """Return the login method of a recipe that has this identity in the tenant; the account names exactly one."""
+def find_recipe_user_id(connection: Connection, tenant_id: str, *, recipe_id: str, account: AccountInfo) -> str | None:
+    """Return the id of the login method that has this identity in the tenant; the account names exactly one."""
     account = normalised(account)
     identities = _identities(account)
     if len(identities) != 1 or not is_storable(account):
         return None
-    names = {"tenant": tenant_id, "recipe": recipe_id, "identity": identities[0]}
-    rows = connection.execute(_FIND, names).all()
-    return next(iter(login_methods(connection, rows)), None)
+    names = {"tenant_id": tenant_id, "recipe_id": recipe_id, "identity": identities[0]}
+    return connection.execute(_FIND, names).scalar()
 
 
 def set_email(connection: Connection, recipe_user_id: str, email: str, *, verified: bool = False) -> EmailChange:
@@ -149,13 +156,9 @@ def set_email(connection: Connection, recipe_user_id: str, email: str, *, verifi
     if row is None:
         return EmailChange.UNKNOWN_USER
     still = verified or (row.verified and row.email == email)
-    try:
-        with connection.begin_nested():
-            if row.third_party_id is None:
-                _move_email(connection, row, email)
-            connection.execute(update(methods).where(this).values(email=email, verified=still))
-    except IntegrityError:
+    if row.third_party_id is None and not _move_email(connection, row, email):
         return EmailChange.TAKEN
+    connection.execute(update(methods).where(this).values(email=email, verified=still))
     return EmailChange.DONE
 
 
@@ -226,19 +229,32 @@ def _identities(account: AccountInfo) -> list[str]:
 
 
 def _claim(
-    connection: Connection, tenant_ids: Sequence[str], recipe_id: str, recipe_user_id: str, identities: Sequence[str]
-) -> None:
+    connection: Connection, tenant_ids: Iterable[str], recipe_id: str, recipe_user_id: str, identities: Iterable[str]
+) -> bool:
+    """Let a login method have identities in tenants: all of them, or none if somebody has one of them already."""
+    claim = _CLAIM[connection.dialect.name]
     names = {"recipe_id": recipe_id, "recipe_user_id": recipe_user_id}
-    rows = [names | {"tenant_id": tenant_id, "identity": one} for tenant_id in tenant_ids for one in identities]
-    if rows:
-        connection.execute(_ADD_TENANTS, rows)
+    claimed: list[dict[str, str]] = []
+    for tenant_id, identity in itertools.product(tenant_ids, identities):
+        row = names | {"tenant_id": tenant_id, "identity": identity}
+        if connection.execute(claim, row).rowcount != 1:
+            for one in claimed:
+                connection.execute(delete(tenants).filter_by(**one))
+            return False
+        claimed.append(row)
+    return True
 
 
-def _move_email(connection: Connection, row: Row[Any], email: str) -> None:
-    mine = tenants.c.recipe_user_id == row.recipe_user_id
-    homes = list(connection.execute(select(tenants.c.tenant_id).where(mine).distinct()).scalars())
-    connection.execute(delete(tenants).where(mine, tenants.c.identity.startswith(_EMAIL)))
-    _claim(connection, sorted(homes), row.recipe_id, row.recipe_user_id, [_EMAIL + email])
+def _move_email(connection: Connection, row: Row[Any], email: str) -> bool:
+    this = tenants.c.recipe_user_id == row.recipe_user_id
+    held = connection.execute(select(tenants.c.tenant_id, tenants.c.identity).where(this)).all()
+    new = _EMAIL + email
+    missing = sorted({tenant_id for tenant_id, _ in held} - {tenant_id for tenant_id, one in held if one == new})
+    if not _claim(connection, missing, row.recipe_id, row.recipe_user_id, [new]):
+        return False
+    earlier = and_(this, tenants.c.identity.startswith(_EMAIL), tenants.c.identity != new)
+    connection.execute(delete(tenants).where(earlier))
+    return True
 
 
 def _login_method(row: Row[Any], tenant_ids: list[str]) -> LoginMethod:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from ..claims.payload import JSONObject, UserContext
 from ..claims.recipe_user_id import RecipeUserId
 from .exceptions import BadInputError
-from .login_methods import EmailChange, add_login_method, find_login_method, set_email
+from .login_methods import EmailChange, add_login_method, find_recipe_user_id, set_email
 from .session_container import SessionContainer
 from .thirdparty_interface import EmailChangeNotAllowedError as ChangeRefused
 from .thirdparty_interface import (
@@ -22,7 +22,7 @@ from .thirdparty_interface import (
 )
 from .thirdparty_provider import Provider
 from .thirdparty_user_info import RawUserInfoFromProvider
-from .user import AccountInfo, ThirdPartyInfo
+from .user import AccountInfo, ThirdPartyInfo, User
 from .users import get_user
 
 if TYPE_CHECKING:
@@ -113,19 +113,16 @@ def _stored(
 ) -> ManuallyCreateOrUpdateUserOkResult | None:
     """Return the login method as it now is; None if somebody else has created it a moment ago, or deleted it."""
     identity = AccountInfo(third_party=account.third_party)
-    known = find_login_method(connection, tenant_id, recipe_id=RECIPE_ID, account=identity)
-    if known is not None:
-        recipe_user_id = str(known.recipe_user_id)
-        changed = set_email(connection, recipe_user_id, account.email or "", verified=verified)
-        if changed is not EmailChange.DONE:
-            return None
-    else:
+    known = find_recipe_user_id(connection, tenant_id, recipe_id=RECIPE_ID, account=identity)
+    if known is None:
         added = add_login_method(
             connection, tenant_id, recipe_id=RECIPE_ID, account=account, time_joined=now_ms, verified=verified
         )
         if added is None:
             return None
-        recipe_user_id = added
-    user = get_user(connection, recipe_user_id)
+        return ManuallyCreateOrUpdateUserOkResult(User.of([added]), added.recipe_user_id, True)
+    if set_email(connection, known, account.email or "", verified=verified) is not EmailChange.DONE:
+        return None
+    user = get_user(connection, known)
     assert user is not None  # it was written in this very transaction
-    return ManuallyCreateOrUpdateUserOkResult(user, RecipeUserId(recipe_user_id), known is None)
+    return ManuallyCreateOrUpdateUserOkResult(user, RecipeUserId(known), False)

@@ -102,10 +102,11 @@ def test_expired_token(store: Database) -> None:
 def test_changes_make_tokens_void(store: Database) -> None:
     """A change of password or of address ends the outstanding tokens of that login method."""
     account = AccountInfo(email="a@example.com")
-    mine = store.write(
+    added = store.write(
         lambda c: add_login_method(c, "public", recipe_id="emailpassword", account=account, time_joined=1)
     )
-    assert mine is not None
+    assert added is not None
+    mine = str(added.recipe_user_id)
     store.write(lambda c: rows.add_password(c, mine, "old"))
     token, other = create(store, mine), create(store, "other")
     store.write(lambda c: rows.change_password(c, mine, "new"))

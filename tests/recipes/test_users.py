@@ -14,11 +14,11 @@ from coatcheck.recipes.login_methods import (
     MAX_IDENTITY_BYTES,
     EmailChange,
     add_login_method,
-    find_login_method,
+    find_recipe_user_id,
     set_email,
     set_verified,
 )
-from coatcheck.recipes.user import AccountInfo, ThirdPartyInfo, User
+from coatcheck.recipes.user import AccountInfo, LoginMethod, ThirdPartyInfo, User
 from coatcheck.recipes.users import DeletedUser, UserDirectory, delete_user, get_user, list_by_account_info
 from coatcheck.sessions.database import Database
 
@@ -45,7 +45,7 @@ def add(
     """Add a login method and return its id."""
     added = store.write(lambda c: add_login_method(c, tenant_id, recipe_id=recipe_id, account=account, time_joined=at))
     assert added is not None
-    return added
+    return str(added.recipe_user_id)
 
 
 def link(store: Database, primary_user_id: str, *recipe_user_ids: str) -> None:
@@ -112,6 +112,34 @@ def test_an_identity_belongs_to_one_login_method(store: Database) -> None:
 
 
 @every_database
+def test_a_login_method_gets_all_of_its_identities_or_none(store: Database) -> None:
+    """Where one of two identities is taken, the other stays free, and the transaction may go on."""
+    add(store, AccountInfo(phone_number="+4930123456"), recipe_id="passwordless")
+    both = AccountInfo(email="a@example.com", phone_number="+4930123456")
+
+    def work(connection: Connection) -> LoginMethod | None:
+        assert add_login_method(connection, "public", recipe_id="passwordless", account=both, time_joined=1) is None
+        alone = email("a@example.com")
+        return add_login_method(connection, "public", recipe_id="passwordless", account=alone, time_joined=1)
+
+    assert store.write(work) is not None
+    assert identities(store) == {("public", "phone:+4930123456"), ("public", "email:a@example.com")}
+
+
+@every_database
+def test_what_is_added_is_what_is_read(store: Database) -> None:
+    """The login method that adding returns is the one that the database holds."""
+    for recipe_id, account in (("emailpassword", email(" A@example.com")), ("thirdparty", GOOGLE), ("sms", PHONE)):
+        added = store.write(
+            lambda c, r=recipe_id, a=account: add_login_method(c, "t1", recipe_id=r, account=a, time_joined=7)  # type: ignore[misc]
+        )
+        assert added is not None
+        user = fetch(store, str(added.recipe_user_id))
+        assert user is not None
+        assert user == User.of([added])
+
+
+@every_database
 def test_other_tenants_and_recipes_have_their_own_identities(store: Database) -> None:
     """The same address can be used in another tenant and by another recipe."""
     add(store, email("a@example.com"))
@@ -135,7 +163,7 @@ def test_of_two_simultaneous_sign_ups_one_wins(store: Database, together: Callab
     for round_ in range(8):
         account = email(f"race{round_}@example.com")
 
-        def sign_up(account: AccountInfo = account) -> str | None:
+        def sign_up(account: AccountInfo = account) -> LoginMethod | None:
             return store.write(
                 lambda c: add_login_method(c, "public", recipe_id="emailpassword", account=account, time_joined=1)
             )
@@ -156,7 +184,8 @@ def test_what_cannot_be_stored_is_bad_input(store: Database, address: str) -> No
         store.write(lambda c: set_email(c, known, address))
     assert store.read(lambda c: list_by_account_info(c, "public", email(address))) == []
     assert (
-        store.read(lambda c: find_login_method(c, "public", recipe_id="emailpassword", account=email(address))) is None
+        store.read(lambda c: find_recipe_user_id(c, "public", recipe_id="emailpassword", account=email(address)))
+        is None
     )
     assert fetch(store, address) is None
     assert store.write(lambda c: delete_user(c, address)) == DeletedUser((), ())
@@ -183,8 +212,7 @@ def test_login_method_is_found_by_identity(store: Database) -> None:
     phone = add(store, PHONE, recipe_id="passwordless")
 
     def find(tenant_id: str, recipe_id: str, account: AccountInfo) -> str | None:
-        found = store.read(lambda c: find_login_method(c, tenant_id, recipe_id=recipe_id, account=account))
-        return None if found is None else found.recipe_user_id.get_as_string()
+        return store.read(lambda c: find_recipe_user_id(c, tenant_id, recipe_id=recipe_id, account=account))
 
     assert find("public", "emailpassword", email(" A@example.com")) == mine
     assert find("public", "thirdparty", AccountInfo(third_party=GOOGLE.third_party)) == third

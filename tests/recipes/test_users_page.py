@@ -28,7 +28,7 @@ def add(store: Database, name: str, *, at: int, tenant_id: str = "public", provi
     recipe_id = "emailpassword" if provider is None else "thirdparty"
     added = store.write(lambda c: add_login_method(c, tenant_id, recipe_id=recipe_id, account=account, time_joined=at))
     assert added is not None
-    return added
+    return str(added.recipe_user_id)
 
 
 def walk(store: Database, wanted: UsersFilter, *, limit: int | None = None, newest_first: bool = False) -> list[str]:
