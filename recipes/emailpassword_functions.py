@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ParamSpec, TypeAlias, TypeVar
 
 from sqlalchemy import Connection
 
@@ -37,6 +38,9 @@ from .users import get_user
 
 if TYPE_CHECKING:
     from .emailpassword_recipe import EmailPasswordRecipe
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 RECIPE_ID = "emailpassword"
 
@@ -74,7 +78,7 @@ class EmailPasswordFunctions(RecipeInterface):
     ) -> SignUpOkResult | EmailAlreadyExistsError:
         """Create a login method; of two simultaneous sign-ups with one address, one gets EmailAlreadyExistsError."""
         _refuse_empty(email, password)
-        password_hash = await hashing(self._hasher.hash, password)
+        password_hash = await self._hashing(self._hasher.hash, password)
         now_ms = self._app.clock.now_ms()
 
         def create(connection: Connection) -> User | None:
@@ -110,19 +114,25 @@ class EmailPasswordFunctions(RecipeInterface):
         """Verify a password; one hash is computed whether or not the address is known (docs/protocol.md, rule 22.4)."""
         found = await self._app.hop(self._app.database.read, lambda connection: _stored(connection, tenant_id, email))
         if found is None:
-            await hashing(self._hasher.verify_dummy, password)
+            await self._hashing(self._hasher.verify_dummy, password)
             return WrongCredentialsError()
         recipe_user_id, stored = found
-        if not await hashing(self._hasher.verify, password, stored):
+        if not await self._hashing(self._hasher.verify, password, stored):
             return WrongCredentialsError()
         if self._hasher.needs_rehash(stored):
             await self._rehash(recipe_user_id, password, stored)
         user = await self._app.hop(self._app.database.read, lambda connection: get_user(connection, recipe_user_id))
         return WrongCredentialsError() if user is None else SignInOkResult(user, RecipeUserId(recipe_user_id))
 
+    async def _hashing(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        # What the fast profile computes takes less time than handing it to a thread.
+        if self._hasher.is_fast:
+            return work(*args, **kwargs)
+        return await hashing(work, *args, **kwargs)
+
     async def _rehash(self, recipe_user_id: str, password: str, stored: str) -> None:
         try:
-            new = await hashing(self._hasher.hash, password)
+            new = await self._hashing(self._hasher.hash, password)
         except HashingBusyError:
             return  # the password is right all the same, and the next sign-in will do
         await self._app.hop(
@@ -178,7 +188,7 @@ class EmailPasswordFunctions(RecipeInterface):
             if broken is not None:
                 return PasswordPolicyViolationError(broken)
         _refuse_empty(email, password)
-        new_hash = None if password is None else await hashing(self._hasher.hash, password)
+        new_hash = None if password is None else await self._hashing(self._hasher.hash, password)
         changed = await self._app.hop(
             self._app.database.write,
             lambda connection: _change(connection, str(recipe_user_id), email, new_hash),

@@ -38,7 +38,8 @@ class PasswordHasher:
     """
 
     def __init__(self, *, unsafe_for_tests: bool = False) -> None:
-        self._unsafe = unsafe_for_tests
+        self.is_fast = unsafe_for_tests
+        """Whether new hashes cost next to nothing."""
         self._dummy = (
             _fast(_random_phc(UNSAFE_MEMORY_KIB, UNSAFE_ITERATIONS))
             if unsafe_for_tests
@@ -47,7 +48,7 @@ class PasswordHasher:
 
     def hash(self, password: str) -> str:
         """Return a new hash of `password` with a fresh salt."""
-        if self._unsafe:
+        if self.is_fast:
             return UNSAFE_MARK + _argon2id(UNSAFE_MEMORY_KIB, UNSAFE_ITERATIONS).derive_phc_encoded(_bytes(password))
         return _argon2id(MEMORY_KIB, ITERATIONS).derive_phc_encoded(_bytes(password))
 
@@ -74,7 +75,7 @@ class PasswordHasher:
 
         A hash with today's parameters is kept even by an App for tests: a real hash is never replaced by a fast one.
         """
-        if self._unsafe and stored.startswith(UNSAFE_MARK):
+        if self.is_fast and stored.startswith(UNSAFE_MARK):
             return False
         return not stored.startswith(f"$argon2id$v=19$m={MEMORY_KIB},t={ITERATIONS},p={LANES}$")
 
@@ -85,7 +86,7 @@ class PasswordHasher:
     def _accept(self, stored: str) -> StoredHash:
         if not stored.startswith(UNSAFE_MARK):
             return recognise(stored)
-        if not self._unsafe:
+        if not self.is_fast:
             raise ImportRefusedError("it was made with the fast profile for tests, which this App does not accept")
         return _fast(stored.removeprefix(UNSAFE_MARK))
 

@@ -128,6 +128,7 @@ def make_app(clock: ManualClock) -> Iterator[Callable[..., App]]:
         api_gateway_path: str = "",
         database: Any = None,
         clock: ManualClock = clock,
+        unsafe_for_tests: bool = True,
         **options: Any,
     ) -> App:
         app = App(
@@ -144,7 +145,7 @@ def make_app(clock: ManualClock) -> Iterator[Callable[..., App]]:
             ],
             database="sqlite://" if database is None else database,
             clock=clock,
-            unsafe_for_tests=True,
+            unsafe_for_tests=unsafe_for_tests,
         )
         made.append(app)
         return app

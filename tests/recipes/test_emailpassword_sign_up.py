@@ -160,7 +160,7 @@ def test_too_many_hashes_at_once_are_status_503(make_app: Make, serve: Serve) ->
     """Where too many passwords wait already the answer is 503, for sign-up, sign-in and unknown addresses alike, and
     nothing has happened (rule 22.8).
     """
-    app = make_app()
+    app = make_app(unsafe_for_tests=False)
     client = serve(app)
     client.post("/auth/signup", json=form(**ANN))
     until = threading.Event()
