@@ -127,7 +127,7 @@ def make_app(clock: ManualClock) -> Iterator[Callable[..., App]]:
         api_base_path: str = "/auth",
         api_gateway_path: str = "",
         database: Any = None,
-        clock: ManualClock = clock,
+        clock: Clock = clock,
         unsafe_for_tests: bool = True,
         **options: Any,
     ) -> App:

@@ -12,6 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from coatcheck import App
+from coatcheck.claims import Clock
 from coatcheck.recipes import accountlinking, emailpassword
 from coatcheck.recipes.emailpassword import InputFormField, InputSignUpFeature
 from coatcheck.sessions.blocking import HASHES_WAITING_PER_CPU, hashing
@@ -160,7 +161,7 @@ def test_too_many_hashes_at_once_are_status_503(make_app: Make, serve: Serve) ->
     """Where too many passwords wait already the answer is 503, for sign-up, sign-in and unknown addresses alike, and
     nothing has happened (rule 22.8).
     """
-    app = make_app(unsafe_for_tests=False)
+    app = make_app(unsafe_for_tests=False, clock=Clock())
     client = serve(app)
     client.post("/auth/signup", json=form(**ANN))
     until = threading.Event()
