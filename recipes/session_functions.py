@@ -108,7 +108,9 @@ class SessionFunctions(RecipeInterface):
             raise UnauthorisedError(NO_SESSION, clear_tokens=False)
         tokens, engine = self._app.tokens, self._app.engine
         try:
-            verified = tokens.verify_in_memory(access_token) or await self._app.hop(tokens.verify, access_token)
+            verified = tokens.verify_in_memory(access_token)
+            if verified is None:
+                verified = await self._app.hop(tokens.verify, access_token)
         except TryRefreshTokenError:
             if tokens.candidate(access_token):
                 raise
