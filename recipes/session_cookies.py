@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from starlette.requests import Request
@@ -92,7 +93,13 @@ def key_of(set_cookie: str) -> CookieKey:
 
 def http_date(ms: int) -> str:
     """Return a time in ms as an HTTP date in GMT (RFC 9110, section 5.6.7), at most the end of the year 9999."""
-    return formatdate(min(max(ms, 0), _LAST_EXPIRY_MS) // 1000, usegmt=True)
+    return _date(min(max(ms, 0), _LAST_EXPIRY_MS) // 1000)
+
+
+@lru_cache(maxsize=64)
+def _date(seconds: int) -> str:
+    # Remembered, because the cookies of one response, and of one second, often expire together.
+    return formatdate(seconds, usegmt=True)
 
 
 def _domain_key(domain: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 import httpx2
 
@@ -154,8 +155,13 @@ def _expiry(read: dict[str, str], now_ms: int) -> int | None:
     seconds = read.get("max-age", "")
     if seconds.removeprefix("-").isdigit():
         return now_ms + int(seconds) * 1000
+    return _read_date(read["expires"]) if "expires" in read else None
+
+
+@lru_cache(maxsize=64)
+def _read_date(text: str) -> int | None:
     try:
-        date = parsedate_to_datetime(read.get("expires", ""))
+        date = parsedate_to_datetime(text)
     except ValueError:
         return None
     return round(date.replace(tzinfo=UTC).timestamp() * 1000)  # cookies know no other zone (RFC 6265, section 5.1.1)
