@@ -13,9 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from ..claims.payload import UserContext
 from ..recipes.any_request import AnyRequest, as_request, handshake_of
 from ..recipes.app import App
-from ..recipes.context import response_log
+from ..recipes.context import request_context, response_log
 from ..recipes.session_container import SessionContainer
 from ..recipes.session_interface import OverrideGlobalClaimValidators
 from .auth_api import AuthAPI, finish
@@ -23,7 +24,7 @@ from .errors import error_response
 from .guard import Guard, answer_to
 from .requires import requires
 
-__all__ = ["AuthMiddleware", "requires", "session_exception_handler", "verify_session"]
+__all__ = ["AuthMiddleware", "requires", "session_exception_handler", "user_context", "verify_session"]
 
 AnyASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 """An ASGI application of any framework; each types its messages in its own way."""
@@ -166,8 +167,7 @@ def verify_session(
 @overload
 def verify_session(
     anti_csrf_check: bool | None = None,
-    *,
-    session_required: bool,
+    session_required: bool = True,
     check_database: bool = False,
     override_global_claim_validators: OverrideGlobalClaimValidators | None = None,
     user_context: Mapping[str, Any] | None = None,
@@ -193,6 +193,11 @@ def verify_session(
         return await guard.check(as_request(request))
 
     return verified
+
+
+def user_context(request: AnyRequest) -> UserContext:
+    """Return the user context of a request, the same from its first middleware to the end of its answer."""
+    return request_context(as_request(request))
 
 
 async def session_exception_handler(request: AnyRequest, exc: Exception) -> Response:

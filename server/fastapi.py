@@ -16,39 +16,39 @@ from ..recipes.any_request import as_request
 from ..recipes.session_container import SessionContainer
 from ..recipes.session_cookies import ACCESS_COOKIE
 from ..recipes.session_interface import OverrideGlobalClaimValidators
-from .asgi import AuthMiddleware, session_exception_handler
+from .asgi import AuthMiddleware, session_exception_handler, user_context
 from .guard import Guard
 
-__all__ = ["SESSION_RESPONSES", "SessionDependency", "get_middleware", "session_exception_handler", "verify_session"]
+__all__ = [
+    "SESSION_RESPONSES",
+    "SessionDependency",
+    "get_middleware",
+    "session_exception_handler",
+    "user_context",
+    "verify_session",
+]
 
-S = TypeVar("S", bound=SessionContainer | None)
+S_co = TypeVar("S_co", bound=SessionContainer | None, covariant=True)
 
 SESSION_RESPONSES: dict[int | str, dict[str, Any]] = {
     401: {"description": "There is no session, or its access token has expired and wants refreshing."},
     403: {"description": "The session lacks a claim that the route demands."},
 }
-"""What routes answer where the session does not hold, for `responses=` of a route, a router or an application."""
+"""What routes answer where the session does not hold, for `responses=` of a protected route, or a router of them."""
 
 
-class SessionDependency(SecurityBase, Generic[S]):
+class SessionDependency(Generic[S_co]):
     """What `verify_session` returns: a dependency, equal to any other with the same options.
 
     So a router and a route that demand the same check it once per request, and tests may replace it by
     `app.dependency_overrides[verify_session()]`.
     """
 
-    # One scheme, not one for each way: FastAPI would solve a dependency more for every request.
-    model = HTTPBearer(
-        bearerFormat="JWT",
-        description=f"The access token, in this header or, from browsers, as the cookie {ACCESS_COOKIE}.",
-    )
-    scheme_name = "access-token"
-
     def __init__(self, guard: Guard) -> None:
         self.guard = guard
         self._hash = hash((guard.anti_csrf_check, guard.session_required, guard.check_database))
 
-    async def __call__(self, connection: HTTPConnection) -> S:
+    async def __call__(self, connection: HTTPConnection) -> S_co:
         """Return the session of a request or of a websocket's handshake."""
         session: Any = await self.guard.check(as_request(connection))
         return session  # type: ignore[no-any-return]
@@ -58,6 +58,17 @@ class SessionDependency(SecurityBase, Generic[S]):
 
     def __hash__(self) -> int:
         return self._hash
+
+
+class _Demanded(SessionDependency[SessionContainer], SecurityBase):
+    """One that does not let anybody pass without: FastAPI describes its routes as secured."""
+
+    # One scheme, not one for each way: FastAPI would solve a dependency more for every request.
+    model = HTTPBearer(
+        bearerFormat="JWT",
+        description=f"The access token, in this header or, from browsers, as the cookie {ACCESS_COOKIE}.",
+    )
+    scheme_name = "access-token"
 
 
 @overload
@@ -73,8 +84,7 @@ def verify_session(
 @overload
 def verify_session(
     anti_csrf_check: bool | None = None,
-    *,
-    session_required: bool,
+    session_required: bool = True,
     check_database: bool = False,
     override_global_claim_validators: OverrideGlobalClaimValidators | None = None,
     user_context: Mapping[str, Any] | None = None,
@@ -92,11 +102,10 @@ def verify_session(
 
     For routes, routers and websockets; there the handshake is refused. The session is also
     `request.state.supertokens`; where it does not hold, a SessionError is raised, which the middleware answers. The
-    description of the API shows what a route needs. Options as in `coatcheck.server.guard.Guard`.
+    description of the API shows which routes demand one. Options as in `coatcheck.server.guard.Guard`.
     """
-    return SessionDependency(
-        Guard(anti_csrf_check, session_required, check_database, override_global_claim_validators, user_context)
-    )
+    guard = Guard(anti_csrf_check, session_required, check_database, override_global_claim_validators, user_context)
+    return _Demanded(guard) if session_required else SessionDependency(guard)
 
 
 def get_middleware() -> type[AuthMiddleware]:

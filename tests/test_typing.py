@@ -34,6 +34,8 @@ def test_dependencies_give_sessions(make_app: Make) -> None:
     assert_type(verify_session(), SessionDependency[SessionContainer])
     assert_type(verify_session(session_required=True), SessionDependency[SessionContainer])
     assert_type(verify_session(session_required=False), SessionDependency[SessionContainer | None])
+    assert_type(verify_session(None, True), SessionDependency[SessionContainer])
+    assert_type(verify_session(None, False), SessionDependency[SessionContainer | None])
     app = FastAPI()
     # As a default, a dependency is Any to type checkers: the annotation stands.
     by_default = Depends(verify_session())
@@ -72,6 +74,8 @@ def test_guards_and_dependencies_may_be_awaited(make_app: Make, serve: Callable[
     async def endpoint(request: Request) -> Response:
         assert_type(await asgi.verify_session(session_required=False)(request), SessionContainer | None)
         assert_type(await verify_session(session_required=False)(request), SessionContainer | None)
+        assert_type(await asgi.verify_session(None, False)(request), SessionContainer | None)
+        assert_type(await verify_session(None, False, True)(request), SessionContainer | None)
         if request.state.supertokens is None:
             return JSONResponse({})
         assert_type(await verify_session()(request), SessionContainer)

@@ -9,17 +9,20 @@ from typing import Any
 
 import pytest
 from starlette.background import BackgroundTask
+from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coatcheck import App, RecipeUserId, get_request_from_user_context
 from coatcheck.recipes import session
 from coatcheck.recipes.session import InputOverrideConfig, SessionContainer
-from coatcheck.server.asgi import AuthMiddleware, verify_session
+from coatcheck.recipes.session_container import Method
+from coatcheck.server.asgi import AuthMiddleware, user_context, verify_session
 
+from ..conftest import API
 from .asgi_site import demand, served, signed_in
 from .wire import DISCONNECT, Wire
 
@@ -226,6 +229,87 @@ def test_an_error_after_the_response_began_passes_through(make_app: Make) -> Non
         assert [message["type"] for message in wire.messages] == ["http.response.start", "http.response.body"]
 
     asyncio.run(scenario())
+
+
+class BrokenError(Exception):
+    """What an endpoint of the application's raises."""
+
+
+def test_an_error_after_a_token_change_reaches_the_server(make_app: Make) -> None:
+    """The answer to an unexpected error carries the tokens, and the server is told of the error all the same."""
+
+    async def endpoint(request: Request) -> Response:
+        await session.create_new_session(request, "public", RecipeUserId("u1"))
+        raise BrokenError
+
+    asgi = served(make_app(), [Route("/", endpoint)])
+    with pytest.raises(BrokenError):
+        TestClient(asgi).get("/")
+    answer = TestClient(asgi, raise_server_exceptions=False).get("/")
+    assert (answer.status_code, answer.text) == (500, "Internal Server Error")
+    assert answer.headers["st-access-token"]
+
+
+# What an application asks for
+
+
+@pytest.mark.parametrize("method", ["cookie", "header"])
+def test_a_session_is_attached_to_a_request(make_app: Make, method: Method) -> None:
+    """A session made without a request becomes the request's, and its tokens travel with the response as told."""
+
+    async def endpoint(request: Request) -> Response:
+        made = await session.create_new_session_without_request_response("public", RecipeUserId("ann"))
+        await made.attach_to_request_response(request, method)
+        return PlainTextResponse(request.state.supertokens.get_user_id())
+
+    client = TestClient(served(make_app(), [Route("/attach", endpoint, methods=["POST"])]), base_url=API)
+    attached = client.post("/attach")
+    assert attached.text == "ann"
+    assert attached.headers["front-token"]
+    token = attached.headers.get("st-access-token")
+    assert set(client.cookies) == ({"sAccessToken", "sRefreshToken"} if method == "cookie" else set())
+    assert (token is None) == (method == "cookie")
+    bearer = {} if token is None else {"authorization": f"Bearer {token}"}
+    assert client.get("/me", headers=bearer).json() == {"userId": "ann"}
+
+
+class Hook:
+    """A middleware of an application's own that says in the user context who it is."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            user_context(Request(scope)).setdefault("hooks", []).append(scope["path"])
+        await self.app(scope, receive, send)
+
+
+def test_the_user_context_is_shared(make_app: Make) -> None:
+    """Middlewares outside and inside, what the guard calls and the endpoint have one user context, the request's."""
+
+    def noting(original: session.RecipeInterface) -> session.RecipeInterface:
+        verify = original.get_session
+
+        async def get_session(**given: Any) -> SessionContainer | None:
+            given["user_context"]["hooks"].append("guard")
+            return await verify(**given)
+
+        original.get_session = get_session  # type: ignore[assignment, method-assign]
+        return original
+
+    welcome = verify_session(session_required=False)
+
+    async def endpoint(request: Request) -> Response:
+        await welcome(request)
+        return JSONResponse(user_context(request)["hooks"])
+
+    app = make_app(override=InputOverrideConfig(functions=noting))
+    routes = [Mount("/below", routes=[Route("/x", endpoint)]), Route("/{name}", endpoint)]
+    hook = [Middleware(Hook)]
+    client = TestClient(served(app, [*routes], outside=hook, inside=hook))
+    for path in ("/a", "/b", "/below/x"):
+        assert client.get(path).json() == [path, path, "guard"]
 
 
 # Requests side by side

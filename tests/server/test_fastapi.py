@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import pytest
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, Request, WebSocket
@@ -14,7 +14,13 @@ from coatcheck.claims import BooleanClaim, SessionClaimValidator
 from coatcheck.recipes import session
 from coatcheck.recipes.exceptions import SessionError
 from coatcheck.recipes.session import InputOverrideConfig, SessionContainer
-from coatcheck.server.fastapi import SESSION_RESPONSES, get_middleware, session_exception_handler, verify_session
+from coatcheck.server.fastapi import (
+    SESSION_RESPONSES,
+    get_middleware,
+    session_exception_handler,
+    user_context,
+    verify_session,
+)
 
 from ..conftest import API
 
@@ -221,22 +227,98 @@ def test_without_the_middleware_the_exception_handler_answers(make_app: Make) ->
 
 
 def test_the_api_is_described(client: TestClient) -> None:
-    """The description names both ways in which an access token travels, on protected routes only."""
+    """The description names both ways in which an access token travels, on routes that demand one only."""
     described = client.get("/openapi.json").json()
     schemes = described["components"]["securitySchemes"]
     assert {name: (scheme["type"], scheme["scheme"]) for name, scheme in schemes.items()} == {
         "access-token": ("http", "bearer")
     }
     assert "cookie sAccessToken" in schemes["access-token"]["description"]
-    for path in ("/me", "/default", "/maybe", "/plain", "/second"):
+    for path in ("/me", "/default", "/plain", "/second"):
         operation = described["paths"][path]["get"]
         assert operation["security"] == [{"access-token": []}]
         assert operation.get("parameters", []) == []
-    assert "security" not in described["paths"]["/open"]["get"]
+    for path in ("/maybe", "/open"):  # whoever has no session may call them, too
+        assert "security" not in described["paths"][path]["get"]
     assert client.get("/docs").status_code == 200
 
 
-def test_refusals_may_be_described() -> None:
-    """`responses=SESSION_RESPONSES` adds what a client is told where the session does not hold."""
-    app = application(responses=SESSION_RESPONSES)
-    assert {"200", "401", "403"} <= app.openapi()["paths"]["/me"]["get"]["responses"].keys()
+def test_refusals_may_be_described(make_app: Make) -> None:
+    """`responses=SESSION_RESPONSES` of a router adds what its clients are told where the session does not hold."""
+    router = APIRouter(dependencies=[Depends(verify_session())], responses=SESSION_RESPONSES)
+
+    @router.get("/private")
+    async def private() -> dict[str, str]:
+        return {}
+
+    app = application()
+    app.include_router(router)
+    app.add_middleware(get_middleware(), coatcheck=make_app())
+    client = TestClient(app, base_url=API)
+    described = client.get("/openapi.json").json()["paths"]
+    assert described["/private"]["get"]["responses"].keys() == {"200", "401", "403"}
+    assert described["/open"]["get"]["responses"].keys() == {"200"}
+    assert client.get("/private").status_code == 401
+    assert client.get("/open").status_code == 200
+
+
+def test_a_session_is_attached_to_a_request(client: TestClient) -> None:
+    """A session made without a request becomes the request's, and its tokens travel with the response."""
+    app = cast("FastAPI", client.app)
+    make = session.create_new_session_without_request_response
+    make_now = session.sync.create_new_session_without_request_response
+
+    @app.post("/attach/async")
+    async def attach(request: Request) -> dict[str, str]:
+        await (await make("public", RecipeUserId("ann"))).attach_to_request_response(request, "cookie")
+        return {"userId": request.state.supertokens.get_user_id()}
+
+    @app.post("/attach/plain")
+    def attach_now(request: Request) -> dict[str, str]:
+        made = make_now("public", RecipeUserId("bob"))
+        made.sync.attach_to_request_response(request, "cookie")
+        made.sync.merge_into_access_token_payload({"attached": True})
+        return {"userId": request.state.supertokens.get_user_id()}
+
+    for path, user in (("/attach/async", "ann"), ("/attach/plain", "bob")):
+        attached = client.post(path)
+        assert attached.json() == {"userId": user}
+        assert attached.headers["front-token"]
+        assert "st-access-token" not in attached.headers
+        assert client.get("/me").json() == {"userId": user}
+
+
+def test_the_user_context_is_shared(make_app: Make) -> None:
+    """A middleware, what the dependency calls and the route have one user context, the request's own."""
+    seen: list[Any] = []
+
+    def noting(original: Any) -> Any:
+        verify = original.get_session
+
+        async def get_session(**given: Any) -> Any:
+            seen.append((given["user_context"]["from"], given["user_context"]["of the route"]))
+            given["user_context"]["verified"] = True
+            return await verify(**given)
+
+        original.get_session = get_session
+        return original
+
+    app = FastAPI()
+    guard = Depends(verify_session(session_required=False, user_context={"of the route": 1}))
+
+    @app.get("/", dependencies=[guard])
+    def endpoint(request: Request) -> dict[str, Any]:
+        context = user_context(request)
+        return {name: context[name] for name in ("from", "verified", "of the route")}
+
+    @app.middleware("http")
+    async def outside(request: Request, call_next: Any) -> Any:
+        user_context(request)["from"] = request.headers["x-name"]
+        return await call_next(request)
+
+    app.add_middleware(get_middleware(), coatcheck=make_app(override=InputOverrideConfig(functions=noting)))
+    client = TestClient(app, base_url=API)
+    for name in ("ann", "bob"):
+        answer = client.get("/", headers={"x-name": name})
+        assert answer.json() == {"from": name, "verified": True, "of the route": 1}
+    assert seen == [("ann", 1), ("bob", 1)]
