@@ -22,11 +22,11 @@ _STATE_SESSION = "supertokens"
 
 Job = Callable[[], Awaitable[object]]
 
-CORS_HEADERS = ("content-type", "rid", "fdi-version", "anti-csrf", "authorization", "st-auth-mode")
+CORS_HEADERS = ("rid", "fdi-version", "anti-csrf", "authorization", "st-auth-mode")
 
 
 def get_all_cors_headers() -> list[str]:
-    """Return the request headers a browser SDK sends, for Access-Control-Allow-Headers (docs/protocol.md, rule 2.1)."""
+    """Return the headers browser SDKs send besides Content-Type, for CORS to allow (docs/protocol.md, rule 2.1)."""
     return list(CORS_HEADERS)
 
 

@@ -46,7 +46,7 @@ class WebsiteCORS:
             self.app,
             allow_origins=[origin],
             allow_methods=CORS_METHODS,
-            allow_headers=get_all_cors_headers(),
+            allow_headers=["content-type", *get_all_cors_headers()],
             allow_credentials=True,
         )
         await cors(scope, receive, send)

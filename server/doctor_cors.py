@@ -72,8 +72,8 @@ def missing(setup: Setup, middleware: str) -> Iterator[Finding]:
         "nothing lets the pages of the website read the answers of the API (CORS)",
         f"{setup.website} is another origin than {setup.api}, and {middleware} was not found in the application. "
         "Browsers hide the answers from the pages unless something in front of the application adds the headers.",
-        f"Add {middleware} around the auth API, with the origin {setup.website}, credentials, and the headers of "
-        "get_all_cors_headers().",
+        f"Add {middleware} around the auth API, with the origin {setup.website}, credentials, and the headers "
+        "['content-type', *get_all_cors_headers()].",
     )
 
 
@@ -148,7 +148,7 @@ def headers(cors: Cors, setup: Setup) -> Iterator[Finding]:
     """Find request headers of the browser SDKs that are not allowed."""
     if cors.headers is None:
         return
-    refused = [name for name in get_all_cors_headers() if not cors.headers(name)]
+    refused = [name for name in ("content-type", *get_all_cors_headers()) if not cors.headers(name)]
     if setup.anti_csrf != "VIA_TOKEN":
         refused = [name for name in refused if name != "anti-csrf"]
     if refused:
@@ -158,7 +158,8 @@ def headers(cors: Cors, setup: Setup) -> Iterator[Finding]:
             f"{cors.words.headers} lacks {', '.join(refused)}",
             "Browsers do not send a request with headers that are not allowed, and the browser SDKs send these"
             + ("." if always else " where tokens travel in headers."),
-            f"Add get_all_cors_headers() to {cors.words.headers} (from coatcheck import get_all_cors_headers).",
+            f"Let {cors.words.headers} be ['content-type', *get_all_cors_headers()], besides headers of your own (from "
+            "coatcheck import get_all_cors_headers).",
         )
 
 

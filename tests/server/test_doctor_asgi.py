@@ -30,7 +30,7 @@ RIGHT: dict[str, Any] = {
     "allow_origins": [WEBSITE],
     "allow_credentials": True,
     "allow_methods": ["GET", "POST", "DELETE"],
-    "allow_headers": get_all_cors_headers(),
+    "allow_headers": ["content-type", *get_all_cors_headers()],
 }
 ANYTHING = {"allow_headers": ["*"], "allow_methods": ["*"]}
 COOKIES = {"st-auth-mode": "cookie"}
@@ -155,6 +155,14 @@ def test_middlewares_wrapped_around_an_application_are_seen(make_app: Callable[.
     web = Starlette(middleware=[Middleware(AuthMiddleware, coatcheck=app)])
     assert found(app, CORSMiddleware(GZipMiddleware(web), **RIGHT)) == []
     assert found(app, CORSMiddleware(web, **{**RIGHT, "allow_origins": ()})) != []
+
+
+def test_cors_around_other_frameworks_is_seen(make_app: Callable[..., App]) -> None:
+    """What the auth middleware is wrapped around does not matter where Starlette's CORSMiddleware is around both."""
+    app, web = make_app(), Litestar([])
+    diagnosis = diagnose(app, CORSMiddleware(AuthMiddleware(web, coatcheck=app), **RIGHT))
+    assert (diagnosis.findings, diagnosis.unchecked) == ((), ())
+    assert found(app, CORSMiddleware(AuthMiddleware(web, coatcheck=app), **{**RIGHT, "allow_origins": ()})) != []
 
 
 def test_an_application_that_is_mounted_in_itself_is_looked_at_all_the_same(make_app: Callable[..., App]) -> None:

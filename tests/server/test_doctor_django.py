@@ -25,7 +25,7 @@ RIGHT: dict[str, Any] = {
     "MIDDLEWARE": [CORS, OURS],
     "CORS_ALLOWED_ORIGINS": [WEBSITE],
     "CORS_ALLOW_CREDENTIALS": True,
-    "CORS_ALLOW_HEADERS": ["x-csrftoken", *get_all_cors_headers()],
+    "CORS_ALLOW_HEADERS": ["x-csrftoken", "content-type", *get_all_cors_headers()],
 }
 
 
@@ -79,6 +79,7 @@ def test_cors_that_works_is_not_talked_about(project: Project, changed: dict[str
         ({"CORS_ALLOW_ALL_ORIGINS": True}, "warning", "lets every website call the API with credentials"),
         ({"CORS_ALLOW_CREDENTIALS": False}, "error", "CORS_ALLOW_CREDENTIALS is not set"),
         ({"CORS_ALLOW_HEADERS": ["*"]}, "error", "CORS_ALLOW_HEADERS lacks content-type, rid"),
+        ({"CORS_ALLOW_HEADERS": get_all_cors_headers()}, "error", "CORS_ALLOW_HEADERS lacks content-type"),
         ({"CORS_URLS_REGEX": r"^/api/.*$"}, "error", "leaves the auth API out"),
         ({"CORS_EXPOSE_HEADERS": ["X-Total"]}, "error", "CORS_EXPOSE_HEADERS hides front-token"),
     ],

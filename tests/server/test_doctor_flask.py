@@ -19,6 +19,7 @@ from coatcheck.server.flask import CoatCheck
 from ..conftest import WEBSITE
 
 RIGHT: dict[str, Any] = {"origins": [WEBSITE], "supports_credentials": True}
+HEADERS = ["content-type", *get_all_cors_headers()]
 
 
 def found(app: App, application: object) -> list[tuple[str, str]]:
@@ -46,7 +47,8 @@ def with_cors(make_app: Callable[..., App]) -> Callable[..., tuple[App, flask.Fl
         {"origins": WEBSITE},
         {"origins": [re.compile(r"http://localhost:\d+")]},
         {"origins": [r"http://localhost:\d+$"]},
-        {"allow_headers": get_all_cors_headers()},
+        {"allow_headers": HEADERS},
+        {"allow_headers": [name.title() for name in HEADERS]},
         {"methods": ["GET", "POST"]},
         {"resources": {r"/auth/*": {}, r"/api/*": {"origins": "*"}}},
         {"resources": r"/.*", "expose_headers": ["X-Total"]},
@@ -66,6 +68,7 @@ def test_cors_that_works_is_not_talked_about(with_cors: Callable[..., Any], cors
         ({"origins": r"https?://.*"}, "warning", "flask-cors lets every website call the API with credentials"),
         ({"supports_credentials": False}, "error", "supports_credentials is not set"),
         ({"allow_headers": ["content-type"]}, "error", "lacks rid, fdi-version, authorization, st-auth-mode"),
+        ({"allow_headers": get_all_cors_headers()}, "error", "lacks content-type"),
         ({"methods": ["GET"]}, "error", "methods lacks POST"),
         ({"resources": r"/api/.*"}, "error", "flask-cors leaves the auth API out"),
     ],
@@ -113,7 +116,7 @@ def test_the_app_is_found_behind_a_proxy_fix(with_cors: Callable[..., Any]) -> N
 def test_options_of_earlier_versions_are_read(with_cors: Callable[..., Any]) -> None:
     """flask-cors kept its options in a dictionary until 6.0.3."""
     app, web = with_cors()
-    options = {"origins": [WEBSITE], "allow_headers": get_all_cors_headers(), "methods": "GET, POST"}
+    options = {"origins": [WEBSITE], "allow_headers": HEADERS, "methods": "GET, POST"}
     resources = [("/auth/session/refresh", options)]
 
     def hook(response: flask.Response) -> flask.Response:

@@ -8,9 +8,11 @@ from typing import Any
 
 import litestar
 import pytest
+from litestar.config.cors import CORSConfig
 from litestar.connection import ASGIConnection
 from litestar.exceptions import NotFoundException
 from litestar.handlers import BaseRouteHandler
+from starlette.middleware.cors import CORSMiddleware
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
 from coatcheck import App, RecipeUserId
@@ -18,7 +20,8 @@ from coatcheck.claims import BooleanClaim
 from coatcheck.recipes import session
 from coatcheck.server.asgi import AuthMiddleware, verify_session
 
-from ..conftest import API, form
+from ..conftest import API, WEBSITE, form
+from .foreign_page import HEADERS, PAGE, may_use
 from .wire import Wire
 
 Make = Callable[..., App]
@@ -114,6 +117,30 @@ def test_websockets(client: TestClient) -> None:
     token = client.post("/create").headers["st-access-token"]
     with client.websocket_connect("/ws", headers={"authorization": f"Bearer {token}"}) as opened:
         assert opened.receive_text() == "u1"
+
+
+def test_cors_stands_outside(make_app: Make) -> None:
+    """Starlette's CORSMiddleware around both lets a page of the website ask first, and read what is refused."""
+    app = litestar.Litestar([create, me], openapi_config=None)
+    outermost = CORSMiddleware(
+        AuthMiddleware(app, make_app()),
+        allow_origins=[WEBSITE],
+        allow_credentials=True,
+        allow_methods=["GET", "POST"],
+        allow_headers=HEADERS,
+    )
+    may_use(TestClient(outermost, base_url=API))
+
+
+def test_litestars_own_cors_stands_inside(make_app: Make) -> None:
+    """CORSConfig reaches neither the auth API nor a 401, which the middleware around the application answers."""
+    cors = CORSConfig(allow_origins=[WEBSITE], allow_credentials=True)
+    app = litestar.Litestar([create, me], openapi_config=None, cors_config=cors)
+    client = TestClient(AuthMiddleware(app, make_app()), base_url=API, headers=PAGE)
+    assert client.post("/create").headers["access-control-allow-origin"] == WEBSITE
+    for hidden in (client.get("/me"), client.post("/auth/session/refresh")):
+        assert hidden.status_code == 401
+        assert "access-control-allow-origin" not in hidden.headers
 
 
 def test_other_errors_are_litestars(make_app: Make) -> None:

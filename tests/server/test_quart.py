@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import quart
+from starlette.middleware.cors import CORSMiddleware
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
 from coatcheck import App, RecipeUserId
@@ -15,7 +16,8 @@ from coatcheck.recipes import session
 from coatcheck.recipes.exceptions import SessionError
 from coatcheck.server.asgi import AuthMiddleware, requires, session_exception_handler, verify_session
 
-from ..conftest import API, form
+from ..conftest import API, WEBSITE, form
+from .foreign_page import HEADERS, may_use
 
 Make = Callable[..., App]
 SecondFactor = BooleanClaim("2fa-completed", lambda *_: False)
@@ -105,3 +107,16 @@ def test_websockets(client: TestClient) -> None:
     with pytest.raises(WebSocketDenialResponse) as denied, client.websocket_connect("/ws"):
         pass
     assert denied.value.status_code == 401
+
+
+def test_cors_stands_outside(make_app: Make) -> None:
+    """Starlette's CORSMiddleware around the ASGI side lets a page of the website ask first, and read refusals."""
+    app: Any = application(make_app(claims=[SecondFactor]))
+    app.asgi_app = CORSMiddleware(
+        app.asgi_app,
+        allow_origins=[WEBSITE],
+        allow_credentials=True,
+        allow_methods=["GET", "POST"],
+        allow_headers=HEADERS,
+    )
+    may_use(TestClient(app, base_url=API))
