@@ -1,15 +1,19 @@
 """A second factor in FastAPI: whoever has signed in still has to enter a code before `/private` opens.
 
-python examples/fastapi_app.py [port]     # after pip install 'coatcheck[fastapi]'
+Served by any of these, after pip install 'coatcheck[fastapi]':
 
-POST /auth/signup, /auth/signin     the first factor, served by the middleware
-POST /second-factor/code            has a code sent: here, printed
-POST /second-factor                 {"code": "123456"}
-GET  /private                       demands both
+    python examples/fastapi_app.py                             # on PORT, 3567 by default
+    uvicorn --port=3567 examples.fastapi_app:api               # any ASGI server
+
+    POST /auth/signup, /auth/signin     the first factor, served by the middleware
+    POST /second-factor/code            has a code sent: here, printed
+    POST /second-factor                 {"code": "123456"}
+    GET  /private                       demands both
 """
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 from typing import Annotated, Any
@@ -25,7 +29,7 @@ from coatcheck.recipes import emailpassword, session
 from coatcheck.recipes.session import SessionContainer
 from coatcheck.server.fastapi import get_middleware, verify_session
 
-PORT = int(sys.argv[1]) if len(sys.argv) > 1 else 3567
+PORT = int(os.environ.get("PORT", "3567"))
 WEBSITE = "http://localhost:3000"
 
 SecondFactorClaim = BooleanClaim(key="2fa-completed", fetch_value=lambda *_: False)

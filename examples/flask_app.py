@@ -1,15 +1,19 @@
 """A second factor in Flask: whoever has signed in still has to enter a code before `/private` opens.
 
-python examples/flask_app.py [port]     # after pip install 'coatcheck[flask]' flask-cors
+Served by any of these, after pip install 'coatcheck[flask]' flask-cors:
 
-POST /auth/signup, /auth/signin     the first factor, served by the middleware
-POST /second-factor/code            has a code sent: here, printed
-POST /second-factor                 {"code": "123456"}
-GET  /private                       demands both
+    python examples/flask_app.py                               # on PORT, 3567 by default
+    gunicorn --bind=127.0.0.1:3567 examples.flask_app:api      # any WSGI server
+
+    POST /auth/signup, /auth/signin     the first factor, served by the middleware
+    POST /second-factor/code            has a code sent: here, printed
+    POST /second-factor                 {"code": "123456"}
+    GET  /private                       demands both
 """
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 from typing import Any
@@ -23,7 +27,7 @@ from coatcheck.recipes import emailpassword, session
 from coatcheck.recipes.session import SessionContainer
 from coatcheck.server.flask import CoatCheck, verify_session
 
-PORT = int(sys.argv[1]) if len(sys.argv) > 1 else 3567
+PORT = int(os.environ.get("PORT", "3567"))
 WEBSITE = "http://localhost:3000"
 
 SecondFactorClaim = BooleanClaim(key="2fa-completed", fetch_value=lambda *_: False)

@@ -1,15 +1,19 @@
 """A second factor in Starlette: whoever has signed in still has to enter a code before `/private` opens.
 
-python examples/starlette_app.py [port]     # after pip install 'coatcheck'
+Served by any of these, after pip install 'coatcheck':
 
-POST /auth/signup, /auth/signin     the first factor, served by the middleware
-POST /second-factor/code            has a code sent: here, printed
-POST /second-factor                 {"code": "123456"}
-GET  /private                       demands both
+    python examples/starlette_app.py                           # on PORT, 3567 by default
+    uvicorn --port=3567 examples.starlette_app:api             # any ASGI server
+
+    POST /auth/signup, /auth/signin     the first factor, served by the middleware
+    POST /second-factor/code            has a code sent: here, printed
+    POST /second-factor                 {"code": "123456"}
+    GET  /private                       demands both
 """
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 from typing import Any
@@ -28,7 +32,7 @@ from coatcheck.recipes import emailpassword, session
 from coatcheck.recipes.session import SessionContainer
 from coatcheck.server.asgi import AuthMiddleware, requires, verify_session
 
-PORT = int(sys.argv[1]) if len(sys.argv) > 1 else 3567
+PORT = int(os.environ.get("PORT", "3567"))
 WEBSITE = "http://localhost:3000"
 
 SecondFactorClaim = BooleanClaim(key="2fa-completed", fetch_value=lambda *_: False)

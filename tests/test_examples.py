@@ -1,8 +1,11 @@
-"""The examples do what they say: each is started by its one command, and driven over HTTP."""
+"""The examples do what they say: each is started by the commands it names, and driven over HTTP."""
 
 from __future__ import annotations
 
+import ast
+import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -20,22 +23,46 @@ from .conftest import WEBSITE, form
 
 ROOT = Path(__file__).parents[1]
 START_S = 30
+PORT = "3567"
+"""The port in the commands, in whose place each gets a free one."""
+
+SERVERS = ("python", "uvicorn", "gunicorn", "waitress-serve")
+DOCTOR = """
+import sys
+from coatcheck.recipes.current_app import set_default_app
+from coatcheck.server.cli import run
+for target in sys.argv[1:]:
+    set_default_app(None)
+    print(f"{target}: {run(['doctor', '--recipes', target])}")
+"""
+"""Runs the command for each application: in one interpreter, as starting takes longer than all that it does."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A file, the arguments it is started with before the port, and whether it answers other origins."""
+    """A file, the application in it, and whether it answers other origins."""
 
     file: str
-    arguments: tuple[str, ...] = ()
+    application: str = "api"
     cors: bool = True
+
+    @property
+    def target(self) -> str:
+        """What servers and the doctor call the application."""
+        return f"examples.{self.file.removesuffix('.py')}:{self.application}"
+
+    def commands(self) -> list[list[str]]:
+        """Return the commands that start it, as its docstring names them."""
+        said = ast.get_docstring(ast.parse((ROOT / "examples" / self.file).read_text()))
+        lines = [shlex.split(line, comments=True) for line in (said or "").partition("any of these")[2].splitlines()]
+        return [words for words in lines if words and words[0] in SERVERS]
 
 
 EXAMPLES = [
     Example("fastapi_app.py"),
     Example("starlette_app.py"),
     Example("flask_app.py"),
-    Example("django_app.py", ("runserver", "--noreload"), cors=False),
+    Example("django_app.py", "wsgi", cors=False),
 ]
 
 
@@ -53,29 +80,40 @@ class Running:
         return codes[-1]
 
 
-def _start(example: Example, directory: Path) -> Running:
+def _run(words: list[str], log: Path, **variables: str) -> subprocess.Popen[bytes]:
+    """Run a command where the examples are, as one who has installed coatcheck does."""
+    beside = Path(sys.executable).parent
+    program = [sys.executable] if words[0] == "python" else [sys.executable, str(beside / words[0])]
+    environment = {**os.environ, **variables}
+    with log.open("wb") as said:
+        return subprocess.Popen([*program, *words[1:]], cwd=ROOT, env=environment, stdout=said, stderr=said)
+
+
+def _start(words: list[str], log: Path) -> Running:
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    log = directory / f"{example.file}.log"
-    command = [sys.executable, str(ROOT / "examples" / example.file), *example.arguments, str(port)]
-    with log.open("wb") as errors:
-        process = subprocess.Popen(command, cwd=directory, stdout=subprocess.DEVNULL, stderr=errors)
-    return Running(process, port, log)
+    return Running(_run([word.replace(PORT, str(port)) for word in words], log, PORT=str(port)), port, log)
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Running]]:
-    """Start every example on a free port; they get ready side by side."""
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[Running]]]:
+    """Start every example by each of its commands, on free ports; they get ready side by side."""
     directory = tmp_path_factory.mktemp("examples")
-    started = {example.file: _start(example, directory) for example in EXAMPLES}
+    started = {
+        example.file: [
+            _start(words, directory / f"{example.file}.{number}") for number, words in enumerate(example.commands())
+        ]
+        for example in EXAMPLES
+    }
+    processes = [one.process for each in started.values() for one in each]
     try:
         yield started
     finally:
-        for one in started.values():
-            one.process.terminate()
-        for one in started.values():
-            one.process.wait(START_S)
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(START_S)
 
 
 def _wait_until_ready(started: Running) -> None:
@@ -88,13 +126,37 @@ def _wait_until_ready(started: Running) -> None:
     pytest.fail(f"the example did not start:\n{started.log.read_text()}")
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.file)
-def test_the_second_factor(running: dict[str, Running], example: Example) -> None:
-    """Sign up, be refused, be sent a code, mistype it, have another sent, enter it, be let in: over real HTTP."""
-    started = running[example.file]
+def _client(started: Running) -> httpx2.Client:
     _wait_until_ready(started)
-    with httpx2.Client(base_url=f"http://localhost:{started.port}", timeout=20) as client:
-        both_factors(client, started, cors=example.cors)
+    return httpx2.Client(base_url=f"http://localhost:{started.port}", timeout=20)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.file)
+def test_the_second_factor(running: dict[str, list[Running]], example: Example) -> None:
+    """Sign up, be refused, be sent a code, mistype it, have another sent, enter it, be let in: over real HTTP."""
+    first, *_ = running[example.file]
+    with _client(first) as client:
+        both_factors(client, first, cors=example.cors)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.file)
+def test_every_command_that_it_names_serves_it(running: dict[str, list[Running]], example: Example) -> None:
+    """Under its own server and under others, the auth API answers and the protected route refuses."""
+    _, *others = running[example.file]
+    assert others
+    for started in others:
+        with _client(started) as client:
+            assert client.get("/private").status_code == 401
+            assert client.post("/auth/signin", json=form(email="ann@example.com", password="x")).status_code == 200
+
+
+def test_the_doctor_finds_no_errors() -> None:
+    """`coatcheck doctor --recipes` on the application of each example ends without an error."""
+    targets = [example.target for example in EXAMPLES]
+    ran = subprocess.run([sys.executable, "-c", DOCTOR, *targets], cwd=ROOT, capture_output=True, text=True)
+    codes = [line for line in ran.stdout.splitlines() if line.startswith("examples.")]
+    assert codes == [f"{target}: 0" for target in targets], ran.stdout + ran.stderr
+    assert ran.stderr == ""
 
 
 def both_factors(client: httpx2.Client, started: Running, *, cors: bool) -> None:
