@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..claims.maybe_awaitable import settled
 from ..claims.payload import JSONObject, UserContext
 from ..sessions.blocking import blocking
+from .current_app import synced
 from .exceptions import BadInputError
 from .thirdparty_client import config_for_client
 from .thirdparty_config import ProviderConfigForClient, ProviderInput
@@ -24,6 +26,9 @@ from .thirdparty_oauth import (
 from .thirdparty_table import row_of
 from .thirdparty_user_info import RawUserInfoFromProvider, UserInfo, mapped, speak_of_one_user
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 AUDIENCE_UNKNOWN = (
     "these oAuthTokens cannot be accepted: without an id token it cannot be told that they were issued to this "
     "application; send redirectURIInfo, or give the provider a validate_access_token"
@@ -34,7 +39,7 @@ class Provider:
     """One provider with one of its clients chosen.
 
     `config` is the configuration for that client. An override reads a coroutine, assigns another in its place, and
-    returns the provider; what calls them here sees the replacement.
+    returns the provider; what calls them here sees the replacement. Code that cannot await has them under `sync`.
     """
 
     def __init__(self, given: ProviderInput, documents: ProviderDocuments, browser_endpoint: str | None) -> None:
@@ -47,6 +52,11 @@ class Provider:
         self._browser_endpoint = browser_endpoint
         self._binds_nonce = False
         self._verifier: str | None = None
+
+    @property
+    def sync(self) -> PlainProvider:
+        """The same provider for code that cannot await."""
+        return PlainProvider(self)
 
     async def get_config_for_client_type(
         self, client_type: str | None, user_context: UserContext
@@ -174,3 +184,30 @@ def _parsed(value: Any) -> Any:
         return json.loads(value) if isinstance(value, str) else value
     except (ValueError, RecursionError):
         return value
+
+
+def _plain(
+    method: Callable[Concatenate[Provider, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[PlainProvider, P], R]:
+    @wraps(method)
+    def plain(view: PlainProvider, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        # The provider's own, which an override may have put there.
+        call: Callable[P, R] = synced(getattr(view._provider, method.__name__))
+        return call(*args, **kwargs)
+
+    return plain
+
+
+class PlainProvider:
+    """The coroutines of a provider, for code that cannot await."""
+
+    __slots__ = ("_provider",)
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+
+    get_config_for_client_type = _plain(Provider.get_config_for_client_type)
+    get_authorisation_redirect_url = _plain(Provider.get_authorisation_redirect_url)
+    exchange_auth_code_for_oauth_tokens = _plain(Provider.exchange_auth_code_for_oauth_tokens)
+    get_user_info = _plain(Provider.get_user_info)
+    get_user_info_from_client = _plain(Provider.get_user_info_from_client)

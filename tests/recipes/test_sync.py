@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
+from starlette.testclient import TestClient
 
 import coatcheck
 from coatcheck import App, RecipeUserId
-from coatcheck.recipes import (
-    accountlinking,
-    emailpassword,
-    multitenancy,
-    session,
-    thirdparty,
-    thirdpartyemailpassword,
-    usermetadata,
-)
+from coatcheck import recipes as package
+from coatcheck.recipes import emailpassword, multitenancy, session, thirdparty, usermetadata
+from coatcheck.recipes.recipe import RecipeSpecification
 from coatcheck.recipes.session_container import PlainSession, SessionContainer
+from coatcheck.recipes.thirdparty import RedirectUriInfo, SignInAndUpFeature, UserInfo, UserInfoEmail
+from coatcheck.recipes.thirdparty_provider import PlainProvider, Provider
+from coatcheck.server.stub import stub
 
 Functions = dict[str, Callable[..., Any]]
-RECIPES = (accountlinking, emailpassword, multitenancy, session, thirdparty, thirdpartyemailpassword, usermetadata)
+MODULES = [import_module(f"{package.__name__}.{found.name}") for found in pkgutil.iter_modules(package.__path__)]
+
+
+def returned_by(function: Any) -> Any:
+    """Return the annotation of what a function returns; a name may be one that only type checkers import."""
+    known = {name: value for module in MODULES for name, value in vars(module).items() if isinstance(value, type)}
+    return get_type_hints(function, {**known, **function.__globals__})["return"] if function else None
+
+
+RECIPES = [module for module in MODULES if returned_by(getattr(module, "init", None)) is RecipeSpecification]
+PLAIN_FORMS: dict[type, type] = {SessionContainer: PlainSession, Provider: PlainProvider}
+"""What functions hand out that has something to be awaited, and what gives it to code that cannot await."""
 
 
 def awaitable(owner: Any) -> Functions:
@@ -60,10 +72,32 @@ def test_every_function_of_the_front_door_has_a_plain_form() -> None:
     same({name: found for name, found in awaitable(coatcheck).items() if name != "blocking"}, plain(coatcheck.sync))
 
 
-def test_every_method_of_a_session_has_a_plain_form() -> None:
-    """`session.sync.<method>` and `session.sync_<method>` exist for every async method of a session."""
+def handed_out(annotation: Any) -> Iterator[type]:
+    """Yield the classes of what a function may return."""
+    if isinstance(annotation, type):
+        yield annotation
+    for part in get_args(annotation):
+        yield from handed_out(part)
+
+
+def test_everything_that_functions_hand_out_has_plain_forms() -> None:
+    """What a recipe's function returns has nothing to be awaited, or it has `sync`."""
+    functions = [function for recipe in RECIPES for function in awaitable(recipe).values()]
+    classes = {found for function in functions for found in handed_out(returned_by(function))}
+    assert {found for found in classes if awaitable(found)} == PLAIN_FORMS.keys()
+
+
+@pytest.mark.parametrize(("given", "plain_form"), PLAIN_FORMS.items(), ids=lambda found: found.__name__)
+def test_every_method_of_what_is_handed_out_has_a_plain_form(given: type, plain_form: type) -> None:
+    """`<object>.sync.<method>` exists for every async method, with its signature and its docstring."""
+    methods, offered = awaitable(given), plain(plain_form)
+    same(methods, offered)
+    assert all(method.__doc__ == offered[name].__doc__ for name, method in methods.items())
+
+
+def test_every_method_of_a_session_has_a_plain_name() -> None:
+    """`session.sync_<method>` exists for every async method of a session."""
     methods = awaitable(SessionContainer)
-    same(methods, plain(PlainSession))
     prefixed = {name: found for name, found in vars(SessionContainer).items() if name.startswith("sync_")}
     same({f"sync_{name}": found for name, found in methods.items()}, prefixed)
 
@@ -80,6 +114,35 @@ def test_the_plain_form_of_a_session_is_the_same_session(make_app: Callable[...,
         assert made.sync.get_session_data_from_database() == {"d": 2}
         made.sync.revoke_session()
         assert session.sync.get_session_information(made.get_handle()) is None
+
+
+def test_a_provider_works_without_awaiting(
+    make_app: Callable[..., App], serve: Callable[..., TestClient], journey: Any
+) -> None:
+    """Who cannot await sends a browser to a provider, redeems its code and asks who it is; overrides take part."""
+
+    def override(provider: Provider) -> Provider:
+        ask = provider.get_user_info
+
+        async def get_user_info(*given: Any) -> UserInfo:
+            return replace(await ask(*given), third_party_user_id="mine")
+
+        provider.get_user_info = get_user_info  # type: ignore[method-assign]
+        return provider
+
+    google = replace(stub("google"), override=override)
+    app = make_app(recipes=[thirdparty.init(SignInAndUpFeature([google])), usermetadata.init()])
+    trip = journey(serve(app), google)
+    with app.active():
+        provider = thirdparty.sync.get_provider("public", "google")
+        assert provider is not None
+        assert provider.sync.get_config_for_client_type(None, {}).client_id == provider.config.client_id
+        there = provider.sync.get_authorisation_redirect_url(trip.landing, {})
+        params = trip.come_back(there.url_with_query_params)
+        back = RedirectUriInfo(trip.landing, params, there.pkce_code_verifier)
+        tokens = provider.sync.exchange_auth_code_for_oauth_tokens(back, {})
+        found = provider.sync.get_user_info(tokens, {})
+    assert (found.third_party_user_id, found.email) == ("mine", UserInfoEmail("ada@example.com", True))
 
 
 def test_users_are_found_without_awaiting(make_app: Callable[..., App]) -> None:
