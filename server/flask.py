@@ -80,7 +80,9 @@ def verify_session(
     """Return a decorator that demands a session before a view (or a `before_request` hook) runs: `g.supertokens`.
 
     Works with sync and async views. Where the session does not hold, the view is not run and the client gets 401 or
-    403. Options as in `coatcheck.server.guard.Guard`.
+    403. A hook is not run for the OPTIONS requests that Flask answers itself, in which browsers send no tokens; a view
+    that declares OPTIONS cannot demand a session (docs/protocol.md, rule 14.6). Options as in
+    `coatcheck.server.guard.Guard`.
     """
     guard = Guard(anti_csrf_check, session_required, check_database, override_global_claim_validators, user_context)
 
@@ -89,6 +91,8 @@ def verify_session(
 
             @wraps(view)
             async def protected_async(*args: P.args, **kwargs: P.kwargs) -> Any:
+                if session_required and _no_view_is_reached():
+                    return None
                 refusal = await guard.refusal(_current_request())
                 return await view(*args, **kwargs) if refusal is None else _flask_response(refusal)
 
@@ -96,6 +100,8 @@ def verify_session(
 
         @wraps(view)
         def protected(*args: P.args, **kwargs: P.kwargs) -> Any:
+            if session_required and _no_view_is_reached():
+                return None
             refusal = guard.refusal_now(_current_request())
             return view(*args, **kwargs) if refusal is None else _flask_response(refusal)
 
@@ -111,6 +117,13 @@ def user_context() -> UserContext:
 
 def _current_request() -> Request:
     return as_request(flask.request)
+
+
+def _no_view_is_reached() -> bool:
+    """Say whether Flask itself answers a request after the hooks: OPTIONS of most routes, and of unknown paths."""
+    rule = flask.request.url_rule
+    answers = rule is None or getattr(rule, "provide_automatic_options", False) is True
+    return flask.request.method == "OPTIONS" and answers
 
 
 def _answer_error(error: CoatcheckError) -> flask.Response:

@@ -15,7 +15,7 @@ from starlette.types import Message
 
 from ..recipes.any_request import KEY
 from ..recipes.app import App
-from ..recipes.context import response_log
+from ..recipes.context import has_jobs, response_log
 from ..recipes.json_body import MAX_BODY_BYTES
 from .auth_api import AuthAPI, finish_now
 from .guard import answer_to
@@ -28,7 +28,10 @@ _GONE: Message = {"type": "http.disconnect"}
 
 
 class TokenMiddleware:
-    """Applies what happens to session tokens to every response that passes; the auth API is served further in."""
+    """Applies what happens to session tokens to every response that passes; the auth API is served further in.
+
+    Bodies pass chunk by chunk, and files in the server's own wrapper, unless jobs wait for the response to be sent.
+    """
 
     def __init__(self, app: WSGIApplication, coatcheck: App | None = None) -> None:
         self.app = app
@@ -48,11 +51,16 @@ class TokenMiddleware:
                 headers = carried.items()
             return start_response(status, headers, *exc_info)
 
-        with coatcheck.active():
-            body = self.respond(coatcheck, request, environ, start)
-        files = environ.get("wsgi.file_wrapper")
-        if isinstance(files, type) and isinstance(body, files):
-            return body  # the server sends it in a way of its own
+        try:
+            with coatcheck.active():
+                body = self.respond(coatcheck, request, environ, start)
+        except BaseException:
+            _finish(coatcheck, request)
+            raise
+        if _is_file(body, environ) and not has_jobs(request.scope):
+            # The server sends it in a way of its own, and whatever is put around it would prevent that.
+            _finish(coatcheck, request)
+            return body
         return _Body(body, coatcheck, request)
 
     def respond(
@@ -65,7 +73,8 @@ class TokenMiddleware:
 class AuthMiddleware(TokenMiddleware):
     """Serves the auth API as well, and turns errors of this library into their answers.
 
-    `coatcheck` is the App to serve, by default the one that `init` made. Any other error passes through.
+    `coatcheck` is the App to serve, by default the one that `init` made. Errors that come while the body is produced
+    are answered as well, as long as none of it has been sent; after that they pass through, as any other error does.
     """
 
     def respond(
@@ -82,12 +91,38 @@ class AuthMiddleware(TokenMiddleware):
             begun = True
             return start_response(*response)
 
-        try:
-            return self.app(environ, begin)
-        except Exception as error:
+        def refuse(error: Exception) -> list[bytes]:
             response = coatcheck.driver(answer_to(request, error))
             # What was begun may be replaced because of an error only (PEP 3333).
             return _sent(response, start_response, *([sys.exc_info()] if begun else ()))
+
+        try:
+            body = self.app(environ, begin)
+        except Exception as error:
+            return refuse(error)
+        return body if _is_file(body, environ) else _Refusable(body, refuse)
+
+
+class _Refusable:
+    """The body of an application's response, in whose place `refuse` answers an error before anything was sent."""
+
+    def __init__(self, body: Iterable[bytes], refuse: Callable[[Exception], Iterable[bytes]]) -> None:
+        self._body = body
+        self._refuse = refuse
+
+    def __iter__(self) -> Iterator[bytes]:
+        sent = False
+        try:
+            for chunk in self._body:
+                sent = True
+                yield chunk
+        except Exception as error:
+            if sent:
+                raise
+            yield from self._refuse(error)
+
+    def close(self) -> None:
+        _close(self._body)
 
 
 class _Body:
@@ -109,15 +144,28 @@ class _Body:
             yield chunk
 
     def close(self) -> None:
-        close = getattr(self._body, "close", None)
         try:
-            if close is not None:
-                with self._app.active():
-                    close()
+            with self._app.active():
+                _close(self._body)
         finally:
-            finish_now(self._app, self._request)
-            # Or the two would keep each other until the garbage collector comes round.
-            self._request.scope.pop(_ENVIRON, None)
+            _finish(self._app, self._request)
+
+
+def _close(body: Iterable[bytes]) -> None:
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()
+
+
+def _is_file(body: Iterable[bytes], environ: WSGIEnvironment) -> bool:
+    files = environ.get("wsgi.file_wrapper")
+    return isinstance(files, type) and isinstance(body, files)
+
+
+def _finish(app: App, request: Request) -> None:
+    finish_now(app, request)
+    # Or the two would keep each other until the garbage collector comes round.
+    request.scope.pop(_ENVIRON, None)
 
 
 def request_of(environ: WSGIEnvironment) -> Request:

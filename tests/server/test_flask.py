@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import importlib.metadata
+import io
 import json
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Literal
+from wsgiref.util import FileWrapper
 
 import flask
 import flask_cors
 import pytest
+from packaging.requirements import Requirement
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.routing import Rule
 from werkzeug.test import Client, TestResponse
 
 from coatcheck import App, RecipeUserId, get_all_cors_headers
@@ -18,6 +24,9 @@ from coatcheck.recipes import session
 from coatcheck.recipes.exceptions import ConfigurationError
 from coatcheck.server.flask import CoatCheck, user_context, verify_session
 from coatcheck.sessions.exceptions import SessionError, UnauthorisedError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 Make = Callable[..., App]
 WEBSITE = "http://localhost:3000"
@@ -133,26 +142,79 @@ def test_an_optional_session_in_a_before_request_hook_does_not_swallow_the_route
 
 
 def test_a_required_session_in_a_blueprints_hook(app: flask.Flask) -> None:
-    """A hook protects a whole blueprint, and answers 401 in its place; other routes stay open."""
-    private = flask.Blueprint("private", __name__, url_prefix="/private")
+    """A hook, sync or async, protects a whole blueprint and answers 401 in its place; preflights pass it unseen."""
+    flask_cors.CORS(app, origins=[WEBSITE], supports_credentials=True)
+    visitors: list[str] = []
 
-    @private.before_request
     @verify_session()
     def before() -> None:
-        return None
+        visitors.append(flask.g.supertokens.get_user_id())
 
-    @private.get("/")
+    @verify_session()
+    async def before_async() -> None:
+        visitors.append(flask.g.supertokens.get_user_id())
+
     def view() -> str:
         found: str = flask.g.supertokens.get_user_id()
         return found
 
-    app.register_blueprint(private)
-    client = app.test_client()
-    refused = client.get("/private/")
-    assert (refused.status_code, refused.json) == (401, {"message": "unauthorised"})
-    assert client.get("/open").status_code == 200
+    for name, hook in (("sync", before), ("async", before_async)):
+        private = flask.Blueprint(name, __name__, url_prefix=f"/{name}")
+        private.before_request(hook)
+        private.add_url_rule("/", view_func=view, methods=["PUT"])
+        app.register_blueprint(private)
+    browser, client = app.test_client(), app.test_client()
     login(client)
-    assert client.get("/private/").text == "ann"
+    asked = {"origin": WEBSITE, "access-control-request-method": "PUT", "access-control-request-headers": "anti-csrf"}
+    for name in ("sync", "async"):
+        preflight = browser.options(f"/{name}/", headers=asked)
+        assert preflight.status_code == 200
+        assert preflight.headers["access-control-allow-origin"] == WEBSITE
+        assert "PUT" in preflight.headers["access-control-allow-methods"]
+        refused = browser.put(f"/{name}/", headers={"origin": WEBSITE})
+        assert (refused.status_code, refused.json) == (401, {"message": "unauthorised"})
+        assert refused.headers["access-control-allow-origin"] == WEBSITE
+        assert client.put(f"/{name}/").text == "ann"
+    assert visitors == ["ann", "ann"]
+    assert browser.get("/open").status_code == 200
+
+
+def test_options_of_an_unknown_path_pass_a_hook_of_the_application(app: flask.Flask) -> None:
+    """A hook that demands a session of everything leaves it to Flask to say that there is no such path."""
+    app.before_request(verify_session()(lambda: None))
+    client = app.test_client()
+    assert (client.options("/unknown").status_code, client.get("/unknown").status_code) == (404, 401)
+
+
+@pytest.mark.parametrize("signed_in", [False, True])
+def test_a_view_that_declares_options_is_never_reached(app: flask.Flask, signed_in: bool) -> None:
+    """OPTIONS has no session (docs/protocol.md, rule 14.6): to demand one, by hook or decorator, is an error."""
+    reached: list[str] = []
+
+    def view() -> str:
+        reached.append(flask.request.path)
+        return "never"
+
+    async def view_async() -> str:
+        return view()
+
+    hooked = flask.Blueprint("hooked", __name__)
+    hooked.before_request(verify_session()(lambda: None))
+    hooked.add_url_rule("/hooked", view_func=view, methods=["OPTIONS"])
+    app.register_blueprint(hooked)
+    app.add_url_rule("/sync", "sync", verify_session()(view), methods=["OPTIONS"])
+    app.add_url_rule("/async", "async", verify_session()(view_async), methods=["OPTIONS"])
+    app.url_map.add(Rule("/mapped", endpoint="sync"))
+    client = app.test_client()
+    if signed_in:
+        login(client)
+    for path in ("/hooked", "/sync", "/async", "/mapped"):
+        refused = client.options(path)
+        assert (refused.status_code, refused.json) == (
+            500,
+            {"message": "verify_session cannot be used with OPTIONS method"},
+        )
+    assert reached == []
 
 
 def test_an_application_that_handles_every_exception_still_gets_401(app: flask.Flask) -> None:
@@ -223,6 +285,59 @@ def test_a_stream_with_the_requests_context_uses_the_session(app: flask.Flask) -
     response = client.get("/stream")
     assert response.text == "ann1"
     assert payload(response)["streamed"] is True
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_stream_is_sent_while_it_is_produced(app: flask.Flask, changed: bool) -> None:
+    """A chunk is produced when the server asks for it, not earlier, also where tokens have changed."""
+    produced: list[str] = []
+
+    def rows() -> Iterator[str]:
+        for row in ("one", "two", "three"):
+            produced.append(row)
+            yield row
+
+    @app.get("/rows")
+    @verify_session()
+    def view() -> flask.Response:
+        if changed:
+            flask.g.supertokens.sync_merge_into_access_token_payload({"streamed": True})
+        return flask.Response(rows())
+
+    client = app.test_client()
+    login(client)
+    response = client.get("/rows")
+    assert ("front-token" in response.headers) is changed
+    chunks = response.iter_encoded()
+    for count, row in enumerate((b"one", b"two", b"three"), start=1):
+        assert next(chunks) == row
+        assert produced == ["one", "two", "three"][:count]
+
+
+def test_a_file_reaches_the_server_in_its_own_wrapper(app: flask.Flask) -> None:
+    """What `send_file` returns is sent by the server in a way of its own, with the tokens of the response."""
+    bodies: list[object] = []
+    inner = app.wsgi_app
+
+    def noting(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        body = inner(environ, start_response)
+        bodies.append(body)
+        return body
+
+    app.wsgi_app = noting  # type: ignore[method-assign]
+
+    @app.get("/file")
+    @verify_session()
+    def file() -> flask.Response:
+        flask.g.supertokens.sync_merge_into_access_token_payload({"file": True})
+        return flask.send_file(io.BytesIO(b"content"), "text/plain")
+
+    client = app.test_client()
+    login(client)
+    response = client.get("/file", environ_overrides={"wsgi.file_wrapper": FileWrapper})
+    assert response.data == b"content"
+    assert payload(response)["file"] is True
+    assert type(bodies[-1]) is FileWrapper
 
 
 def test_cookies_of_the_application_and_of_flask_stay(app: flask.Flask) -> None:
@@ -358,14 +473,91 @@ def test_errors_of_the_application_propagate_in_tests(app: flask.Flask) -> None:
         app.test_client().get("/boom")
 
 
-def test_a_body_read_earlier_is_not_missed(app: flask.Flask) -> None:
-    """The auth API is served before the application's hooks, so that none of them can read its body first."""
+def test_a_body_read_earlier_is_not_missed(make_app: Make) -> None:
+    """The auth API is served before the application's hooks, earlier ones too: none can read its body first."""
+    application = flask.Flask(__name__)
 
-    @app.before_request
+    @application.before_request
     def greedy() -> None:
         flask.request.get_data()
 
+    CoatCheck(application, make_app())
     fields = [{"id": "email", "value": "ann@example.com"}, {"id": "password", "value": "correct horse 1"}]
-    response = app.test_client().post("/auth/signup", json={"formFields": fields})
+    response = application.test_client().post("/auth/signup", json={"formFields": fields})
     assert response.json is not None
     assert response.json["status"] == "OK"
+
+
+def test_the_guard_of_an_async_view_is_awaited(make_app: Make) -> None:
+    """Overrides that run for an async view may wait for what its event loop does."""
+    waited: list[str] = []
+
+    def waiting(original: session.RecipeInterface) -> session.RecipeInterface:
+        inner = original.get_session
+
+        async def get_session(**arguments: Any) -> Any:
+            await asyncio.sleep(0)
+            waited.append(flask.request.path)
+            return await inner(**arguments)
+
+        original.get_session = get_session  # type: ignore[assignment, method-assign]
+        return original
+
+    application = flask.Flask(__name__)
+    CoatCheck(application, make_app(override=session.InputOverrideConfig(functions=waiting)))
+
+    @application.get("/me")
+    @verify_session()
+    async def me() -> str:
+        await asyncio.sleep(0)
+        found: str = flask.g.supertokens.get_user_id()
+        return found
+
+    @application.post("/login/<user>")
+    def sign_in(user: str) -> str:
+        session.sync.create_new_session(flask.request, "public", RecipeUserId(user))
+        return user
+
+    client = application.test_client()
+    assert client.get("/me").status_code == 401
+    login(client)
+    assert client.get("/me").text == "ann"
+    assert waited == ["/me", "/me"]
+
+
+@pytest.mark.parametrize("form", ["sync", "async"])
+@pytest.mark.parametrize("method", ["cookie", "header"])
+def test_a_session_made_elsewhere_is_attached_to_a_request(
+    app: flask.Flask, form: str, method: Literal["cookie", "header"]
+) -> None:
+    """A session that was made without a request becomes that of Flask's request, which sends its tokens."""
+
+    @app.post("/sync")
+    def attach() -> str:
+        made = session.sync.create_new_session_without_request_response("public", RecipeUserId("ann"))
+        made.sync_attach_to_request_response(flask.request, method)
+        return str(flask.g.supertokens.get_handle() == made.get_handle())
+
+    @app.post("/async")
+    async def attach_async() -> str:
+        made = await session.create_new_session_without_request_response("public", RecipeUserId("ann"))
+        await made.attach_to_request_response(flask.request, method)
+        return str(flask.g.supertokens.get_handle() == made.get_handle())
+
+    client = app.test_client()
+    attached = client.post(f"/{form}")
+    assert attached.text == "True"
+    names = [line.partition("=")[0] for line in attached.headers.getlist("set-cookie")]
+    assert names == (["sAccessToken", "sRefreshToken"] if method == "cookie" else [])
+    token = attached.headers.get("st-access-token")
+    assert (token is not None) is (method == "header")
+    assert client.get("/me", headers={"authorization": f"Bearer {token}"} if token else {}).text == "ann"
+
+
+def test_async_views_need_no_more_than_the_extra() -> None:
+    """`coatcheck[flask]` installs Flask with what it runs async views with."""
+    extra = {"extra": "flask"}
+    wanted = [Requirement(text) for text in importlib.metadata.requires("coatcheck") or ()]
+    (found,) = [needed for needed in wanted if needed.marker is not None and needed.marker.evaluate(extra)]
+    assert (found.name, found.extras) == ("flask", {"async"})
+    assert "async" in importlib.metadata.metadata("flask").get_all("provides-extra", [])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 from wsgiref.handlers import SimpleHandler
 from wsgiref.util import FileWrapper, setup_testing_defaults
 from wsgiref.validate import validator
@@ -15,6 +17,7 @@ from wsgiref.validate import validator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import Request
 from werkzeug.test import Client
 
 from coatcheck import App, InputAppInfo, RecipeUserId
@@ -26,7 +29,7 @@ from coatcheck.recipes.exceptions import ConfigurationError
 from coatcheck.recipes.json_body import MAX_BODY_BYTES
 from coatcheck.recipes.session import SessionContainer
 from coatcheck.server.guard import Guard
-from coatcheck.server.wsgi import AuthMiddleware, request_of
+from coatcheck.server.wsgi import AuthMiddleware, TokenMiddleware, request_of
 from coatcheck.sessions.exceptions import UnauthorisedError
 
 from ..conftest import API, WEBSITE
@@ -168,6 +171,111 @@ def test_a_chunked_body_is_read_where_the_server_ends_it(make_app: Make) -> None
     assert (status, json.loads(answer)["status"]) == ("200 OK", "WRONG_CREDENTIALS_ERROR")
 
 
+def opened(app: Any, **variables: Any) -> tuple[Any, list[Any]]:
+    """Call a WSGI application as a server does; return the body, of which nothing is asked yet, and what was begun."""
+    environ: dict[str, Any] = {}
+    setup_testing_defaults(environ)
+    environ.update(variables)
+    begun: list[Any] = []
+    return app(environ, lambda status, headers, *_error: begun.append((status, dict(headers)))), begun
+
+
+@pytest.mark.parametrize("path", ["/", "/login"])
+@pytest.mark.parametrize("middleware", [AuthMiddleware, TokenMiddleware])
+def test_a_chunk_is_produced_when_the_server_asks_for_it(
+    make_app: Make, middleware: type[TokenMiddleware], path: str
+) -> None:
+    """A body is not collected before it is sent, also where tokens travel with it."""
+    produced: list[bytes] = []
+
+    def view(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+        if environ["PATH_INFO"] == "/login":
+            session.sync.create_new_session(Incoming(environ), "public", RecipeUserId("ann"))
+        start_response("200 OK", [("content-type", "text/plain")])
+        for chunk in (b"one", b"two", b"three"):
+            produced.append(chunk)
+            yield chunk
+
+    body, begun = opened(middleware(view, make_app()), PATH_INFO=path)
+    assert produced == []
+    chunks = iter(body)
+    for count, chunk in enumerate((b"one", b"two", b"three"), start=1):
+        assert next(chunks) == chunk
+        assert produced == [b"one", b"two", b"three"][:count]
+    ((_status, headers),) = begun
+    assert ("front-token" in headers) is (path == "/login")
+    body.close()
+
+
+FILES: dict[str, Any] = {"PATH_INFO": "/file", "wsgi.file_wrapper": FileWrapper}
+
+
+def test_a_file_is_left_in_the_wrapper_of_the_server(make_app: Make) -> None:
+    """The server gets its own wrapper, not one of ours, so that it can send the file in a way of its own."""
+    for middleware in (AuthMiddleware, TokenMiddleware):
+        body, _begun = opened(middleware(application, make_app()), **FILES)
+        assert type(body) is FileWrapper
+        assert b"".join(body) == b"file"
+
+
+def test_a_request_for_a_file_is_let_go_of(make_app: Make) -> None:
+    """A file's request is freed without the garbage collector, though nobody says when the file has been sent."""
+    seen: list[ref[Request]] = []
+    app = make_app()
+    with app.active():
+        made = session.sync.create_new_session_without_request_response("public", RecipeUserId("ann"))
+
+    def view(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        session.sync.get_session(Incoming(environ))
+        seen.append(ref(as_request(Incoming(environ))))
+        return application(environ, start_response)
+
+    gc.disable()
+    try:
+        body, _begun = opened(AuthMiddleware(view, app), HTTP_AUTHORIZATION=f"Bearer {made.access_token}", **FILES)
+        assert [request() for request in seen] == [None]
+    finally:
+        gc.enable()
+    assert type(body) is FileWrapper
+
+
+def test_jobs_run_after_a_file_was_sent(make_app: Make) -> None:
+    """Where something waits for the response to be sent, the server says when it was; the file is closed, too."""
+    done: list[str] = []
+    file = io.BytesIO(b"file")
+
+    async def job() -> None:
+        done.append("job")
+
+    def view(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        after_response(as_request(Incoming(environ)), job)
+        start_response("200 OK", TEXT)
+        wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](file)
+        return wrapped
+
+    body, _begun = opened(AuthMiddleware(view, make_app()), **FILES)
+    assert b"".join(body) == b"file"
+    assert (done, file.closed) == ([], False)
+    body.close()
+    assert (done, file.closed) == (["job"], True)
+
+
+def test_jobs_run_though_the_application_fails(make_app: Make) -> None:
+    """What waits for the response is done as well where an error leaves the response to the server."""
+    done: list[str] = []
+
+    async def job() -> None:
+        done.append("job")
+
+    def view(environ: WSGIEnvironment, _start_response: StartResponse) -> Iterable[bytes]:
+        after_response(as_request(Incoming(environ)), job)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        call(AuthMiddleware(view, make_app()), PATH_INFO="/")
+    assert done == ["job"]
+
+
 def test_a_mail_is_sent_after_the_response_has_been(make_app: Make) -> None:
     """A password reset is answered first; the mail goes out when the server closes the body."""
     app = make_app()
@@ -242,12 +350,73 @@ def test_an_error_after_the_response_was_begun_replaces_it(make_app: Make) -> No
         start_response("200 OK", [("Content-Type", "text/plain")])
         raise UnauthorisedError("no")
 
-    environ: dict[str, Any] = {}
+    sent, _log = served(AuthMiddleware(view, make_app()))
+    assert sent.startswith("HTTP/1.0 401 Unauthorized")
+    assert '{"message":"unauthorised"}' in sent
+
+
+def served(app: Any) -> tuple[str, str]:
+    """Have a real handler run a WSGI application; return what it sent, and what it logged."""
+    environ: dict[str, Any] = {"QUERY_STRING": ""}
     setup_testing_defaults(environ)
-    out = io.BytesIO()
-    SimpleHandler(io.BytesIO(), out, io.StringIO(), environ).run(AuthMiddleware(view, make_app()))
-    assert out.getvalue().startswith(b"HTTP/1.0 401 Unauthorized")
-    assert b'{"message":"unauthorised"}' in out.getvalue()
+    out, log = io.BytesIO(), io.StringIO()
+    SimpleHandler(io.BytesIO(), out, log, environ).run(app)
+    return out.getvalue().decode(), log.getvalue()
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_an_error_before_the_first_chunk_is_answered(make_app: Make, begun: bool) -> None:
+    """A generator that gives up before anything of it was sent gets the answer of its error, and is closed."""
+    closed: list[str] = []
+
+    def view(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+        try:
+            if begun:
+                start_response("200 OK", [("content-type", "text/plain")])
+            yield from ()
+            raise UnauthorisedError("no")
+        finally:
+            closed.append("closed")
+
+    sent, log = served(validator(AuthMiddleware(view, make_app())))
+    assert sent.startswith("HTTP/1.0 401 Unauthorized")
+    assert sent.endswith('{"message":"unauthorised"}')
+    assert log == ""
+    assert closed == ["closed"]
+
+
+def test_an_error_after_the_first_chunk_passes(make_app: Make) -> None:
+    """What was handed out cannot be taken back: the server learns of the error, and nothing is added to the body."""
+
+    def view(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", [("content-type", "text/plain")])
+        yield b"one"
+        raise UnauthorisedError("no")
+
+    app = AuthMiddleware(view, make_app())
+    body, begun = opened(app)
+    chunks = iter(body)
+    assert next(chunks) == b"one"
+    with pytest.raises(UnauthorisedError):
+        next(chunks)
+    assert [status for status, _headers in begun] == ["200 OK"]
+    sent, log = served(app)
+    assert sent.startswith("HTTP/1.0 200 OK")
+    assert sent.endswith("\r\n\r\none")
+    assert "UnauthorisedError: no" in log
+
+
+def test_another_error_before_the_first_chunk_passes(make_app: Make) -> None:
+    """An error that is not ours is the server's to handle, wherever it comes from."""
+
+    def view(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", [("content-type", "text/plain")])
+        yield from ()
+        raise ZeroDivisionError
+
+    sent, log = served(AuthMiddleware(view, make_app()))
+    assert sent.startswith("HTTP/1.0 500 ")
+    assert "ZeroDivisionError" in log
 
 
 def test_a_guard_is_all_a_framework_needs(make_app: Make) -> None:
