@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..claims.payload import JSONObject, UserContext
+from ..sessions.exceptions import UnauthorisedError
 from .exceptions import ConfigurationError
 from .results import GeneralErrorResponse
 from .routing import ApiCall, Route, answer, public_path
@@ -19,6 +20,7 @@ from .session_interface import (
 )
 from .session_recipe import SessionRecipe
 from .session_requests import get_session, refresh_session
+from .session_transport import Transport
 
 DISCOVERY_PATH = "/.well-known/openid-configuration"
 UNCHECKED_METHODS = frozenset({"OPTIONS", "TRACE"})
@@ -88,8 +90,19 @@ def api_options(recipe: SessionRecipe, request: Request) -> APIOptions:
 
 async def _refresh(call: ApiCall) -> Response:
     recipe = SessionRecipe.of(call.app)
+    await _refuse_other_tenant(recipe, call)
     await recipe.apis.refresh_post(api_options(recipe, call.request), call.user_context)
     return answer({})
+
+
+async def _refuse_other_tenant(recipe: SessionRecipe, call: ApiCall) -> None:
+    """Refuse a refresh token whose tenant is not the one that the path names (docs/protocol.md, rule 25.4)."""
+    if public_path(call.request, call.app.info) == call.app.info.refresh_path:
+        return
+    chosen = Transport(recipe, call.request, call.user_context).refresh_token()
+    if chosen is not None and await call.app.hop(call.app.engine.tenant_of, chosen.token) != call.tenant_id:
+        # The session is fine, so its tokens stay.
+        raise UnauthorisedError("the refresh token is of another tenant than the path", clear_tokens=False)
 
 
 async def _sign_out(call: ApiCall) -> Response:

@@ -139,6 +139,10 @@ class SessionEngine(SessionRecords):
         child = self._chain().child(token, bytes.fromhex(row.salt), anti_csrf=anti_csrf)
         return self._issued(row, user_id, child, now_ms)
 
+    def tenant_of(self, refresh_token: str) -> str:
+        """Return the tenant of a refresh token, spent or not; UnauthorisedError for text that is none of ours."""
+        return self._chain().read(refresh_token).tenant_id
+
     def regenerate(
         self, token: str, payload: Mapping[str, Any] | None
     ) -> tuple[EngineSession, TokenInfo | None] | None:

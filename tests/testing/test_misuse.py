@@ -10,14 +10,19 @@ from typing import Any
 import httpx2
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
 from coatcheck import App
 from coatcheck.claims import BooleanClaim
 from coatcheck.recipes import emailpassword, session
+from coatcheck.server import create_app
+from coatcheck.server.fastapi import verify_session
 from coatcheck.testing import BrowserClient, SignedIn, assert_session, client, make_app, revoke_session, sign_in
 
 Site = Callable[[App], Starlette]
-REFRESH = "/auth/session/refresh"
+REFRESH, IN_PUBLIC = "/auth/session/refresh", "/auth/public/session/refresh"
 
 
 @pytest.fixture
@@ -92,17 +97,63 @@ def test_attack_a_spent_refresh_token(web: BrowserClient, app: App, ann: SignedI
 
 
 def test_attack_the_refresh_token_of_another_tenant(web: BrowserClient, app: App) -> None:
-    """A session is refreshed below the path of its tenant only, which here has to exist."""
+    """Where the path names a tenant, a genuine token of another is refused, and neither cleared nor spent by it."""
     there = sign_in(app, "ann@example.com", tenant="customer")
-    assert_session(refresh(web, there.refresh_token, path="/auth/customer/session/refresh")).refused(404)
-    forged = in_another_tenant(there.refresh_token)
-    assert_session(refresh(web, forged)).refused(401, "unauthorised")
+    in_a_cookie = {**in_cookies(there), "anti-csrf": str(there.anti_csrf_token)}
+    for answer in (
+        refresh(web, there.refresh_token, path=IN_PUBLIC),
+        web.copy().post(IN_PUBLIC, headers=in_a_cookie),
+    ):
+        assert_session(answer).refused(401, "unauthorised").unchanged()
+    assert_session(refresh(web, there.refresh_token)).refreshed().in_tenant("customer")
 
 
-def in_another_tenant(token: str) -> str:
-    """Return a token whose handle names another tenant."""
+def test_a_refresh_token_is_good_where_its_own_tenant_or_none_is_named(web: BrowserClient, app: App) -> None:
+    """Below the path of its tenant a token refreshes; at the front ends' path, which names none, that of any tenant."""
+    here, there = sign_in(app, "ann@example.com"), sign_in(app, "ann@example.com", tenant="customer")
+    assert_session(refresh(web, here.refresh_token, path=IN_PUBLIC)).refreshed().in_tenant("public")
+    for signed_in in (here, there):
+        assert_session(refresh(web, signed_in.refresh_token)).refreshed().in_tenant(signed_in.tenant_id)
+
+
+def test_a_path_of_a_tenant_that_does_not_exist_refreshes_nothing(web: BrowserClient, app: App) -> None:
+    """It is answered 404, be the token of that very tenant, and the token stays good."""
+    there = sign_in(app, "ann@example.com", tenant="customer")
+    answer = refresh(web, there.refresh_token, path="/auth/customer/session/refresh")
+    assert_session(answer).refused(404).unchanged()
+    assert_session(refresh(web, there.refresh_token)).refreshed()
+
+
+def test_attack_a_refresh_token_below_a_tenants_path_through_verify_session() -> None:
+    """A route that an application puts in the API's place refreshes at the path without a tenant only."""
+
+    def disable(original: session.APIInterface) -> session.APIInterface:
+        original.disable_refresh_post = True
+        return original
+
+    async def whose(request: Request) -> Response:
+        return PlainTextResponse((await verify_session()(request)).user_id)
+
+    with make_app([session.init(override=session.InputOverrideConfig(apis=disable))]) as app:
+        there = sign_in(app, "u1", tenant="customer")
+        own = client(create_app(app, [Route(path, whose, methods=["POST"]) for path in (REFRESH, IN_PUBLIC)]))
+        assert_session(refresh(own, there.refresh_token, path=IN_PUBLIC)).refused(401, "unauthorised").unchanged()
+        assert_session(refresh(own, there.refresh_token)).refreshed()
+
+
+def test_attack_a_refresh_token_altered_to_name_another_tenant(web: BrowserClient, app: App) -> None:
+    """A token whose handle names another tenant than the one it was issued for refreshes nothing, at any path."""
+    there = sign_in(app, "ann@example.com", tenant="customer")
+    for tenant in ("", "_public", "_intruder"):
+        forged = in_tenant(there.refresh_token, tenant)
+        for path in (REFRESH, IN_PUBLIC):
+            assert_session(refresh(web, forged, path=path)).refused(401, "unauthorised")
+
+
+def in_tenant(token: str, ending: str) -> str:
+    """Return a token whose handle has another ending, where the tenant is named."""
     head, handle, *rest = token.split(".")
-    text = base64.urlsafe_b64decode(handle + "=" * (-len(handle) % 4)).decode().replace("_customer", "_intruder")
+    text = base64.urlsafe_b64decode(handle + "=" * (-len(handle) % 4)).decode().replace("_customer", ending)
     return ".".join([head, base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode(), *rest])
 
 
