@@ -82,6 +82,11 @@ def set_session(request: Request, session: Any) -> None:
         told(session)
 
 
+def ask_for_session(request: Request) -> None:
+    """Note that the answer to a request depends on its session, whichever that is, or will be."""
+    set_session(request, request.scope.get("state", {}).get(_STATE_SESSION))
+
+
 def let_go(request: Request) -> None:
     """Untie a request that has been served from its user context and its session, which both know the request.
 

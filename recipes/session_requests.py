@@ -15,7 +15,7 @@ from ..sessions.exceptions import (
     TryRefreshTokenError,
     UnauthorisedError,
 )
-from .context import with_request
+from .context import ask_for_session, with_request
 from .exceptions import ConfigurationError
 from .session_container import SessionContainer
 from .session_interface import OverrideGlobalClaimValidators, SessionInformationResult
@@ -109,6 +109,7 @@ async def get_session(
 ) -> SessionContainer | None:
     """Verify the access token of a request, run the claim validators and attach the session to the request."""
     with_request(user_context, request)
+    ask_for_session(request)
     if has_legacy_cookie(request):
         raise TryRefreshTokenError("using legacy session, please call the refresh API")
     transport = Transport(recipe, request, user_context)

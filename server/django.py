@@ -8,6 +8,7 @@ Call `coatcheck.init(...)` where the settings are, in the `ready` of an applicat
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial, wraps
@@ -18,7 +19,7 @@ try:
 except ImportError as missing:
     raise ImportError("coatcheck.server.django needs Django: pip install 'coatcheck[django]'") from missing
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefunction
 from django.apps import apps
 from django.core.checks import CheckMessage
 from django.db import close_old_connections
@@ -26,19 +27,22 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import get_resolver
 from starlette.requests import Request
+from starlette.responses import Response
 
 from ..claims.exceptions import CoatcheckError
 from ..claims.payload import UserContext
 from ..recipes.any_request import AnyRequest, as_request
 from ..recipes.app import App
-from ..recipes.context import on_session, request_context, response_log
+from ..recipes.context import has_jobs, request_context, response_log
 from ..recipes.exceptions import ConfigurationError, NotInitialisedError
+from ..recipes.routing import ApiResponse
+from ..recipes.session_api import UNCHECKED_METHODS
 from ..recipes.session_interface import OverrideGlobalClaimValidators
 from ..sessions.blocking import after_work
-from .auth_api import AuthAPI, finish_now
+from .auth_api import AuthAPI, finish, finish_now
 from .django_checks import check_middleware
 from .django_report import hide_secrets
-from .django_request import SessionRequest, leave_request, request_among
+from .django_request import SessionRequest, leave_request, request_among, tell_of_session, varying
 from .django_response import depends_on_session, django_response, send_tokens, stream_within
 from .errors import error_response
 from .guard import Guard, served_by
@@ -97,14 +101,23 @@ class Middleware:
                 response = django_response(await self._api.answer(app, found, own))
         return self._finish(app, request, response)
 
-    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
-        """Answer an error of ours that a view has raised; leave any other to Django."""
+    @property
+    def process_exception(self) -> Callable[[HttpRequest, Exception], Any]:
+        """What answers an error of ours that a view has raised, and leaves any other to Django."""
+        return self._answer if self._is_async else self._answer_now
+
+    def _answer_now(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        app = served_by(as_request(request))
+        with app.active():
+            return app.driver(self._answer(request, exception))
+
+    async def _answer(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
         if not isinstance(exception, CoatcheckError):
             return None
         own = as_request(request)
         app = served_by(own)
         with app.active():
-            answer = app.driver(error_response(app, own, exception))
+            answer = await error_response(app, own, exception)
         return None if answer is None else django_response(answer)
 
     def _app(self) -> App:
@@ -119,9 +132,7 @@ class Middleware:
     def _begin(self, app: App, request: HttpRequest) -> Request:
         own = leave_request(request)
         self._api.begin(app, own)
-        tell = partial(setattr, request, "supertokens")
-        tell(None)
-        on_session(own.scope, tell)
+        tell_of_session(request, own)
         hide_secrets(request, own)
         return own
 
@@ -135,7 +146,7 @@ class Middleware:
             depends_on_session(response)
         stream_within(app, response)
         # Where Django keeps what to do once a response has been sent; it has no public name.
-        cast("Any", response)._resource_closers.append(_Jobs(app, own))
+        cast("Any", response)._resource_closers.append(_Jobs(app, own, self._is_async))
         return response
 
 
@@ -175,7 +186,10 @@ def user_context(request: AnyRequest) -> UserContext:
 def _protected(guard: Guard, view: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(view)
     async def protected_async(*args: Any, **kwargs: Any) -> Any:
-        refusal = await guard.refusal(request_among(args))
+        request = request_among(args)
+        own = as_request(request)
+        with varying(request):
+            refusal = _not_allowed(guard, own) or await guard.refusal(own)
         return depends_on_session(await view(*args, **kwargs)) if refusal is None else django_response(refusal)
 
     if iscoroutinefunction(view):
@@ -185,10 +199,20 @@ def _protected(guard: Guard, view: Callable[..., Any]) -> Callable[..., Any]:
     def protected(*args: Any, **kwargs: Any) -> Any:
         if _is_dispatch_of_async_view(view, args):
             return protected_async(*args, **kwargs)
-        refusal = guard.refusal_now(request_among(args))
+        request = request_among(args)
+        own = as_request(request)
+        with varying(request):
+            refusal = _not_allowed(guard, own) or guard.refusal_now(own)
         return depends_on_session(view(*args, **kwargs)) if refusal is None else django_response(refusal)
 
     return protected
+
+
+def _not_allowed(guard: Guard, own: Request) -> Response | None:
+    """Return the answer to methods with which no session can be demanded (docs/protocol.md, rule 14.6)."""
+    if not guard.session_required or own.method.upper() not in UNCHECKED_METHODS:
+        return None
+    return ApiResponse({"message": f"verify_session cannot be used with {own.method} method"}, 405)
 
 
 def _is_dispatch_of_async_view(view: Callable[..., Any], args: tuple[Any, ...]) -> bool:
@@ -201,12 +225,18 @@ def _is_dispatch_of_async_view(view: Callable[..., Any], args: tuple[Any, ...]) 
 class _Jobs:
     """Runs what waited for a response to be sent; in a response that a cache has kept, nothing."""
 
-    def __init__(self, app: App, own: Request) -> None:
+    def __init__(self, app: App, own: Request, is_async: bool) -> None:
         self._app = app
         self._own = own
+        self._is_async = is_async
 
     def __call__(self) -> None:
-        finish_now(self._app, self._own)
+        # Django closes responses in a thread, from which asgiref finds the way back to the loop.
+        if self._is_async and has_jobs(self._own.scope) and asyncio._get_running_loop() is None:
+            with self._app.active():
+                async_to_sync(finish)(self._own)
+        else:
+            finish_now(self._app, self._own)
 
     def __reduce__(self) -> tuple[type[partial[bool]], tuple[type[bool]]]:
         return partial, (bool,)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 from django.http import HttpRequest
 from django.http.request import UnreadablePostError
 from starlette.requests import ClientDisconnect, Request
 
-from ..recipes.any_request import KEY, as_request
+from ..recipes.any_request import KEY
+from ..recipes.context import on_session
 from ..recipes.exceptions import BadInputError, ConfigurationError
 from ..recipes.json_body import MAX_BODY_BYTES, TOO_LARGE
 from ..recipes.session_container import SessionContainer
@@ -40,11 +43,35 @@ def leave_request(request: HttpRequest) -> Request:
     return left
 
 
-def request_among(arguments: tuple[Any, ...]) -> Request:
-    """Return the Starlette request of a view's arguments: the first of them, or the one after `self`."""
+def tell_of_session(request: HttpRequest, own: Request) -> None:
+    """Have `request.supertokens` be the session, None at first; and have `cache_page` keep no answer that asked for it.
+
+    `cache_page` stores an answer as soon as the view has returned it, before the middleware says what it depends on.
+    """
+    asked = cast("Any", request)
+    asked.supertokens = None
+
+    def tell(session: SessionContainer | None) -> None:
+        asked.supertokens = session
+        asked._cache_update_cache = False  # what Django's cache goes by; it has no public name
+
+    on_session(own.scope, tell)
+
+
+@contextmanager
+def varying(request: Any) -> Iterator[None]:
+    """Ask for the session meanwhile: the answer will say in time that it depends on it, so that it may be cached."""
+    asked = getattr(request, "_request", request)  # Django REST framework wraps it
+    before = getattr(asked, "_cache_update_cache", False)
+    yield
+    asked._cache_update_cache = before
+
+
+def request_among(arguments: tuple[Any, ...]) -> Any:
+    """Return the request among a view's arguments: the first of them, or the one after `self`."""
     for given in arguments[:2]:
         if hasattr(given, "META"):
-            return as_request(given)
+            return given
     raise ConfigurationError("verify_session protects views, but it was called without a request of Django's")
 
 

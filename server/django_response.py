@@ -20,6 +20,9 @@ from .wsgi import body_of
 
 R = TypeVar("R")
 
+SESSION_HEADERS = ("Cookie", "Authorization")
+"""The headers of a request that carry the tokens."""
+
 _SET_COOKIE = "set-cookie"
 
 
@@ -58,7 +61,7 @@ def send_tokens(response: HttpResponseBase, log: ResponseLog) -> None:
 def depends_on_session(response: R) -> R:
     """Say that a response depends on the tokens of the request, lest a cache hand it to somebody else."""
     if isinstance(response, HttpResponseBase):
-        patch_vary_headers(response, ("Cookie", "Authorization"))
+        patch_vary_headers(response, SESSION_HEADERS)
     return response
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ from ..claims.validator import SessionClaimValidator
 from ..recipes.any_request import as_request
 from ..recipes.session_api import UNCHECKED_METHODS
 from ..recipes.session_container import SessionContainer
+from .django_request import varying
+from .django_response import SESSION_HEADERS
 from .guard import Guard, served_by
 
 
@@ -104,7 +107,7 @@ class CoatCheckAuthentication(rest_framework.authentication.BaseAuthentication):
             self.override_global_claim_validators,
         )
         app = served_by(own)
-        with app.active():
+        with app.active(), _varying(request):
             session = app.driver(guard.check(own))
         return None if session is None else (self.user_of(session), session)
 
@@ -121,3 +124,12 @@ class CoatCheckAuthentication(rest_framework.authentication.BaseAuthentication):
     ) -> list[SessionClaimValidator]:
         """Return the claims to demand, given those that apply everywhere."""
         return validators
+
+
+def _varying(request: Request) -> AbstractContextManager[None]:
+    """Have the view say that its response depends on the session, before a cache around it stores the response."""
+    headers = getattr((request.parser_context or {}).get("view"), "headers", None)
+    if headers is None:
+        return nullcontext()
+    headers["Vary"] = ", ".join(dict.fromkeys(filter(None, (headers.get("Vary"), *SESSION_HEADERS))))
+    return varying(request)

@@ -8,7 +8,11 @@ from .django_project import LOGIN
 
 # isort: split
 # The framework reads settings when it is imported; the project makes them.
+from django.http import JsonResponse
 from django.urls import include, path
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import cache_page
+from django.views.decorators.vary import vary_on_headers
 from rest_framework import viewsets
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.decorators import action, api_view, authentication_classes, permission_classes, throttle_classes
@@ -69,6 +73,31 @@ class Who(APIView):
 
     def post(self, request: Request) -> Response:
         return Response({"user": request.user.pk})
+
+
+counted: list[str | None] = []
+
+
+class Counted(Who):
+    """Notes each time that it is run, for caches to keep it from that."""
+
+    def get(self, request: Request) -> Response:
+        counted.append(request.user.pk)
+        return super().get(request)
+
+
+@method_decorator(cache_page(60), name="dispatch")
+class Cached(Counted):
+    """Kept by the cache that goes around it."""
+
+
+class Inner(Counted):
+    """Kept by a cache that goes around its method, hence inside of its authentication."""
+
+    @method_decorator(cache_page(60))
+    @method_decorator(vary_on_headers("Cookie", "Authorization"))
+    def get(self, request: Request) -> Response:
+        return super().get(request)
 
 
 class Members(Who):
@@ -137,6 +166,20 @@ def complete(request: Any) -> Response:
     return Response({"same": request.auth is request.supertokens})
 
 
+@api_view(["POST"])
+@authentication_classes([])
+def attach(request: Any, user: str) -> Response:
+    made = session.sync.create_new_session_without_request_response("public", RecipeUserId(user))
+    made.sync_attach_to_request_response(request, "cookie")
+    return Response({"same": request.supertokens is made})
+
+
+async def attach_async(request: Any, user: str) -> JsonResponse:
+    made = await session.create_new_session_without_request_response("public", RecipeUserId(user))
+    await made.attach_to_request_response(Request(request), "cookie")
+    return JsonResponse({"same": request.supertokens is made})
+
+
 @api_view(["GET"])
 @verify_session()
 def inside(request: Any) -> Response:
@@ -154,12 +197,17 @@ router.register("orders", Orders, basename="orders")
 URLS = (
     LOGIN,
     path("who", Who.as_view()),
+    path("counted", Counted.as_view()),
+    path("cached", Cached.as_view()),
+    path("inner", Inner.as_view()),
     path("members", Members.as_view()),
     path("secret", Secret.as_view()),
     path("whole", Whole.as_view()),
     path("admin", admin),
     path("throttled", throttled),
     path("sign_in/<user>", sign_in),
+    path("attach/<user>", attach),
+    path("attach_async/<user>", attach_async),
     path("complete", complete),
     path("inside", inside),
     path("outside", outside),

@@ -180,6 +180,26 @@ def test_a_session_revoked_in_a_view_is_gone_from_the_client(project: Open) -> N
         assert ann.get("/sync").status_code == 401
 
 
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_session_made_without_the_request_is_attached_to_it(project: Open, kind: str) -> None:
+    """`attach_to_request_response` takes Django's request: its tokens travel, and it is the session of the request."""
+
+    def sync(request: Any) -> HttpResponse:
+        made = session.sync.create_new_session_without_request_response("public", RecipeUserId("ann"))
+        made.sync_attach_to_request_response(request, "cookie")
+        return HttpResponse(str(request.supertokens is made))
+
+    async def attach(request: Any) -> HttpResponse:
+        made = await session.create_new_session_without_request_response("public", RecipeUserId("ann"))
+        await made.attach_to_request_response(request, "cookie")
+        return HttpResponse(str(request.supertokens is made))
+
+    ann = project().serve(path("attach", sync if kind == "sync" else attach), path("me", me))(**COOKIES)
+    attached = ann.post("/attach")
+    assert (attached.text, cookies(attached)) == ("True", ["sAccessToken", "sRefreshToken"])
+    assert ann.get("/me").text == "ann"
+
+
 @pytest.mark.parametrize("stack", ["wsgi"])
 def test_a_client_that_goes_away_is_no_error_of_the_servers(project: Open) -> None:
     """A body that cannot be read to its end is answered with 400, though nobody is left to read that."""

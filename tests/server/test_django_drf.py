@@ -6,16 +6,24 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import pytest
+
 from coatcheck import RecipeUserId
 from coatcheck.recipes import session
 
 from .django_project import COOKIES, HEADERS, OURS, Project, cookies, payload
-from .django_rest_views import URLS, SecondFactorClaim
+from .django_rest_views import URLS, SecondFactorClaim, counted
 
 # isort: split
-from coatcheck.server.drf import SessionUser
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+from django.views.decorators.cache import cache_page
+from rest_framework.request import Request
+
+from coatcheck.server.drf import CoatCheckAuthentication, SessionUser
 
 Open = Callable[..., Project]
+CACHE = ("django.middleware.cache.UpdateCacheMiddleware", OURS, "django.middleware.cache.FetchFromCacheMiddleware")
 REFRESH = {"message": "try refresh token"}
 
 
@@ -77,6 +85,51 @@ def test_the_anti_csrf_check_stands_in_for_djangos(project: Open) -> None:
     assert ann.get("/who").json() == {"user": "ann"}
     assert (ann.post("/who").status_code, ann.post("/who").json()) == (401, REFRESH)
     assert ann.post("/who", headers={"anti-csrf": token}).json() == {"user": "ann"}
+
+
+@pytest.mark.parametrize("kind", ["attach", "attach_async"])
+def test_a_session_made_without_the_request_is_attached_to_a_wrapped_one(project: Open, kind: str) -> None:
+    """`attach_to_request_response` takes the framework's request: the session is that of the request it wraps."""
+    ann = project().serve(*URLS)(**COOKIES)
+    attached = ann.post(f"/{kind}/ann")
+    assert (attached.json(), cookies(attached)) == ({"same": True}, ["sAccessToken", "sRefreshToken"])
+    assert ann.get("/who").json() == {"user": "ann"}
+
+
+@pytest.mark.parametrize("by", ["middleware", "cache_page", "cache_page_inside"])
+def test_attack_a_page_of_another_out_of_the_cache(project: Open, by: str) -> None:
+    """A view that authenticates says in time that it depends on the session, where it finds none as well.
+
+    Around a method, which is run after that, a cache has to be told beside it.
+    """
+    opened = project()
+    if by == "middleware":
+        opened.settings(MIDDLEWARE=CACHE)
+    client = opened.serve(*URLS)
+    ann, bob, nobody = client(**COOKIES), client(**COOKIES), client()
+    ann.post("/login/ann")
+    bob.post("/login/bob")
+    before = len(counted)
+    url = {"middleware": "/counted", "cache_page": "/cached", "cache_page_inside": "/inner"}[by]
+    for _ in range(2):
+        assert nobody.get(url).json() == {"user": None}
+        assert ann.get(url).json() == {"user": "ann"}
+        assert bob.get(url).json() == {"user": "bob"}
+    assert counted[before:] == [None, "ann", "bob"]
+    assert set(ann.get(url).headers["vary"].split(", ")) == {"Accept", "Cookie", "Authorization"}
+
+
+def test_attack_a_page_of_another_for_which_a_view_authenticated_by_hand(project: Open) -> None:
+    """Where no view of the framework's is there to say it, Django's cache keeps nothing."""
+
+    def page(request: HttpRequest) -> HttpResponse:
+        found = CoatCheckAuthentication().authenticate(Request(request))
+        return HttpResponse("nobody" if found is None else str(found[0]))
+
+    client = project().serve(*URLS, path("page", cache_page(60)(page)))
+    ann, nobody = client(**COOKIES), client()
+    ann.post("/login/ann")
+    assert [one.get("/page").text for one in (nobody, ann, nobody)] == ["nobody", "ann", "nobody"]
 
 
 def test_verify_session_goes_around_and_inside_its_views(project: Open) -> None:

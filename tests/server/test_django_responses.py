@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import pickle
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from wsgiref.util import FileWrapper, setup_testing_defaults
 
 import pytest
-from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.cookie import SimpleCookie
 from django.urls import path
 from django.views.decorators.cache import cache_page
+from starlette.types import Message
 
 from coatcheck import RecipeUserId, get_all_cors_headers
 from coatcheck.recipes import session
 from coatcheck.recipes.session import InputErrorHandlers
 from coatcheck.server.django import verify_session
+from coatcheck.sessions.exceptions import UnauthorisedError
 
 from .django_project import COOKIES, HEADERS, LOGIN, OURS, VIEWS, Project, cookie_lines, cookies, me, payload
+from .wire import Wire
 
 Open = Callable[..., Project]
 WEBSITE = "http://localhost:3000"
@@ -179,7 +183,44 @@ def test_a_cache_never_hands_one_users_page_to_another(project: Open, by: str) -
     assert "cookie" in ann.get("/page").headers["vary"].lower()
 
 
-def test_attack_tokens_of_another_out_of_the_cache(project: Open) -> None:
+@pytest.mark.parametrize("required", [True, False])
+def test_attack_a_page_of_another_that_asked_for_the_session_itself(project: Open, required: bool) -> None:
+    """`cache_page` cannot know what the view it goes around asks for, so it keeps no such answer, of nobody either."""
+
+    def page(request: HttpRequest) -> HttpResponse:
+        try:
+            found = session.sync.get_session(request, session_required=required)
+        except UnauthorisedError:
+            found = None
+        return HttpResponse("the page of anybody" if found is None else f"the page of {found.get_user_id()}")
+
+    client = project().serve(LOGIN, path("page", cache_page(60)(page)))
+    ann, bob, nobody = client(**COOKIES), client(**COOKIES), client()
+    ann.post("/login/ann")
+    bob.post("/login/bob")
+    for _ in range(2):
+        assert nobody.get("/page").text == "the page of anybody"
+        assert ann.get("/page").text == "the page of ann"
+        assert bob.get("/page").text == "the page of bob"
+
+
+def test_any_answer_that_asked_for_the_session_says_so(project: Open) -> None:
+    """Caches further out are told by Vary, whoever asked: be there a session or none, and not where nobody asked."""
+
+    def page(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(str(session.sync.get_session(request, session_required=False) is not None))
+
+    client = project().serve(LOGIN, path("page", page), path("open", lambda _request: HttpResponse("tea")))
+    ann, nobody = client(**COOKIES), client()
+    ann.post("/login/ann")
+    for one, found in ((ann, "True"), (nobody, "False")):
+        answer = one.get("/page")
+        assert (answer.text, answer.headers["vary"]) == (found, "Cookie, Authorization")
+        assert "vary" not in one.get("/open").headers
+
+
+@pytest.mark.parametrize("by", ["middleware", "cache_page"])
+def test_attack_tokens_of_another_out_of_the_cache(project: Open, by: str) -> None:
     """A page that signs its visitors in is not cached with the first one's tokens, whatever it says of caches."""
     guests: list[str] = []
 
@@ -189,11 +230,41 @@ def test_attack_tokens_of_another_out_of_the_cache(project: Open) -> None:
         return HttpResponse(guests[-1], headers={"cache-control": "max-age=60"})
 
     opened = project()
-    opened.settings(MIDDLEWARE=CACHE)
-    client = opened.serve(path("welcome", welcome))
+    if by == "middleware":
+        opened.settings(MIDDLEWARE=CACHE)
+    client = opened.serve(path("welcome", welcome if by == "middleware" else cache_page(60)(welcome)))
     answers = [client().get("/welcome") for _ in range(2)]
     assert [answer.text for answer in answers] == guests == ["guest 0", "guest 1"]
     assert answers[0].headers["st-access-token"] != answers[1].headers["st-access-token"]
+
+
+def test_streams_are_not_collected(project: Open) -> None:
+    """Each chunk of a stream is on its way before the next one is made."""
+    made: list[int] = []
+    arrived: list[tuple[bytes, int]] = []
+
+    def chunks() -> Iterator[bytes]:
+        for number in range(3):
+            made.append(number)
+            yield b"%d;" % number
+
+    async def chunks_async() -> AsyncIterator[bytes]:
+        for chunk in chunks():
+            yield chunk
+
+    async def heard(message: Message) -> None:
+        if body := message.get("body"):
+            arrived.append((body, len(made)))
+
+    opened = project()
+    produce = chunks if opened.stack == "wsgi" else chunks_async
+    view = path("stream", lambda _request: StreamingHttpResponse(produce()))
+    if opened.stack == "wsgi":
+        with opened.serve(view)().stream("GET", "/stream") as streamed:
+            arrived.extend((chunk, len(made)) for chunk in streamed.iter_raw())
+    else:
+        asyncio.run(Wire("/stream", heard=heard).run(opened.handler(view)))
+    assert arrived == [(b"0;", 1), (b"1;", 2), (b"2;", 3)]
 
 
 def test_an_error_handler_of_the_applications_sends_what_it_likes(project: Open) -> None:

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET
 from coatcheck.recipes.exceptions import ConfigurationError
 from coatcheck.server.django import verify_session
 
-from .django_project import COOKIES, LOGIN, Project
+from .django_project import COOKIES, LOGIN, Project, me_async
 
 Open = Callable[..., Project]
 
@@ -154,11 +154,23 @@ def test_what_is_no_view_is_refused() -> None:
         verify_session()(who)("a string")
 
 
-def test_options_are_asked_without_a_session(project: Open) -> None:
-    """OPTIONS cannot be protected (docs/protocol.md, rule 14.6): demanding a session is an error that says so."""
-    client = project().serve(path("view", Whole.as_view()))()
-    refused = client.options("/view")
-    assert (refused.status_code, refused.json()) == (
-        500,
-        {"message": "verify_session cannot be used with OPTIONS method"},
-    )
+@pytest.mark.parametrize("method", ["OPTIONS", "TRACE"])
+def test_no_session_can_be_demanded_of_options_and_trace(project: Open, method: str) -> None:
+    """A view that demands one does not have these methods (docs/protocol.md, rule 14.6), however it is protected."""
+    views = (path("whole", Whole.as_view()), path("above", above), path("async", me_async))
+    client = project().serve(LOGIN, *views, path("get", Inside.as_view()))
+    ann, nobody = client(**COOKIES), client()
+    ann.post("/login/ann")
+    for one in (ann, nobody):
+        for url in ("/whole", "/above", "/async"):
+            refused = one.request(method, url)
+            assert (url, refused.status_code) == (url, 405)
+            assert refused.json() == {"message": f"verify_session cannot be used with {method} method"}
+    assert nobody.options("/get").headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_a_view_that_demands_no_session_has_every_method(project: Open) -> None:
+    """Where a session is optional, OPTIONS reaches the view without one."""
+    optional = verify_session(session_required=False)(lambda request: HttpResponse(str(request.supertokens)))
+    asked = project().serve(path("view", optional))().options("/view")
+    assert (asked.status_code, asked.text) == (200, "None")
