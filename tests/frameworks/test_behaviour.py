@@ -42,7 +42,11 @@ INVALID_CLAIM = {
         }
     ],
 }
-COOKIES, HEADERS = {"st-auth-mode": "cookie"}, {"st-auth-mode": "header"}
+NAMES = {"cookie": ("sAccessToken", "sRefreshToken"), "header": ("st-access-token", "st-refresh-token")}
+"""What the tokens are called in which they travel, by the mode that a client asks for."""
+
+COOKIES = {"st-auth-mode": "cookie"}
+in_each_mode = pytest.mark.parametrize("mode", list(NAMES))
 
 
 @pytest.fixture(scope="module", params=list(SERVERS))
@@ -106,9 +110,10 @@ def browser(url: str) -> Iterator[Callable[..., Browser]]:
 
 
 class Browser(httpx2.Client):
-    """A client that keeps cookies and, as the browser SDK does, the anti-CSRF token it was last given."""
+    """A client that keeps cookies and, as the browser SDK does, the tokens that it was last given in headers."""
 
     def __init__(self, url: str, headers: dict[str, str]) -> None:
+        self.refresh_bearer: dict[str, str] = {}
         super().__init__(
             base_url=url,
             headers={name.replace("_", "-"): value for name, value in headers.items()},
@@ -120,15 +125,23 @@ class Browser(httpx2.Client):
     def _remember(self, response: httpx2.Response) -> None:
         if "anti-csrf" in response.headers:
             self.headers["anti-csrf"] = response.headers["anti-csrf"]
-        for name in ("st-access-token", "st-refresh-token"):
-            if name in response.headers:
-                self.headers[f"x-{name}"] = response.headers[name]
+        access, refresh = (response.headers.get(name) for name in NAMES["header"])
+        if access is not None:
+            self.headers.pop("authorization", None)
+            self.headers.update({"authorization": f"Bearer {access}"} if access else {})
+        if refresh is not None:
+            self.refresh_bearer = {"authorization": f"Bearer {refresh}"}
 
     def login(self, user: str = "ann") -> httpx2.Response:
         return self.post(f"/login/{user}")
 
     def refresh(self) -> httpx2.Response:
-        return self.post("/auth/session/refresh", headers={"rid": "session"})
+        return self.post("/auth/session/refresh", headers={"rid": "session", **self.refresh_bearer})
+
+    def tokens_sent(self) -> dict[str, str]:
+        """Return the headers in which a request would carry the tokens of now."""
+        headers = self.build_request("GET", "/").headers
+        return {name: headers[name] for name in ("cookie", "authorization") if name in headers}
 
 
 def form(**fields: str) -> dict[str, Any]:
@@ -150,11 +163,17 @@ def cookies(response: httpx2.Response) -> dict[str, str]:
     return found
 
 
-def cleared(response: httpx2.Response) -> bool:
-    """Tell whether a response clears the tokens."""
-    return response.headers.get("front-token") == "remove" and all(
-        line.startswith(f"{name}=;") for name, line in cookies(response).items()
-    )
+def tokens(response: httpx2.Response) -> dict[str, str]:
+    """Return the tokens that a response hands out, of both modes and by name, empty where it clears one."""
+    in_cookies = {name: line.partition("=")[2].partition(";")[0] for name, line in cookies(response).items()}
+    return in_cookies | {name: response.headers[name] for name in NAMES["header"] if name in response.headers}
+
+
+def cleared(response: httpx2.Response, mode: str = "cookie") -> bool:
+    """Tell whether a response clears the tokens of a mode, and hands out none of the other."""
+    found = tokens(response)
+    emptied = set(NAMES[mode]) <= found.keys() and not any(found.values())
+    return emptied and response.headers.get("front-token") == "remove"
 
 
 Browse = Callable[..., Browser]
@@ -190,26 +209,29 @@ def test_cookies_expire_in_gmt_in_every_time_zone(browser: Browse) -> None:
 
 def test_headers_carry_tokens(browser: Browse) -> None:
     """With header transfer no cookie is set, and the tokens go back in headers, for the refresh too."""
-    ann = browser(**HEADERS)
-    created = ann.login()
-    assert "set-cookie" not in created.headers
-    bearer = {"authorization": f"Bearer {created.headers['st-access-token']}"}
-    assert ann.get("/me", headers=bearer).json() == {"user": "ann"}
-    assert ann.post("/me", headers=bearer).json() == {"user": "ann"}
-    refreshed = ann.post(
-        "/auth/session/refresh", headers={"authorization": f"Bearer {created.headers['st-refresh-token']}"}
-    )
+    ann = browser(st_auth_mode="header")
+    created = tokens(ann.login())
+    assert tuple(created) == NAMES["header"]
+    assert ann.get("/me").json() == {"user": "ann"}
+    assert ann.post("/me").json() == {"user": "ann"}
+    refreshed = ann.refresh()
     assert refreshed.status_code == 200
-    assert refreshed.headers["st-access-token"] != created.headers["st-access-token"]
+    renewed = tokens(refreshed)
+    assert renewed.keys() == created.keys()
+    assert not set(renewed.values()) & set(created.values())
+    assert ann.get("/me").json() == {"user": "ann"}
 
 
-def test_a_session_created_in_a_view(browser: Browse) -> None:
+@in_each_mode
+def test_a_session_created_in_a_view(browser: Browse, mode: str) -> None:
     """A view of the application's signs a user in, and the claim is in the token."""
-    response = browser(**COOKIES).login()
+    ann = browser(st_auth_mode=mode)
+    response = ann.login()
     assert response.json() == {"user": "ann"}
-    assert set(cookies(response)) == {"sAccessToken", "sRefreshToken"}
+    assert tuple(tokens(response)) == NAMES[mode]
     assert payload(response)["2fa-completed"]["v"] is False
     assert response.headers["cache-control"] == "no-store"
+    assert ann.get("/me").json() == {"user": "ann"}
 
 
 def test_no_session_is_401(browser: Browse) -> None:
@@ -290,14 +312,16 @@ def test_a_claim_is_demanded_by_one_route(browser: Browse) -> None:
     assert ann.get("/second").json() == {"user": "ann"}
 
 
-def test_tokens_changed_in_a_view_travel_with_the_applications_own_response(browser: Browse) -> None:
+@in_each_mode
+def test_tokens_changed_in_a_view_travel_with_the_applications_own_response(browser: Browse, mode: str) -> None:
     """A response made by the application itself keeps its headers, and carries the new access token besides."""
-    ann = browser(**COOKIES)
+    ann = browser(st_auth_mode=mode)
     ann.login()
     completed = ann.post("/complete")
     assert completed.headers["x-own"] == "yes"
-    assert set(cookies(completed)) == {"sAccessToken"}
+    assert tuple(tokens(completed)) == NAMES[mode][:1]
     assert payload(completed)["2fa-completed"]["v"] is True
+    assert ann.get("/second").json() == {"user": "ann"}
 
 
 def test_claims_asserted_inside_a_view(browser: Browse) -> None:
@@ -310,19 +334,21 @@ def test_claims_asserted_inside_a_view(browser: Browse) -> None:
     assert ann.get("/asserting").json() == {"user": "ann"}
 
 
-def test_a_session_revoked_in_a_view(browser: Browse) -> None:
+@in_each_mode
+def test_a_session_revoked_in_a_view(browser: Browse, mode: str) -> None:
     """A view ends the session: the tokens are cleared, and a check of the database refuses the old one."""
-    ann = browser(**COOKIES)
+    ann = browser(st_auth_mode=mode)
     ann.login()
-    token = ann.cookies.get("sAccessToken")
+    old = ann.tokens_sent()
     assert ann.get("/checked").json() == {"user": "ann"}
     response = ann.post("/revoke")
     assert response.json() == {"revoked": True}
-    assert cleared(response)
+    assert cleared(response, mode)
+    assert ann.tokens_sent() == {}
     assert ann.get("/me").status_code == 401
-    kept = ann.get("/checked", headers={"cookie": f"sAccessToken={token}"})
+    kept = ann.get("/checked", headers=old)
     assert (kept.status_code, kept.json()) == (401, {"message": "unauthorised"})
-    assert cleared(kept)
+    assert cleared(kept, mode)
 
 
 def test_signing_out(browser: Browse) -> None:
@@ -334,21 +360,23 @@ def test_signing_out(browser: Browse) -> None:
     assert cleared(response)
 
 
-def test_a_user_thrown_out_right_after_signing_in(browser: Browse) -> None:
+@in_each_mode
+def test_a_user_thrown_out_right_after_signing_in(browser: Browse, mode: str) -> None:
     """An UnauthorisedError raised after a session was created clears what would have been set."""
-    response = browser(**COOKIES).post("/ban")
+    response = browser(st_auth_mode=mode).post("/ban")
     assert (response.status_code, response.json()) == (401, {"message": "unauthorised"})
-    assert cleared(response)
+    assert cleared(response, mode)
 
 
-def test_an_error_in_a_view_after_a_token_change(browser: Browse) -> None:
+@in_each_mode
+def test_an_error_in_a_view_after_a_token_change(browser: Browse, mode: str) -> None:
     """The server's error page carries the tokens all the same: what happened to them has happened."""
-    ann = browser(**COOKIES)
+    ann = browser(st_auth_mode=mode)
     ann.login()
     response = ann.post("/fail")
     assert response.status_code == 500
     assert payload(response)["failed"] is True
-    assert set(cookies(response)) == {"sAccessToken"}
+    assert tuple(tokens(response)) == NAMES[mode][:1]
     assert ann.get("/me").json() == {"user": "ann"}
 
 
