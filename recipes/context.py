@@ -83,8 +83,10 @@ def set_session(request: Request, session: Any) -> None:
 
 
 def ask_for_session(request: Request) -> None:
-    """Note that the answer to a request depends on its session, whichever that is, or will be."""
-    set_session(request, request.scope.get("state", {}).get(_STATE_SESSION))
+    """Tell the framework that the answer to a request depends on its session, whichever that is, or will be."""
+    told = request.scope.get(_SCOPE_ON_SESSION)
+    if told is not None:
+        told(request.scope.get("state", {}).get(_STATE_SESSION))
 
 
 def let_go(request: Request) -> None:
