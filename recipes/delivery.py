@@ -54,9 +54,7 @@ class DefaultEmailService(EmailDeliveryInterface):
             _logger.exception("a mail could not be written to the outbox")
 
     def _deliver(self, template_vars: EmailTemplate) -> None:
-        content, links = default_content(template_vars), tuple(template_vars.links)
-        text = content.body if content.plain_text is None else content.plain_text
-        html = content.body if content.is_html else None
-        self._outbox.add(Mail(content.to_email, content.subject, text, html, links, template_vars))
+        mail = Mail.of(default_content(template_vars), template_vars)
+        self._outbox.add(mail)
         # Quoted, so that no address or link can forge a line of the log.
-        _logger.info("mail %r to %r: %s", content.subject, content.to_email, ", ".join(map(repr, links)))
+        _logger.info("mail %r to %r: %s", mail.subject, mail.to, ", ".join(map(repr, mail.links)))

@@ -8,18 +8,25 @@ import smtplib
 import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from email.headerregistry import Address
 from typing import Any
 
 from ..claims.payload import UserContext
 from ..sessions.blocking import blocking
+from .current_app import current_app
 from .delivery_interface import EmailContent, EmailDeliveryInterface, default_content
 from .email_message import address, mime_message
-from .exceptions import ConfigurationError
+from .exceptions import ConfigurationError, NotInitialisedError
+from .outbox import Mail, Outbox
 
 TIMEOUT_S = 15.0
 
 _logger = logging.getLogger("coatcheck.delivery")
+
+_written_from: ContextVar[Any] = ContextVar("coatcheck_written_from", default=None)
+"""The template variables of the mail that is being sent, for the outbox that takes it in place of the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +91,19 @@ class _SMTPSteps(SMTPServiceInterface):
         return default_content(template_vars)
 
     async def send_raw_email(self, content: EmailContent, user_context: UserContext) -> None:
-        await blocking(send_over_smtp, self._settings, content)
+        outbox = _standing_in()
+        if outbox is None:
+            await blocking(send_over_smtp, self._settings, content)
+        else:
+            mime_message(content, _sender(self._settings))  # What no server would be sent is an error here, too.
+            outbox.add(Mail.of(content, _written_from.get()))
 
 
 class SMTPService(EmailDeliveryInterface):
-    """Sends mails over SMTP; `override` receives the original steps and returns what is used in their place."""
+    """Sends mails over SMTP; `override` receives the original steps and returns what is used in their place.
+
+    In an App whose outbox `replaces_smtp` everything but the server is the same: the outbox takes its place.
+    """
 
     def __init__(self, smtp_settings: SMTPSettings, override: SMTPOverride | None = None) -> None:
         steps: SMTPServiceInterface = _SMTPSteps(smtp_settings)
@@ -103,17 +118,34 @@ class SMTPService(EmailDeliveryInterface):
         """Send the mail; errors of the mail server reach the caller."""
         steps = self.service_implementation
         content = await steps.get_content(template_vars=template_vars, user_context=user_context)
-        await steps.send_raw_email(content=content, user_context=user_context)
+        token = _written_from.set(template_vars)
+        try:
+            await steps.send_raw_email(content=content, user_context=user_context)
+        finally:
+            _written_from.reset(token)
 
 
 def send_over_smtp(settings: SMTPSettings, content: EmailContent) -> None:
     """Send one mail to its one recipient over a connection of its own (RFC 5321, RFC 3207); blocks."""
-    sender = address(settings.from_.email, display_name=settings.from_.name)
+    sender = _sender(settings)
     message = mime_message(content, sender)
     with _connected(settings) as server:
         if settings.password is not None:
             server.login(settings.username or settings.from_.email, settings.password)
         server.send_message(message, from_addr=sender.addr_spec, to_addrs=[address(content.to_email).addr_spec])
+
+
+def _sender(settings: SMTPSettings) -> Address:
+    return address(settings.from_.email, display_name=settings.from_.name)
+
+
+def _standing_in() -> Outbox | None:
+    """Return the outbox that takes the server's place in the current App, if it has one that does."""
+    try:
+        outbox = current_app().outbox
+    except NotInitialisedError:
+        return None
+    return outbox if outbox.replaces_smtp else None
 
 
 def _connected(settings: SMTPSettings) -> smtplib.SMTP:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from .delivery_interface import EmailContent
 from .user import normalised_email
 
 CAPACITY = 1000
@@ -21,6 +22,14 @@ class Mail:
     links: tuple[str, ...]
     template_vars: object
 
+    @classmethod
+    def of(cls, content: EmailContent, template_vars: object) -> Mail:
+        """Return the mail that was written from template variables."""
+        text = content.body if content.plain_text is None else content.plain_text
+        html = content.body if content.is_html else None
+        links: tuple[str, ...] = tuple(getattr(template_vars, "links", ()))
+        return cls(content.to_email, content.subject, text, html, links, template_vars)
+
     @property
     def link(self) -> str:
         """The first link; LookupError if there is none."""
@@ -28,9 +37,13 @@ class Mail:
 
 
 class Outbox:
-    """The last mails delivered by the default service, oldest first; at most `capacity` are kept."""
+    """The last mails delivered by the default service, oldest first; at most `capacity` are kept.
+
+    With `replaces_smtp` it also takes every mail that an SMTPService would hand to its server.
+    """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
+        self.replaces_smtp = False
         self._mails: deque[Mail] = deque(maxlen=capacity)
 
     @property

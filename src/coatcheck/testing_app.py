@@ -29,11 +29,12 @@ def make_app(recipe_list: Sequence[RecipeSpecification] | None = None, **config:
     """Yield a fresh App, which is the current one while the block runs, and close it afterwards.
 
     `config` are keywords of App in place of these: APP_INFO, a database in memory, a ManualClock that stands at the
-    present second. `unsafe_for_tests` is always set. What a test planned for stub providers and did not use is
-    forgotten with the App.
+    present second. `unsafe_for_tests` is always set, and mails of an SMTPService go to the outbox. What a test planned
+    for stub providers and did not use is forgotten with the App.
     """
     given = {"app_info": APP_INFO, "database": "sqlite://", "clock": _clock(), **config}
     app = App(**given, recipe_list=default_recipes() if recipe_list is None else recipe_list, unsafe_for_tests=True)
+    app.outbox.replaces_smtp = True
     try:
         with app.active():
             yield app

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from coatcheck import App
+from coatcheck.recipes import emailpassword, session, thirdpartyemailpassword
+from coatcheck.recipes.delivery import (
+    EmailContent,
+    EmailDeliveryConfig,
+    EmailDeliveryInterface,
+    SMTPService,
+    SMTPServiceInterface,
+    SMTPSettings,
+    SMTPSettingsFrom,
+)
 from coatcheck.recipes.outbox import Mail
 from coatcheck.testing import Mailbox, client, make_app, sign_in
 
@@ -121,3 +132,77 @@ def test_secrets_are_not_shown(app: App, box: Mailbox) -> None:
     forget_password(app, "ann@example.com")
     assert "ann@example.com" in repr(box)
     assert box.last.token not in repr(box)
+
+
+# A mail server that the application names
+
+
+class LongerLink(EmailDeliveryInterface):
+    """A `send_email` override of the delivery."""
+
+    def __init__(self, original: EmailDeliveryInterface) -> None:
+        self._original = original
+
+    async def send_email(self, template_vars: Any, user_context: dict[str, Any]) -> None:
+        template_vars.password_reset_link += "&from=override"
+        await self._original.send_email(template_vars, user_context)
+
+
+class OwnWords(SMTPServiceInterface):
+    """An override of both steps of an SMTPService."""
+
+    def __init__(self, original: SMTPServiceInterface) -> None:
+        self._original = original
+
+    async def get_content(self, template_vars: Any, user_context: dict[str, Any]) -> EmailContent:
+        return EmailContent(f"Enter 271828, or follow {template_vars.password_reset_link}", "Own words", "", False)
+
+    async def send_raw_email(self, content: EmailContent, user_context: dict[str, Any]) -> None:
+        content.to_email = "everybody@example.com"
+        await self._original.send_raw_email(content, user_context)
+
+
+def recipes_with_smtp(*, combined: bool = False, override: Any = None, delivery: Any = None) -> list[Any]:
+    """Return a recipe list that names a mail server that is not there."""
+    settings = SMTPSettings("127.0.0.1", 1, SMTPSettingsFrom("Shop", "shop@example.com"))
+    config = EmailDeliveryConfig(service=SMTPService(settings, override), override=delivery)
+    recipe = thirdpartyemailpassword if combined else emailpassword
+    return [session.init(), recipe.init(email_delivery=config)]
+
+
+@pytest.mark.parametrize("combined", [False, True])
+def test_the_outbox_stands_in_for_a_mail_server(combined: bool) -> None:
+    """No server is asked where the recipe list names one: its mails are in the outbox, links and tokens included."""
+    with make_app(recipes_with_smtp(combined=combined)) as app:
+        sign_in(app, "ann@example.com")
+        forget_password(app, "ann@example.com")
+        (message,) = Mailbox(app.outbox)
+        assert (message.to, message.subject) == ("ann@example.com", "Password reset instructions")
+        assert message.parameters == {"token": message.token, "tenantId": "public"}
+        assert message.html is not None
+
+
+def test_overrides_of_a_mail_that_goes_by_smtp_apply() -> None:
+    """What the application makes of mail, steps and variables is what is in the outbox."""
+    with make_app(recipes_with_smtp(override=OwnWords, delivery=LongerLink)) as app:
+        sign_in(app, "ann@example.com")
+        forget_password(app, "ann@example.com")
+        (message,) = Mailbox(app.outbox)
+        assert (message.to, message.subject, message.html) == ("everybody@example.com", "Own words", None)
+        assert message.code == "271828"
+        assert message.link.endswith("&from=override")
+        assert message.link in message.text
+
+
+def test_the_outbox_refuses_what_a_mail_server_would_not_be_sent(caplog: pytest.LogCaptureFixture) -> None:
+    """A mail that could not be written, here for want of a recipient, is an error as it is in production."""
+
+    class NoRecipient(OwnWords):
+        async def send_raw_email(self, content: EmailContent, user_context: dict[str, Any]) -> None:
+            await self._original.send_raw_email(content, user_context)
+
+    with make_app(recipes_with_smtp(override=NoRecipient)) as app:
+        sign_in(app, "ann@example.com")
+        forget_password(app, "ann@example.com")
+        assert len(app.outbox) == 0
+        assert "not an e-mail address" in caplog.text
