@@ -86,7 +86,7 @@ def ask_for_session(request: Request) -> None:
     """Tell the framework that the answer to a request depends on its session, whichever that is, or will be."""
     told = request.scope.get(_SCOPE_ON_SESSION)
     if told is not None:
-        told(request.scope.get("state", {}).get(_STATE_SESSION))
+        told(request.scope.setdefault("state", {}).setdefault(_STATE_SESSION, None))
 
 
 def let_go(request: Request) -> None:
