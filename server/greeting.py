@@ -47,9 +47,11 @@ def facts(app: App, settings: Settings) -> list[str]:
 
 def cautions(app: App, settings: Settings) -> list[str]:
     """Return the lines that say what is not secure, or will not work, about the settings."""
+    # Where a test moves the time, on this machine and in memory, there is nothing to protect from anybody else.
+    open_to_others = not (settings.manual_clock and app.database.inline and is_loopback(settings.host))
     found = [
-        (app.info.api_domain.startswith("http://"), _plain_http(settings)),
-        (not os.environ.get(ENCRYPTION_KEY_VARIABLE), _plain_keys(settings)),
+        (open_to_others and app.info.api_domain.startswith("http://"), _plain_http(settings)),
+        (open_to_others and not os.environ.get(ENCRYPTION_KEY_VARIABLE), _plain_keys(settings)),
         (_mails_stay_here(app), _MAILS_STAY_HERE),
         (app.database.inline, "the database is in memory: everything is forgotten when the server stops"),
         (app.unsafe_for_tests, "the App was made with unsafe_for_tests=True: anybody may be signed in as anybody"),

@@ -43,11 +43,12 @@ class Guard:
         host = host_named(sent[0]) if len(sent) == 1 else None
         if host is not None and (is_loopback(host) or host == self.api_host):
             return None
+        names = ["localhost", "a loopback address"] + ([] if is_loopback(self.api_host) else [self.api_host])
         return _refused(
             403,
-            f"the testing routes answer only under localhost, a loopback address or {self.api_host}, and the Host "
-            "header of this request names none of them: call one of those, or start the server with an api_domain "
-            "(--api-domain) of the name you use",
+            f"the testing routes answer only under {', '.join(names[:-1])} or {names[-1]}, and the Host header of this "
+            "request names none of them: call one of those, or start the server with an api_domain (--api-domain) of "
+            "the name you use",
         )
 
     def _wrong_token(self, request: Request) -> Response | None:

@@ -159,6 +159,21 @@ def test_a_foreign_host_is_refused(client: TestClient, app: App, host: str) -> N
     assert "api.test" in message
 
 
+@pytest.mark.parametrize(
+    ("api_host", "named"),
+    [
+        ("api.test", "under localhost, a loopback address or api.test,"),
+        ("localhost", "under localhost or a loopback address,"),
+        ("127.0.0.1", "under localhost or a loopback address,"),
+    ],
+)
+def test_a_refusal_names_each_host_once(make_app: MakeApp, api_host: str, named: str) -> None:
+    """It says under which names the routes answer, the API's own only where it is another."""
+    app = make_app(api_domain=f"http://{api_host}:3567")
+    client = TestClient(create_app(app, testing_token=TOKEN), base_url=API)
+    assert named in attack(client, app, [(NAME, TOKEN), ("host", "evil.example")])[1]
+
+
 def test_two_hosts_are_refused(client: TestClient, app: App) -> None:
     """Which of two Host headers counts is a matter of taste, and so neither does."""
     assert attack(client, app, [(NAME, TOKEN), ("host", "localhost"), ("host", "localhost")])[0] == 403
@@ -280,6 +295,28 @@ def test_a_manual_clock_begins_now_and_forgets_everything() -> None:
     assert NAME in said
     assert any("unsafe_for_tests" in line for line in cautions(app, SETTINGS))
     app.close()
+
+
+@pytest.mark.parametrize(
+    ("changed", "warned"),
+    [
+        ({}, False),
+        ({"host": "0.0.0.0", "allow_unsafe_host": True}, True),
+        ({"manual_clock": False}, True),
+        ({"database": "sqlite:///kept.db"}, True),
+    ],
+)
+def test_in_memory_on_this_machine_there_is_nothing_to_steal(
+    changed: dict[str, Any], warned: bool, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a test moves the clock, nothing is said of encryption as long as no other machine and no file is in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COATCHECK_ENCRYPTION_KEY", raising=False)
+    settings = replace(SETTINGS, **changed)
+    app = build_app(settings)
+    said = " ".join(cautions(app, settings))
+    app.close()
+    assert ("plain http" in said) is ("stored unencrypted" in said) is warned
 
 
 def test_a_database_that_is_named_is_used(tmp_path: Any) -> None:
