@@ -6,6 +6,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import timedelta
+
+Duration = float | timedelta
+"""A number of seconds, or a timedelta."""
+
+
+def milliseconds(duration: Duration) -> int:
+    """Return how many milliseconds a duration has, rounded; TypeError for what is neither a number nor a timedelta."""
+    if isinstance(duration, timedelta):
+        return round(duration / timedelta(milliseconds=1))
+    if isinstance(duration, int | float):
+        return round(duration * 1000)
+    raise TypeError(f"a duration is a number of seconds or a timedelta, not {duration!r}")
 
 
 class Clock:
@@ -29,18 +42,19 @@ class ManualClock(Clock):
         """Milliseconds since the epoch, as last advanced."""
         return self._now_ms
 
-    def advance(self, seconds: float) -> None:
-        """Move the clock forward by `seconds` (fractions allowed, never backwards)."""
-        if seconds < 0:
+    def advance(self, seconds: Duration) -> None:
+        """Move the clock forward by `seconds` (fractions allowed, never backwards) or by a timedelta."""
+        distance_ms = milliseconds(seconds)
+        if distance_ms < 0:
             raise ValueError("a clock cannot be advanced by a negative number of seconds")
-        self._now_ms += round(seconds * 1000)
+        self._now_ms += distance_ms
 
     @contextmanager
-    def set_back(self, seconds: float) -> Iterator[None]:
-        """Let the clock stand `seconds` earlier, for everybody who reads it, while the block runs."""
-        if seconds < 0:
+    def set_back(self, seconds: Duration) -> Iterator[None]:
+        """Let the clock stand `seconds` (or a timedelta) earlier, for everybody who reads it, while the block runs."""
+        distance_ms = milliseconds(seconds)
+        if distance_ms < 0:
             raise ValueError("a clock cannot be set back by a negative number of seconds")
-        distance_ms = round(seconds * 1000)
         self._now_ms -= distance_ms
         try:
             yield

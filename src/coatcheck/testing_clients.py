@@ -7,8 +7,9 @@ from typing import Any
 import httpx2
 
 from .recipes.app import App
+from .recipes.exceptions import ConfigurationError
 from .recipes.session_cookies import ACCESS_COOKIE, REFRESH_COOKIE
-from .recipes.session_selection import TransferMethod
+from .recipes.session_selection import METHODS, TransferMethod
 from .recipes.web_address import normal_origin
 from .testing_browser import Browser, BrowserClock, Site
 from .testing_cookie_view import CookieView
@@ -34,6 +35,8 @@ def client(
     With `signed_in` the client starts with that session; `mode` is how its sessions travel. `website` is the origin of
     the page, by default the App's. What the application raises is raised here, unless `raise_app_exceptions` is off.
     """
+    if mode not in METHODS:
+        raise ConfigurationError(f'mode is "cookie" or "header", not {mode!r}')
     if website is not None:
         website = normal_origin(website, "website")
     if isinstance(app, LiveServer):
@@ -56,11 +59,11 @@ class BrowserClient(httpx2.Client):
     """An httpx2.Client that behaves as one tab of a browser with the SDK in its page.
 
     Relative addresses are those of the API's domain, so https cookies come back; the application answers for all
-    others as well. Cookies expire by the App's clock and
-    go where domain, path, Secure and SameSite let them. Requests to the API carry `rid`, `st-auth-mode` and the tokens
-    of the session; a 401 for a session that exists leads to one refresh and a retry, unless `automatic_refresh` is
-    set to False. Redirects are followed, unless `follow_redirects` is. Entered as a context manager, the client runs
-    an ASGI application's lifespan. It can be used in asynchronous tests as well.
+    others as well. Cookies expire by the App's clock and go where domain, path, Secure and SameSite let them. Requests
+    to the API carry `rid`, `st-auth-mode` and the tokens of the session; a 401 for a session that exists leads to one
+    refresh and a retry, unless `automatic_refresh` is set to False. Redirects are followed, unless `follow_redirects`
+    is. Entered as a context manager, the client runs an ASGI application's lifespan. It can be used in asynchronous
+    tests as well.
     """
 
     def __init__(self, interception: Interception) -> None:

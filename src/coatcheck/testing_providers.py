@@ -70,3 +70,6 @@ class Providers(Mapping[str, ScriptedProvider]):
 
     def __len__(self) -> int:
         return len(self._providers)
+
+    def __repr__(self) -> str:
+        return f"<Providers {', '.join(self._providers) or 'none'}>"

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, Protocol
 
 from .claims.claim import SessionClaim
-from .claims.clock import ManualClock
+from .claims.clock import Duration, ManualClock
 from .claims.payload import JSONObject
 from .claims.recipe_user_id import RecipeUserId
 from .recipes import session
@@ -21,8 +20,6 @@ from .recipes.session_selection import TransferMethod
 from .sessions.access_token import read_unverified
 from .testing_clients import BrowserClient, client
 from .testing_users import Who, login_method_of
-
-NOW = timedelta(0)
 
 Claims = Mapping[SessionClaim[Any], Any]
 
@@ -79,27 +76,25 @@ class SignIn(Protocol):
     """`sign_in`, bound to one App."""
 
     def __call__(
-        self, who: Who, *, claims: Claims | None = None, age: timedelta = NOW, tenant: str = "public"
+        self, who: Who, *, claims: Claims | None = None, age: Duration = 0, tenant: str = "public"
     ) -> SignedIn:
         """Mint a session."""
         ...
 
 
-def sign_in(
-    app: App, who: Who, *, claims: Claims | None = None, age: timedelta = NOW, tenant: str = "public"
-) -> SignedIn:
+def sign_in(app: App, who: Who, *, claims: Claims | None = None, age: Duration = 0, tenant: str = "public") -> SignedIn:
     """Mint a session for a user, a login method, an id or an e-mail address, which need not be known before.
 
     It is created through the App's override chain, as any other. `claims` are then set to these values, whatever was
-    fetched; None takes a claim away. `age` is how long ago that was: the clock is set back meanwhile, so that tokens
-    and claims are really that old, and an access token older than its validity has expired.
+    fetched; None takes a claim away. `age` (a timedelta, or seconds) is how long ago that was: the clock is set back
+    meanwhile, so that tokens and claims are really that old, and an access token older than its validity has expired.
     """
     with app.active():
         return app.driver(async_sign_in(app, who, claims=claims, age=age, tenant=tenant))
 
 
 async def async_sign_in(
-    app: App, who: Who, *, claims: Claims | None = None, age: timedelta = NOW, tenant: str = "public"
+    app: App, who: Who, *, claims: Claims | None = None, age: Duration = 0, tenant: str = "public"
 ) -> SignedIn:
     """Do what `sign_in` does, in the running event loop: for overrides that await what belongs to it."""
     with app.active(), _set_back(app, age):
@@ -114,11 +109,11 @@ async def async_sign_in(
 
 
 @contextmanager
-def _set_back(app: App, age: timedelta) -> Iterator[None]:
+def _set_back(app: App, age: Duration) -> Iterator[None]:
     if not age:
         yield
     elif isinstance(app.clock, ManualClock):
-        with app.clock.set_back(age.total_seconds()):
+        with app.clock.set_back(age):
             yield
     else:
         raise ConfigurationError("only an App with a ManualClock can sign somebody in as of some time ago")
@@ -126,6 +121,11 @@ def _set_back(app: App, age: timedelta) -> Iterator[None]:
 
 def _payload(claims: Claims) -> JSONObject:
     update: JSONObject = {}
+    if not isinstance(claims, Mapping) or not all(isinstance(claim, SessionClaim) for claim in claims):
+        raise ConfigurationError(
+            f"claims is {claims!r}: pass a dict from the claims themselves to their values, as in "
+            "claims={SecondFactorClaim: True}"
+        )
     for claim, value in claims.items():
         update.update(claim.remove_from_payload_by_merge_({}) if value is None else claim.add_to_payload_({}, value))
     return update

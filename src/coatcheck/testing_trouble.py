@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from .claims.clock import ManualClock
+from .claims.clock import Duration, ManualClock, milliseconds
 from .recipes import session
 from .recipes.app import App
 from .recipes.exceptions import ConfigurationError
@@ -37,8 +37,13 @@ def manual_clock(app: App) -> ManualClock:
 def expire_access_token(app: App) -> None:
     """Let as much time pass as access tokens live: every one that was handed out has expired, sessions go on.
 
-    The API answers 401 "try refresh token", and a client refreshes.
+    The API answers 401 "try refresh token", and a client refreshes. It is the App that is passed, since its time passes
+    for every client; ConfigurationError for anything else.
     """
+    if not isinstance(app, App):
+        raise ConfigurationError(
+            f"access tokens expire with the time of the App, for every client: expire_access_token(app), not {app!r}"
+        )
     manual_clock(app).advance(SessionRecipe.of(app).config.access_token_validity_seconds)
 
 
@@ -64,14 +69,14 @@ def rotate_signing_keys(app: App, *, revoke: bool = False) -> str:
 
 
 @contextmanager
-def clock_skew(client: BrowserClient, seconds: float) -> Iterator[None]:
-    """Let the client's machine be `seconds` ahead of the server (behind it, where negative) while the block runs.
+def clock_skew(client: BrowserClient, seconds: Duration) -> Iterator[None]:
+    """Let the client's machine be `seconds` (or a timedelta) ahead of the server, or behind, while the block runs.
 
-    Its cookies expire by its own clock. The SDK corrects its idea of when the access token expires with the time in
-    the next front token it gets.
+    Behind it is what is negative. Its cookies expire by its own clock. The SDK corrects its idea of when the access
+    token expires with the time in the next front token it gets.
     """
     clock, before_ms = client.browser.clock, client.browser.clock.offset_ms
-    clock.offset_ms = before_ms + round(seconds * 1000)
+    clock.offset_ms = before_ms + milliseconds(seconds)
     try:
         yield
     finally:

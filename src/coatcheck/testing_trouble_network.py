@@ -27,6 +27,9 @@ def race_refresh(tabs: Sequence[BrowserClient], *, apart_seconds: float = 0.0) -
     reach the server one after another, `apart_seconds` apart, and the answers arrive in the same order. Tabs of one
     browser keep what arrives last. Within ten seconds all get the same tokens.
     """
+    for tab in tabs:
+        if not isinstance(tab, BrowserClient):
+            raise ConfigurationError(f"a race is between clients, such as race_refresh([ann, ann.tab()]), not {tab!r}")
     exchanges = []
     for number, tab in enumerate(tabs):
         if number and apart_seconds:

@@ -28,6 +28,10 @@ async def login_method_of(app: App, who: Who, tenant: str) -> RecipeUserId:
         return who
     if isinstance(who, User):
         return _in_tenant(who, tenant)
+    if not isinstance(who, str):
+        raise ConfigurationError(
+            f"nobody can be signed in as {who!r}: pass an e-mail address, a user id, a User or a RecipeUserId"
+        )
     if "@" in who:
         known = await list_users_by_account_info(tenant, AccountInfo(email=who))
         return _in_tenant(known[0], tenant) if known else await _made(app, who, tenant)

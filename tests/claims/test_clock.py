@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextvars import copy_context
+from datetime import timedelta
 
 import pytest
 
@@ -55,6 +56,21 @@ def test_a_manual_clock_can_be_set_back_for_a_while() -> None:
     with pytest.raises(ValueError, match="negative"), clock.set_back(-1):
         raise AssertionError("unreachable")
     assert clock.now_ms() == 6_000
+
+
+def test_a_duration_is_a_number_of_seconds_or_a_timedelta() -> None:
+    """Both move a ManualClock, to the millisecond; anything else is an error that says so and moves nothing."""
+    clock = ManualClock(5_000)
+    clock.advance(timedelta(minutes=1, milliseconds=1))
+    assert clock.now_ms() == 65_001
+    with clock.set_back(timedelta(seconds=1)):
+        assert clock.now_ms() == 64_001
+    for wrong in ("5", None):
+        with pytest.raises(TypeError, match=f"a number of seconds or a timedelta, not {wrong!r}"):
+            clock.advance(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="negative"):
+        clock.advance(timedelta(seconds=-1))
+    assert clock.now_ms() == 65_001
 
 
 def test_a_frozen_clock_ignores_the_passing_of_time(clock: ManualClock) -> None:

@@ -48,6 +48,13 @@ def test_an_app_has_the_recipes_of_a_small_service() -> None:
         assert not app.has_recipe("thirdparty")
 
 
+def test_passwords_cost_nothing_in_an_app_for_tests() -> None:
+    """Whatever else is configured, an App of the kit hashes fast."""
+    for recipes in (None, [session.init(), emailpassword.init()]):
+        with make_app(recipes) as app:
+            assert app.recipe("emailpassword").hasher.is_fast
+
+
 def test_recipes_and_configuration_can_be_those_of_the_application() -> None:
     """A recipe list, and every keyword of App, replace what the kit would take."""
     info = InputAppInfo("Mine", "https://api.example.com", website_domain="https://example.com")

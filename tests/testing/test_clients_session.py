@@ -351,6 +351,15 @@ def test_what_is_no_application(make_app: MakeApp) -> None:
         client("an application", coatcheck=make_app())
 
 
+def test_sessions_travel_in_one_of_two_ways(make_app: MakeApp) -> None:
+    """Another mode than these is an error that names them, whoever opens the client."""
+    wrong: Any = "bearer"
+    app = make_app()
+    for open_client in (client, sign_in(app, "u1").client):
+        with pytest.raises(ConfigurationError, match='mode is "cookie" or "header", not \'bearer\''):
+            open_client(app, mode=wrong)
+
+
 def test_a_refresh_that_tells_nothing_is_an_error(make_app: MakeApp) -> None:
     """The SDK refuses a refresh that succeeded without a front token."""
 

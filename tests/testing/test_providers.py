@@ -74,6 +74,7 @@ def test_providers_are_listed(app: App) -> None:
     providers = Providers(app)
     assert list(providers) == ["google", "github"]
     assert len(providers) == 2
+    assert repr(providers) == "<Providers google, github>"
     with pytest.raises(LookupError, match=r"'gitlab' in this App; there are stubs of: google, github. Add stub"):
         _ = providers["gitlab"]
     with pytest.raises(LookupError, match=r"google knows no persona 'nobody@example.com'; it knows 1001 \(ada"):

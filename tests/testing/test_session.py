@@ -21,10 +21,20 @@ from coatcheck.recipes.exceptions import ConfigurationError, ForeignAwaitError
 from coatcheck.recipes.session import InputOverrideConfig
 from coatcheck.recipes.thirdparty import SignInAndUpFeature
 from coatcheck.server.stub import stub
-from coatcheck.testing import SignedIn, assert_session, async_sign_in, client, make_app, sign_in
+from coatcheck.testing import (
+    SignedIn,
+    assert_session,
+    async_sign_in,
+    client,
+    live_server,
+    make_app,
+    manual_clock,
+    sign_in,
+)
 
 Site = Callable[[App], Starlette]
 Mode = Literal["cookie", "header"]
+ISSUER = "http://localhost:3567/auth"
 FORM = {"formFields": [{"id": "email", "value": "ann@example.com"}, {"id": "password", "value": "correct horse 1"}]}
 
 
@@ -119,6 +129,13 @@ def test_a_session_lives_in_the_tenant_asked_for(app: App) -> None:
     assert there.payload["tId"] == there.tenant_id == "customer"
 
 
+@pytest.mark.parametrize("who", [None, {"id": "u1"}, 17])
+def test_whoever_cannot_be_meant_is_refused(app: App, who: Any) -> None:
+    """What is no address, id, user or login method is an error that lists these."""
+    with pytest.raises(ConfigurationError, match=r"pass an e-mail address, a user id, a User or a RecipeUserId"):
+        sign_in(app, who)
+
+
 # Through the chain
 
 
@@ -184,7 +201,22 @@ def test_none_takes_a_claim_away(second_factor: BooleanClaim) -> None:
         assert second_factor.key not in sign_in(app, "u1", claims={second_factor: None}).payload
 
 
+def test_claims_are_given_as_claims(app: App, second_factor: BooleanClaim) -> None:
+    """A key in place of a claim, or a list of claims, is an error that shows how it is done."""
+    wrong: list[Any] = [{second_factor.key: True}, [second_factor], second_factor]
+    for claims in wrong:
+        with pytest.raises(ConfigurationError, match=r"claims=\{SecondFactorClaim: True\}"):
+            sign_in(app, "u1", claims=claims)
+
+
 # Age
+
+
+def test_age_may_be_a_number_of_seconds(app: App) -> None:
+    """As for a clock, an age is a timedelta or a number of seconds."""
+    ages = (3_000, timedelta(minutes=50))
+    issued = [sign_in(app, "u1", age=age).payload["iat"] for age in ages]
+    assert issued == [app.clock.now_ms() // 1000 - 3_000] * 2
 
 
 def test_a_session_is_as_old_as_asked_for(app: App, second_factor: BooleanClaim) -> None:
@@ -283,15 +315,40 @@ def test_a_client_starts_with_the_session(site: Site, mode: Mode) -> None:
 
 
 def test_a_stateless_back_end_verifies_the_token(app: App) -> None:
-    """Whoever has the key set alone can verify a minted token, and reads what is in any other."""
+    """Whoever has the key set alone verifies a minted token, issue and expiry included, and reads what is in it."""
+    signed_in = sign_in(app, "ann@example.com", age=timedelta(minutes=59))
+    for keys in (client(app).get("/auth/jwt/jwks.json").json(), session.sync.get_jwks()):
+        payload = verified(signed_in, keys)
+        assert payload == signed_in.payload
+        assert payload["sub"] == signed_in.user_id
+
+
+def test_a_stateless_back_end_lives_on_the_real_clock(app: App) -> None:
+    """An access token older than its hour is refused there; so is one from an App whose clock has been advanced."""
+    keys = session.sync.get_jwks()
+    with pytest.raises(jwt.ExpiredSignatureError):
+        verified(sign_in(app, "u1", age=timedelta(hours=2)), keys)
+    manual_clock(app).advance(timedelta(minutes=5))
+    with pytest.raises(jwt.ImmatureSignatureError):
+        verified(sign_in(app, "u1"), keys)
+
+
+def test_a_stateless_back_end_fetches_the_keys_itself(app: App) -> None:
+    """PyJWT's own client finds the key of a minted token over real HTTP."""
     signed_in = sign_in(app, "ann@example.com")
-    keys = jwt.PyJWKSet.from_dict(client(app).get("/auth/jwt/jwks.json").json())
+    with live_server(app) as server:
+        keys = jwt.PyJWKClient(f"{server.url}/auth/jwt/jwks.json")
+        key = keys.get_signing_key_from_jwt(signed_in.access_token)
+    assert jwt.decode(signed_in.access_token, key, algorithms=["RS256"])["sub"] == signed_in.user_id
+
+
+def verified(signed_in: SignedIn, keys: dict[str, Any]) -> dict[str, Any]:
+    """Return what a back end that has the keys reads in an access token, with all of PyJWT's checks."""
     kid = jwt.get_unverified_header(signed_in.access_token)["kid"]
-    payload = jwt.decode(
-        signed_in.access_token, keys[kid].key, algorithms=["RS256"], options={"verify_iat": False, "verify_exp": False}
+    payload: dict[str, Any] = jwt.decode(
+        signed_in.access_token, jwt.PyJWKSet.from_dict(keys)[kid], algorithms=["RS256"], issuer=ISSUER
     )
-    assert payload == signed_in.payload
-    assert payload["sub"] == signed_in.user_id
+    return payload
 
 
 def test_tokens_are_not_shown(app: App) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -115,6 +116,13 @@ def test_time_is_only_moved_where_it_can_be(make_app: MakeApp) -> None:
     with pytest.raises(ConfigurationError, match="clock=ManualClock"):
         expire_access_token(app)
     app.close()
+
+
+def test_time_passes_for_an_app(browser: SignIn) -> None:
+    """Access tokens do not expire for one client alone: a client in the App's place is refused."""
+    one: Any = browser()
+    with pytest.raises(ConfigurationError, match=r"for every client: expire_access_token\(app\)"):
+        expire_access_token(one)
 
 
 # Revoked sessions
@@ -241,6 +249,15 @@ def test_a_wrong_clock_at_the_client(app: App, browser: SignIn, mode: Mode, hour
         assert one.session_payload() is not None
         assert one.get("/me").status_code == 200
         assert len(one.refreshes) <= 1
+
+
+def test_a_skew_may_be_a_timedelta(browser: SignIn) -> None:
+    """As for a clock, a skew is a number of seconds or a timedelta."""
+    one = browser()
+    for skew in (-300, timedelta(minutes=-5)):
+        with clock_skew(one, skew):
+            assert one.browser.clock.offset_ms == -300_000
+    assert one.browser.clock.offset_ms == 0
 
 
 def test_before_the_first_token_the_page_only_knows_its_own_clock(app: App, browser: SignIn) -> None:

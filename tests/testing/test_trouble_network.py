@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import httpx2
 import pytest
@@ -158,3 +158,10 @@ def test_a_race_apart_in_time_needs_a_clock_that_moves() -> None:
     with client(app) as one, pytest.raises(ConfigurationError, match="clock=ManualClock"):
         race_refresh([one, one.tab()], apart_seconds=1)
     app.close()
+
+
+def test_a_race_is_between_clients(app: App) -> None:
+    """Anything else is refused, with an example."""
+    others: list[Any] = [app]
+    with pytest.raises(ConfigurationError, match=r"race_refresh\(\[ann, ann.tab\(\)\]\)"):
+        race_refresh(others)
