@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import secrets
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -35,7 +36,9 @@ GROUP = "kit"
 ENCODE = "jwt.encode"
 FRESH, MINTED = "a fresh App", "a fresh App and a minted session"
 JOURNEY, BY_HAND = "sign-up, sign-in, protected call", "the same, ASGI messages by hand"
-TARGETS = {JOURNEY: 15.0, BY_HAND: 15.0}
+TARGETS = {FRESH: 4.0, JOURNEY: 15.0, BY_HAND: 15.0}
+UNUSED = "the plugin, in a pytest run that does not use it"
+UNUSED_S = 0.020
 THOUSAND = 1_000
 LONGEST_S = 10.0
 
@@ -115,6 +118,7 @@ async def _asked(served: Any, method: str, path: str, body: bytes, *more: tuple[
 def measured(size: Size) -> Iterable[Row]:
     """Yield the rows of this group."""
     yield from _loops(size)
+    yield _unused(size.rounds)
     yield _whole_run(size.count * 5)
 
 
@@ -146,15 +150,39 @@ def _encoding() -> Any:
     return lambda _: jwt.encode(payload, key, algorithm="RS256")
 
 
+def _unused(rounds: int) -> Row:
+    """Return what the plugin adds to a run of one trivial test: the median of the differences of runs in turns."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "test_trivial.py").write_text("def test_nothing():\n    pass\n")
+        without = ("-p", "no:coatcheck")
+        _pytest(folder)
+        _pytest(folder, *without)
+        differences = []
+        for number in range(rounds):
+            if number % 2:
+                taken = _pytest(folder)
+                differences.append(taken - _pytest(folder, *without))
+            else:
+                spared = _pytest(folder, *without)
+                differences.append(_pytest(folder) - spared)
+    # What a run takes varies by more than the plugin adds, so that a few runs may well say less than nothing.
+    return Row(GROUP, UNUSED, max(statistics.median(differences), 0.0), most=UNUSED_S)
+
+
+def _pytest(folder: str, *options: str) -> float:
+    """Run the tests of a folder in an interpreter of its own, and return how many seconds that took."""
+    # Python keeps what it has compiled, unless it is told not to.
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, folder]
+    begun = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder, env=kept)
+    return time.perf_counter() - begun
+
+
 def _whole_run(count: int) -> Row:
     """Return what pytest takes for so many tests, from its start to its end, on one core."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "test_kit.py").write_text(SUITE.format(folder=str(HERE), count=count))
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", folder]
-        # Python keeps what it has compiled, unless it is told not to; the first, short run is for that.
-        kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        subprocess.run([*command, "-k", "[0]"], check=True, stdout=subprocess.DEVNULL, cwd=folder, env=kept)
-        begun = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder, env=kept)
-        taken = time.perf_counter() - begun
+        _pytest(folder, "-k", "[0]")  # so that everything is compiled
+        taken = _pytest(folder)
     return Row(GROUP, f"{count:,} such tests, all of pytest", taken, most=LONGEST_S if count == THOUSAND else None)
