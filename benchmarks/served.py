@@ -1,10 +1,12 @@
-"""One application in each framework, an open and a protected route in it: `python served.py NAME` serves it."""
+"""One application in each framework, an open and a protected route in it: `python served.py NAME ...` serves them."""
 
 from __future__ import annotations
 
+import multiprocessing
 import socket
 import sys
 from collections.abc import Callable
+from multiprocessing.connection import wait
 from typing import Any
 
 import django
@@ -93,16 +95,20 @@ def flask_application(app: App) -> Any:
 urlpatterns: list[Any] = []
 
 
-def django_application(app: App, make: Callable[[], Any]) -> Any:
-    """Return the two routes in Django, its views sync or async as `make` wants them."""
-    views = _async_views() if make is get_asgi_application else _sync_views()
-    urlpatterns.extend(path(name, view) for name, view in views.items())
+def django_application(make: Callable[[], Any], views: Callable[[], dict[str, Any]]) -> Any:
+    """Return the two routes in Django, as WSGI or ASGI application."""
     settings.configure(
         ALLOWED_HOSTS=["*"],
         ROOT_URLCONF=__name__,
         MIDDLEWARE=["coatcheck.server.django.Middleware", "django.middleware.common.CommonMiddleware"],
         LOGGING_CONFIG=None,
+        REST_FRAMEWORK={
+            "DEFAULT_AUTHENTICATION_CLASSES": [],
+            "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+            "UNAUTHENTICATED_USER": None,
+        },
     )
+    urlpatterns.extend(path(name, view) for name, view in views().items())
     django.setup()
     return make()
 
@@ -121,24 +127,44 @@ def _async_views() -> dict[str, Any]:
     return {"open": view, "protected": django_guard()(view)}
 
 
+def _rest_views() -> dict[str, Any]:
+    # Django REST framework reads the settings when it is imported.
+    from rest_framework.response import Response
+    from rest_framework.views import APIView
+
+    from coatcheck.server.drf import CoatCheckAuthentication
+
+    class Demanding(CoatCheckAuthentication):
+        session_required = True
+
+    class Open(APIView):
+        def get(self, _request: Any) -> Response:
+            return Response(HELLO)
+
+    class Protected(Open):
+        authentication_classes = (Demanding,)
+
+    return {"open": Open.as_view(), "protected": Protected.as_view()}
+
+
 ASGI: dict[str, Callable[[App], Any]] = {
     "starlette": starlette_application,
     "fastapi": fastapi_application,
-    "django-asgi": lambda app: django_application(app, get_asgi_application),
+    "django-asgi": lambda _app: django_application(get_asgi_application, _async_views),
 }
 WSGI: dict[str, Callable[[App], Any]] = {
     "flask": flask_application,
-    "django-wsgi": lambda app: django_application(app, get_wsgi_application),
+    "django-wsgi": lambda _app: django_application(get_wsgi_application, _sync_views),
+    "django-rest": lambda _app: django_application(get_wsgi_application, _rest_views),
 }
-NAMES = (*ASGI, *WSGI)
 
 
-def main(name: str) -> None:
-    """Serve one of them, after printing its port and an access token."""
+def serve(name: str) -> None:
+    """Serve one of them, after printing its name, its port and an access token."""
     with active_app(MEMORY) as app, socket.create_server(("127.0.0.1", 0)) as listening:
         set_default_app(app)  # for the threads of servers
         application = (ASGI | WSGI)[name](app)
-        print(listening.getsockname()[1], new_session().access_token, flush=True)
+        print(name, listening.getsockname()[1], new_session().access_token, flush=True)
         if name in WSGI:
             waitress.serve(application, sockets=[listening], threads=4, _quiet=True)
         else:
@@ -146,5 +172,14 @@ def main(name: str) -> None:
             uvicorn.Server(config).run(sockets=[listening])
 
 
+def main(names: list[str]) -> None:
+    """Serve each of them in a process of its own, until standard input is closed; all share what is imported here."""
+    fork = multiprocessing.get_context("fork")
+    servers = [fork.Process(target=serve, args=(name,), daemon=True) for name in names]
+    for server in servers:
+        server.start()
+    wait([sys.stdin.fileno(), *(server.sentinel for server in servers)])
+
+
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1:])
