@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
 from coatcheck import App, InputAppInfo
@@ -22,7 +23,9 @@ from coatcheck.recipes.outbox import Mail
 from coatcheck.server import create_app
 from coatcheck.server.stub import stub
 from coatcheck.server.testing_body import LATEST_MS, ClockMove, OutboxQuery, Plan
+from coatcheck.server.testing_guard import guard_of
 from coatcheck.server.testing_outbox import codes_in, mail_json, parameters_of
+from coatcheck.server.testing_routes import TestingMiddleware
 
 API = "http://localhost:3567"
 TOKEN = "a-token-for-tests"
@@ -489,6 +492,16 @@ def test_an_override_that_fails_is_told_in_json(make_app: MakeApp, error: Except
     client = client_of(make_app(override=session.InputOverrideConfig(functions=Failing)))
     answer = client.delete("/auth/testing/sessions/some-handle")
     assert (answer.status_code, answer.json()) == (status, {"message": message})
+
+
+def test_around_another_application(app: App) -> None:
+    """Any ASGI application is wrapped: testing routes are answered, guarded, and everything else is its own."""
+    inner = PlainTextResponse("the application's own")
+    wrapped = TestingMiddleware(inner, coatcheck=app, guard=guard_of(app, TOKEN))
+    web = TestClient(wrapped, base_url=API)
+    assert web.get(OUTBOX, headers=HEADERS).json() == {"status": "OK", "mails": []}
+    assert web.get(OUTBOX).status_code == 401
+    assert web.get("/").text == "the application's own"
 
 
 def test_whatever_is_no_request_passes_by(app: App) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -233,6 +234,14 @@ def test_what_is_no_response_is_refused() -> None:
     """Something without a status is a mistake, not a failed assertion."""
     with pytest.raises(TypeError, match="'text' is not a response"):
         assert_session("text")
+
+
+def test_the_page_lists_every_assertion() -> None:
+    """Whoever reads docs/testing.md finds each assertion, by its name."""
+    page = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
+    names = [name for name in vars(SessionAssertion) if not name.startswith("_")]
+    assert "created" in names
+    assert [name for name in names if f"`{name}(" not in page] == []
 
 
 def test_a_failed_assertion_points_at_the_test(web: BrowserClient) -> None:
