@@ -13,6 +13,7 @@ from coatcheck.claims import Clock, ManualClock
 from coatcheck.claims.clock import current_clock
 from coatcheck.recipes import emailpassword, session, thirdparty
 from coatcheck.recipes.current_app import default_app
+from coatcheck.recipes.emailpassword_recipe import EmailPasswordRecipe
 from coatcheck.recipes.exceptions import ConfigurationError, NotInitialisedError, TryRefreshTokenError
 from coatcheck.recipes.thirdparty import SignInAndUpFeature
 from coatcheck.server.stub import provider_of, stub
@@ -52,7 +53,7 @@ def test_passwords_cost_nothing_in_an_app_for_tests() -> None:
     """Whatever else is configured, an App of the kit hashes fast."""
     for recipes in (None, [session.init(), emailpassword.init()]):
         with make_app(recipes) as app:
-            assert app.recipe("emailpassword").hasher.is_fast
+            assert EmailPasswordRecipe.of(app).hasher.is_fast
 
 
 def test_recipes_and_configuration_can_be_those_of_the_application() -> None:
