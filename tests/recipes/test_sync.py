@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
@@ -124,8 +124,8 @@ def test_a_provider_works_without_awaiting(
     def override(provider: Provider) -> Provider:
         ask = provider.get_user_info
 
-        async def get_user_info(*given: Any) -> UserInfo:
-            return replace(await ask(*given), third_party_user_id="mine")
+        async def get_user_info(oauth_tokens: Mapping[str, Any], user_context: dict[str, Any]) -> UserInfo:
+            return replace(await ask(oauth_tokens, user_context), third_party_user_id="mine")
 
         provider.get_user_info = get_user_info  # type: ignore[method-assign]
         return provider
@@ -141,7 +141,7 @@ def test_a_provider_works_without_awaiting(
         params = trip.come_back(there.url_with_query_params)
         back = RedirectUriInfo(trip.landing, params, there.pkce_code_verifier)
         tokens = provider.sync.exchange_auth_code_for_oauth_tokens(back, {})
-        found = provider.sync.get_user_info(tokens, {})
+        found = provider.sync.get_user_info(tokens, user_context={})
     assert (found.third_party_user_id, found.email) == ("mine", UserInfoEmail("ada@example.com", True))
 
 
