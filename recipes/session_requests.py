@@ -116,11 +116,11 @@ async def get_session(
     chosen = transport.access_token()
     if chosen is not None and chosen.duplicated:
         raise TryRefreshTokenError("The request contains the access token cookie more than once.")
-    check = _anti_csrf_flag(transport, chosen.method if chosen else None, anti_csrf_check)
+    by_cookie = chosen is not None and chosen.method == "cookie"
     session = await recipe.functions.get_session(
         access_token=chosen.token if chosen else None,
         anti_csrf_token=anti_csrf_header(request),
-        anti_csrf_check=check,
+        anti_csrf_check=by_cookie and _anti_csrf_flag(transport, anti_csrf_check),
         session_required=session_required,
         check_database=check_database,
         override_global_claim_validators=override_global_claim_validators,
@@ -135,9 +135,7 @@ async def get_session(
     return session
 
 
-def _anti_csrf_flag(transport: Transport, method: str | None, given: bool | None) -> bool:
-    if method != "cookie":
-        return False
+def _anti_csrf_flag(transport: Transport, given: bool | None) -> bool:
     if given is not False and transport.foreign_handshake() and transport.anti_csrf_mode() != "NONE":
         raise TryRefreshTokenError(FOREIGN_HANDSHAKE)
     check = transport.request.method.upper() != "GET" if given is None else given

@@ -123,7 +123,8 @@ def has_legacy_cookie(request: Request) -> bool:
 
 def bearer_token(request: Request) -> str | None:
     """Return the token of the Authorization header, None if it has none (docs/protocol.md, rule 2.3)."""
-    return parse_bearer(_header(request, b"authorization") or "")
+    header = _header(request, b"authorization")
+    return None if header is None else parse_bearer(header)
 
 
 def parse_bearer(header: str) -> str | None:

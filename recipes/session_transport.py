@@ -97,8 +97,8 @@ class Transport:
 
     def access_token(self) -> SelectedToken | None:
         """Return the access token to verify, None if there is none."""
-        candidate = self.recipe.app.tokens.candidate
-        return select_access_token(self.request, self._answer(creating=False), candidate)
+        answer = "any" if self._config.get_token_transfer_method is None else self._answer(creating=False)
+        return select_access_token(self.request, answer, self.recipe.app.tokens.candidate)
 
     def refresh_token(self) -> SelectedToken | None:
         """Return the refresh token to use, None if there is none."""
