@@ -32,10 +32,12 @@ def get_all_cors_headers() -> list[str]:
 
 def request_context(request: Request, given: Mapping[str, Any] | None = None) -> UserContext:
     """Return the user context of one request, after copying `given` into it (docs/protocol.md, rule 16.2)."""
-    context: UserContext = request.scope.setdefault(_SCOPE_CONTEXT, {})
+    context: UserContext | None = request.scope.get(_SCOPE_CONTEXT)
+    if context is None:
+        context = request.scope[_SCOPE_CONTEXT] = {"_default": {"request": request}}
     if given:
         context.update((name, value) for name, value in given.items() if name != "_default")
-    return with_request(context, request)
+    return context
 
 
 def with_request(user_context: UserContext | None, request: Request) -> UserContext:

@@ -46,6 +46,11 @@ def set_default_app(app: App | None) -> None:
     _Default.app = app
 
 
+def is_current(app: App) -> bool:
+    """Tell whether an App, and its clock, are the current ones."""
+    return (_bound.get() or _Default.app) is app and current_clock.get() is app.clock
+
+
 class Active:
     """A context in which one App, and its clock, are current; free where they already are."""
 

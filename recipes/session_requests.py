@@ -19,7 +19,7 @@ from .context import ask_for_session, with_request
 from .exceptions import ConfigurationError
 from .session_container import SessionContainer
 from .session_interface import OverrideGlobalClaimValidators, SessionInformationResult
-from .session_selection import anti_csrf_header, has_legacy_cookie
+from .session_selection import carried_by, has_legacy_cookie
 from .session_transport import Transport
 
 if TYPE_CHECKING:
@@ -110,16 +110,17 @@ async def get_session(
     """Verify the access token of a request, run the claim validators and attach the session to the request."""
     with_request(user_context, request)
     ask_for_session(request)
-    if has_legacy_cookie(request):
+    authorization, anti_csrf, cookies = carried_by(request)
+    if cookies and has_legacy_cookie(cookies):
         raise TryRefreshTokenError("using legacy session, please call the refresh API")
     transport = Transport(recipe, request, user_context)
-    chosen = transport.access_token()
+    chosen = transport.access_token(authorization, cookies)
     if chosen is not None and chosen.duplicated:
         raise TryRefreshTokenError("The request contains the access token cookie more than once.")
     by_cookie = chosen is not None and chosen.method == "cookie"
     session = await recipe.functions.get_session(
         access_token=chosen.token if chosen else None,
-        anti_csrf_token=anti_csrf_header(request),
+        anti_csrf_token=anti_csrf,
         anti_csrf_check=by_cookie and _anti_csrf_flag(transport, anti_csrf_check),
         session_required=session_required,
         check_database=check_database,
@@ -208,9 +209,8 @@ async def refresh_session(recipe: SessionRecipe, request: Request, user_context:
         )
     if chosen.method == "cookie" and transport.anti_csrf_mode() == "VIA_CUSTOM_HEADER" and "rid" not in request.headers:
         raise UnauthorisedError("anti-csrf check failed. Please pass 'rid: \"session\"' header in the request.")
-    session = await recipe.functions.refresh_session(
-        chosen.token, anti_csrf_header(request), chosen.method == "header", user_context
-    )
+    _, anti_csrf, _ = carried_by(request)
+    session = await recipe.functions.refresh_session(chosen.token, anti_csrf, chosen.method == "header", user_context)
     transport.clear_other_at_refresh(chosen.method)
     await session.attach_to_request_response(request, chosen.method, user_context)
     return session

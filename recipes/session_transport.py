@@ -10,9 +10,11 @@ from starlette.requests import Request
 from ..claims.payload import UserContext
 from .any_request import is_handshake
 from .context import response_log
+from .session_cookies import cookies_of
 from .session_response import ClearLegacyCookie, ClearOlderCookies, ClearTokens, CookieSettings, SetTokens
 from .session_selection import (
     METHODS,
+    Cookies,
     SelectedToken,
     SelectorAnswer,
     TransferMethod,
@@ -95,10 +97,10 @@ class Transport:
         """Return how the tokens of a new session travel."""
         return creation_method(self.request, self._answer(creating=True))
 
-    def access_token(self) -> SelectedToken | None:
+    def access_token(self, authorization: str | None, cookies: Cookies) -> SelectedToken | None:
         """Return the access token to verify, None if there is none."""
         answer = "any" if self._config.get_token_transfer_method is None else self._answer(creating=False)
-        return select_access_token(self.request, answer, self.recipe.app.tokens.candidate)
+        return select_access_token(authorization, cookies, answer, self.recipe.app.tokens.candidate)
 
     def refresh_token(self) -> SelectedToken | None:
         """Return the refresh token to use, None if there is none."""
@@ -110,7 +112,7 @@ class Transport:
 
     def has_legacy_cookie(self) -> bool:
         """Tell whether the request belongs to a session of a very old SDK."""
-        return has_legacy_cookie(self.request)
+        return has_legacy_cookie(cookies_of(self.request))
 
     def duplicate_cookies(self) -> tuple[str, ...]:
         """Return the session cookies that came twice, where cookies can be used at all."""

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from ..recipes.app import App
 from ..recipes.context import app_of, request_context, set_session
-from ..recipes.current_app import current_app
+from ..recipes.current_app import current_app, is_current
 from ..recipes.session_api import api_options
 from ..recipes.session_container import SessionContainer
 from ..recipes.session_interface import OverrideGlobalClaimValidators
@@ -39,16 +39,18 @@ class Guard:
     async def check(self, request: Request) -> SessionContainer | None:
         """Return the verified session of a request; UnauthorisedError, TryRefreshTokenError or InvalidClaimsError."""
         app = served_by(request)
+        if not is_current(app):
+            with app.active():
+                return await self.check(request)
         recipe = SessionRecipe.of(app)
-        with app.active():
-            session = await recipe.apis.verify_session(
-                api_options(recipe, request),
-                self.anti_csrf_check,
-                self.session_required,
-                self.check_database,
-                self.override_global_claim_validators,
-                request_context(request, self.user_context),
-            )
+        session = await recipe.apis.verify_session(
+            api_options(recipe, request),
+            self.anti_csrf_check,
+            self.session_required,
+            self.check_database,
+            self.override_global_claim_validators,
+            request_context(request, self.user_context),
+        )
         if session is None or session.req_res_info is None:
             set_session(request, session)
         return session

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
 from coatcheck.recipes.exceptions import ConfigurationError
+from coatcheck.recipes.session_cookies import cookies_of
 from coatcheck.recipes.session_selection import (
     SelectedToken,
     SelectorAnswer,
     TransferMethod,
-    anti_csrf_header,
     bearer_token,
+    carried_by,
     checked_answer,
     cleared_at_creation,
     cleared_at_refresh,
@@ -46,6 +49,14 @@ def with_tokens(*, header: bool, cookie: bool, name: str = "sAccessToken") -> Re
 def ours(token: str) -> bool:
     """Stand in for the structural check of access tokens."""
     return token.startswith("ours")
+
+
+def access_token_of(
+    sent: Request, answer: SelectorAnswer, looks_like_ours: Callable[[str], bool] = ours
+) -> SelectedToken | None:
+    """Return the access token that a request is judged by."""
+    authorization, _, cookies = carried_by(sent)
+    return select_access_token(authorization, cookies, answer, looks_like_ours)
 
 
 # selector's answer, session required?, header token?, cookie token? -> the method used, None where no token is found,
@@ -88,7 +99,7 @@ def test_the_access_token_that_is_used(
     answer: SelectorAnswer, required: bool, header: bool, cookie: bool, used: TransferMethod | None
 ) -> None:
     """The header's token wins unless the selector says cookie; whether a session is required makes no difference."""
-    selected = select_access_token(with_tokens(header=header, cookie=cookie), answer, ours)
+    selected = access_token_of(with_tokens(header=header, cookie=cookie), answer)
     assert selected == (None if used is None else SelectedToken(used, f"ours-{used}"))
 
 
@@ -110,7 +121,7 @@ def test_a_foreign_token_is_as_good_as_absent(
     answer: SelectorAnswer, authorization: str, cookie: str, used: TransferMethod | None
 ) -> None:
     """A Bearer token of another system does not hide the session cookie, nor the other way round."""
-    selected = select_access_token(request(authorization=authorization, cookie=cookie), answer, ours)
+    selected = access_token_of(request(authorization=authorization, cookie=cookie), answer)
     assert (selected and selected.method) == used
 
 
@@ -118,7 +129,7 @@ def test_a_foreign_token_is_as_good_as_absent(
 def test_two_access_cookies_are_marked(cookie: str) -> None:
     """Duplicates are reported with the choice, even if only one of them can be ours."""
     for answer in ("any", "cookie"):
-        selected = select_access_token(request(cookie=cookie), checked_answer(answer), ours)
+        selected = access_token_of(request(cookie=cookie), checked_answer(answer))
         assert selected is not None
         assert (selected.method, selected.duplicated) == ("cookie", True)
         assert ours(selected.token)
@@ -128,7 +139,7 @@ def test_two_access_cookies_are_marked(cookie: str) -> None:
 def test_duplicate_cookies_do_not_matter_to_a_header(answer: SelectorAnswer) -> None:
     """Where the header is chosen, nobody looks at the cookies."""
     twice = request(authorization="Bearer ours-header", cookie="sAccessToken=ours-1; sAccessToken=ours-2")
-    assert select_access_token(twice, answer, ours) == SelectedToken("header", "ours-header")
+    assert access_token_of(twice, answer) == SelectedToken("header", "ours-header")
 
 
 # selector's answer, refresh token in the header?, in the cookie? -> the method used, the method cleared on success
@@ -298,10 +309,10 @@ def test_no_bytes_in_a_request_raise(authorization: bytes, cookie: bytes, answer
     """Selecting never fails, whatever bytes the headers hold."""
     headers = [(b"authorization", b"Bearer " + authorization), (b"cookie", b"sAccessToken=" + cookie)]
     sent = Request({"type": "http", "method": "GET", "path": "/", "headers": headers})
-    for selected in (select_access_token(sent, answer, lambda _: True), select_refresh_token(sent, answer)):
+    for selected in (access_token_of(sent, answer, lambda _: True), select_refresh_token(sent, answer)):
         assert selected is None or selected.token
     duplicated(sent)
-    has_legacy_cookie(sent)
+    has_legacy_cookie(cookies_of(sent))
 
 
 @pytest.mark.parametrize(
@@ -325,13 +336,13 @@ def test_duplicates_are_found_in_the_raw_header(cookie: str, names: tuple[str, .
 )
 def test_a_legacy_session_is_recognised(cookie: str, legacy: bool) -> None:
     """The mere presence of the old cookie marks a session of the old kind."""
-    assert has_legacy_cookie(request(cookie=cookie)) is legacy
+    assert has_legacy_cookie(cookies_of(request(cookie=cookie))) is legacy
 
 
 def test_the_other_headers() -> None:
     """`rid` counts with any value, even an empty one; the anti-CSRF token is taken as sent."""
     assert (has_rid(request()), has_rid(request(rid="")), has_rid(request(rid="session"))) == (False, True, True)
-    assert (anti_csrf_header(request()), anti_csrf_header(request(anti_csrf="t"))) == (None, "t")
+    assert (carried_by(request())[1], carried_by(request(anti_csrf="t"))[1]) == (None, "t")
     assert (bearer_token(request()), bearer_token(request(authorization="Bearer t"))) == (None, "t")
 
 
