@@ -54,7 +54,7 @@ class SessionAPI(APIInterface):
     ) -> SessionContainer | None:
         """Check the session of a protected route; on the refresh path, refresh (docs/protocol.md, rule 14.6)."""
         request = api_options.request
-        method = request.method.upper()
+        method: str = request.scope["method"].upper()
         if method in UNCHECKED_METHODS:
             if session_required:
                 raise ConfigurationError(f"verify_session cannot be used with {method} method")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from starlette.requests import Request
 
@@ -30,7 +31,8 @@ T = TypeVar("T")
 Method = Literal["cookie", "header"]
 
 
-class ReqResInfo(NamedTuple):
+@dataclass(slots=True)
+class ReqResInfo:
     """The request a session is attached to, and how its tokens travel."""
 
     request: Request

@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping
 from typing import Any, Generic, Literal, TypeVar, overload
+from weakref import WeakSet
 
 try:
     from fastapi.openapi.models import HTTPBearer
@@ -38,7 +39,7 @@ SESSION_RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 class SessionDependency(Generic[S_co]):
-    """What `verify_session` returns: a dependency, equal to any other with the same options.
+    """What `verify_session` returns: a dependency, the same one wherever the same is demanded.
 
     So a router and a route that demand the same check it once per request, and tests may replace it by
     `app.dependency_overrides[verify_session()]`.
@@ -46,18 +47,11 @@ class SessionDependency(Generic[S_co]):
 
     def __init__(self, guard: Guard) -> None:
         self.guard = guard
-        self._hash = hash((guard.anti_csrf_check, guard.session_required, guard.check_database))
 
     async def __call__(self, connection: HTTPConnection) -> S_co:
         """Return the session of a request or of a websocket's handshake."""
         session: Any = await self.guard.check(as_request(connection))
         return session  # type: ignore[no-any-return]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, SessionDependency) and self.guard == other.guard
-
-    def __hash__(self) -> int:
-        return self._hash
 
 
 class _Demanded(SessionDependency[SessionContainer], SecurityBase):
@@ -105,7 +99,15 @@ def verify_session(
     description of the API shows which routes demand one. Options as in `coatcheck.server.guard.Guard`.
     """
     guard = Guard(anti_csrf_check, session_required, check_database, override_global_claim_validators, user_context)
-    return _Demanded(guard) if session_required else SessionDependency(guard)
+    # The same object instead of an equal one: FastAPI looks it up several times for every request.
+    found = next((made for made in _made if made.guard == guard), None)
+    if found is None:
+        found = _Demanded(guard) if session_required else SessionDependency(guard)
+        _made.add(found)
+    return found
+
+
+_made: WeakSet[SessionDependency[Any]] = WeakSet()
 
 
 def get_middleware() -> type[AuthMiddleware]:
