@@ -11,7 +11,7 @@ try:
 except ImportError as missing:
     raise ImportError("coatcheck.server.fastapi needs FastAPI: pip install 'coatcheck[fastapi]'") from missing
 
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 
 from ..recipes.any_request import as_request
 from ..recipes.session_container import SessionContainer
@@ -50,7 +50,8 @@ class SessionDependency(Generic[S_co]):
 
     async def __call__(self, connection: HTTPConnection) -> S_co:
         """Return the session of a request or of a websocket's handshake."""
-        session: Any = await self.guard.check(as_request(connection))
+        request = connection if isinstance(connection, Request) else as_request(connection)
+        session: Any = await self.guard.check(request)
         return session  # type: ignore[no-any-return]
 
 

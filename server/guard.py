@@ -38,7 +38,7 @@ class Guard:
 
     async def check(self, request: Request) -> SessionContainer | None:
         """Return the verified session of a request; UnauthorisedError, TryRefreshTokenError or InvalidClaimsError."""
-        app = served_by(request)
+        app = app_of(request) or current_app()
         if not is_current(app):
             with app.active():
                 return await self.check(request)
