@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import httpx2
@@ -102,6 +103,12 @@ class BrowserClient(httpx2.Client):
     def automatic_refresh(self, wanted: bool) -> None:
         self._interception.refreshes = wanted
 
+    def build_request(self, method: str, url: httpx2.URL | str, **parts: Any) -> httpx2.Request:
+        """Build a request that can be sent with `send`."""
+        return super().build_request(
+            method, _absolute(str(self.base_url), url) if isinstance(url, str) else url, **parts
+        )
+
     # Other tabs, other browsers
 
     def tab(self) -> BrowserClient:
@@ -174,3 +181,12 @@ class BrowserClient(httpx2.Client):
     def _cookie(self, name: str) -> str | None:
         found = self.browser.jar.find(name)
         return found[0].value if found else None
+
+
+@lru_cache(maxsize=256)
+def _absolute(base: str, address: str) -> httpx2.URL:
+    # Remembered, because reading addresses takes long and tests ask for the same ones again and again.
+    given, origin = httpx2.URL(address), httpx2.URL(base)
+    if not given.is_relative_url:
+        return given
+    return origin.copy_with(raw_path=origin.raw_path + given.raw_path.lstrip(b"/"))  # as httpx2 joins them
