@@ -45,15 +45,15 @@ def carried_by(request: Request) -> tuple[str | None, str | None, Cookies]:
     """
     authorization: str | None = None
     anti_csrf: str | None = None
-    cookies: Cookies = []
+    cookies: Cookies | None = None
     for name, value in request.scope["headers"]:
         if name == b"authorization" and authorization is None:
             authorization = str(value, "latin-1")
-        elif name == b"cookie":
-            cookies = cookies_of(request)
+        elif name == b"cookie" and cookies is None:
+            cookies = cookies_of(request)  # those of all such headers: asked for once, however many a client sends
         elif name == b"anti-csrf" and anti_csrf is None:
             anti_csrf = str(value, "latin-1")
-    return authorization, anti_csrf, cookies
+    return authorization, anti_csrf, cookies or []
 
 
 def default_answer(request: Request, *, creating: bool) -> SelectorAnswer:

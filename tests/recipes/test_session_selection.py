@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -337,6 +337,26 @@ def test_duplicates_are_found_in_the_raw_header(cookie: str, names: tuple[str, .
 def test_a_legacy_session_is_recognised(cookie: str, legacy: bool) -> None:
     """The mere presence of the old cookie marks a session of the old kind."""
     assert has_legacy_cookie(cookies_of(request(cookie=cookie))) is legacy
+
+
+class CountedHeaders(list[tuple[bytes, bytes]]):
+    """Headers that count how often somebody goes through them."""
+
+    passes = 0
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        """Count, and go through them."""
+        self.passes += 1
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("cookie", [b"a", b"a=1"])
+def test_the_headers_are_read_as_often_however_many_cookies_there_are(cookie: bytes) -> None:
+    """A client that sends thousands of Cookie headers does not keep the server busy for their square."""
+    one, many = CountedHeaders([(b"cookie", cookie)]), CountedHeaders([(b"cookie", cookie)] * 1_000)
+    for headers in (one, many):
+        carried_by(Request({"type": "http", "headers": headers}))
+    assert many.passes == one.passes
 
 
 def test_the_other_headers() -> None:
