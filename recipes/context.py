@@ -35,6 +35,8 @@ def request_context(request: Request, given: Mapping[str, Any] | None = None) ->
     context: UserContext | None = request.scope.get(_SCOPE_CONTEXT)
     if context is None:
         context = request.scope[_SCOPE_CONTEXT] = {"_default": {"request": request}}
+    else:
+        with_request(context, request)  # a middleware may have begun it, with an object of its own for the request
     if given:
         context.update((name, value) for name, value in given.items() if name != "_default")
     return context

@@ -71,6 +71,15 @@ def test_a_stale_request_is_not_inherited() -> None:
     assert found.url.path == "/before"
 
 
+def test_the_request_is_the_one_that_was_asked_with() -> None:
+    """A middleware's own object for the request makes way for the route's, whose body can still be read."""
+    first = a_request()
+    context = request_context(first)
+    second = Request(first.scope)
+    assert request_context(second) is context
+    assert get_request_from_user_context(context) is second
+
+
 def recording(seen: list[Any]) -> tuple[BooleanClaim, InputOverrideConfig]:
     """Return a claim and overrides that note the user context they are given."""
 
