@@ -2,6 +2,7 @@
 # FastAPI reads the annotations of a dependency that is an object as they are, so they must not be strings here.
 
 from collections.abc import Mapping
+from threading import Lock
 from typing import Any, Generic, Literal, TypeVar, overload
 from weakref import WeakSet
 
@@ -99,16 +100,20 @@ def verify_session(
     `request.state.supertokens`; where it does not hold, a SessionError is raised, which the middleware answers. The
     description of the API shows which routes demand one. Options as in `coatcheck.server.guard.Guard`.
     """
-    guard = Guard(anti_csrf_check, session_required, check_database, override_global_claim_validators, user_context)
+    # A copy, since the dependency may be shared with others who pass an equal one.
+    own = None if user_context is None else dict(user_context)
+    guard = Guard(anti_csrf_check, session_required, check_database, override_global_claim_validators, own)
     # The same object instead of an equal one: FastAPI looks it up several times for every request.
-    found = next((made for made in _made if made.guard == guard), None)
-    if found is None:
-        found = _Demanded(guard) if session_required else SessionDependency(guard)
-        _made.add(found)
+    with _making:
+        found = next((made for made in _made if made.guard == guard), None)
+        if found is None:
+            found = _Demanded(guard) if session_required else SessionDependency(guard)
+            _made.add(found)
     return found
 
 
 _made: WeakSet[SessionDependency[Any]] = WeakSet()
+_making = Lock()
 
 
 def get_middleware() -> type[AuthMiddleware]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, cast
 
 import pytest
@@ -176,7 +178,30 @@ def test_dependencies_are_equal_by_their_options() -> None:
     ]
     assert all(other != verify_session() for other in others)
     assert verify_session(user_context={"k": 1}) == verify_session(user_context={"k": 1})
-    assert verify_session() != "verify_session()"
+
+
+def test_dependencies_keep_the_context_they_were_made_with() -> None:
+    """What becomes of a dict that was passed as user context concerns nobody who has passed an equal one."""
+    mine, theirs = {"k": 1}, {"k": 1}
+    first, second = verify_session(user_context=mine), verify_session(user_context=theirs)
+    mine["k"] = theirs["k"] = 2
+    assert first.guard.user_context == second.guard.user_context == {"k": 1}
+
+
+def test_threads_may_make_dependencies_at_once() -> None:
+    """Threads that make dependencies at the same time get them, the same ones for the same options."""
+
+    def make(_: int) -> list[Any]:
+        return [verify_session(user_context={"k": number}) for number in range(100)]
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            first, *others = pool.map(make, range(4))
+    finally:
+        sys.setswitchinterval(interval)
+    assert all(other == first for other in others)
 
 
 def test_a_test_may_replace_the_dependency(client: TestClient) -> None:
