@@ -14,8 +14,8 @@ DOCUMENTS = [path for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob(
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-FILE = re.compile(r"# (\w+\.py)\n")
-"""How a block begins that is a file of its own, of the tests that a page is about."""
+FILE = re.compile(r"# (?:(\w+)/)?(\w+\.py)\n")
+"""How a block begins that is a file of its own, of the tests that a page is about; with a folder if it is of others."""
 
 
 def blocks(document: Path) -> list[str]:
@@ -40,13 +40,24 @@ def test_python_blocks_run(document: Path, tmp_path: Path) -> None:
         exec(compile(program, document.name, "exec"), {"__name__": document.stem})
 
 
-def test_the_tests_of_the_testing_page_pass(tmp_path: Path) -> None:
-    """Whoever copies the files that docs/testing.md shows has a suite that passes."""
-    files = [(named[1], block) for block in blocks(ROOT / "docs" / "testing.md") if (named := FILE.match(block))]
-    assert {"shop.py", "conftest.py", "test_shop.py", "test_trouble.py"} <= {name for name, _ in files}
+@pytest.mark.parametrize(
+    ("folder", "some", "options"),
+    [
+        (None, {"shop.py", "conftest.py", "test_shop.py", "test_trouble.py"}, ()),
+        ("sdk", {"library.py", "conftest.py", "test_as_written.py", "test_moved.py"}, ("-p", "coatcheck.shim")),
+    ],
+    ids=["a suite", "a suite written for the SDK"],
+)
+def test_the_tests_of_the_testing_page_pass(
+    tmp_path: Path, folder: str | None, some: set[str], options: tuple[str, ...]
+) -> None:
+    """Whoever copies the files that docs/testing.md shows has suites that pass."""
+    found = [(named, block) for block in blocks(ROOT / "docs" / "testing.md") if (named := FILE.match(block))]
+    files = [(named[2], block) for named, block in found if named[1] == folder]
+    assert some <= {name for name, _ in files}
     for name, block in files:
         (tmp_path / name).write_text(block)
-    run_apart("-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", cwd=tmp_path)
+    run_apart("-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", *options, cwd=tmp_path)
 
 
 CITED = re.compile(r"rules? (\d+\.\d+)(?:(?:,| and| to) (\d+\.\d+))*")

@@ -84,6 +84,12 @@ def test_names_are_coatchecks_own(shimmed: None) -> None:
     assert sdk(".exceptions").SuperTokensError is exceptions.CoatcheckError
 
 
+def test_requests_and_responses_are_where_applications_look_for_them(shimmed: None) -> None:
+    """`framework.request` and `framework.response` have what `framework` has."""
+    assert sdk(".framework.request").BaseRequest is sdk(".framework").BaseRequest
+    assert sdk(".framework.response").BaseResponse is sdk(".framework").BaseResponse
+
+
 def test_a_module_can_be_reached_without_importing_it_by_name(shimmed: None) -> None:
     """Submodules are attributes of their package, and `*` takes its names."""
     assert sdk().recipe.session.exceptions.UnauthorisedError("x").clear_tokens
@@ -103,6 +109,18 @@ def test_a_module_can_be_reached_without_importing_it_by_name(shimmed: None) -> 
         ("from supertokens_python.recipe.jwt import init", ["belong to the session recipe", "asyncio"]),
         ("from supertokens_python.recipe.multitenancy.asyncio import create_or_update_tenant", ["one tenant"]),
         ("from supertokens_python.syncio import get_user_id_mapping", ["not mapped", "get_user,"]),
+        ("from supertokens_python.process_state import ProcessState", ["no core server", "Supertokens.reset()"]),
+        ("from supertokens_python.querier import Querier", ["no core server", "Supertokens.reset()"]),
+        ("from supertokens_python.recipe.jwt.recipe import JWTRecipe", ["belong to the session recipe", "asyncio"]),
+        (
+            "from supertokens_python.recipe.emailpassword.exceptions import SomeError",
+            ["no errors of its own", "EmailPasswordRecipe", "interfaces"],
+        ),
+        (
+            "from supertokens_python.recipe.thirdparty.providers import Google",
+            ["ProviderConfig(third_party_id=", "init"],
+        ),
+        ("import supertokens_python.framework.fastapi.inside", ["'inside' in supertokens_python.", "get_middleware"]),
     ],
 )
 def test_a_missing_name_is_an_import_error_that_lists_what_there_is(

@@ -154,10 +154,17 @@ def test_init_takes_its_arguments_in_the_order_of_the_sdk(sdk: Any) -> None:
     ("module", "name"),
     [
         ("", "Supertokens"),
+        (".supertokens", "Supertokens"),
         (".recipe.session", "SessionRecipe"),
         (".recipe.session.recipe", "SessionRecipe"),
         (".recipe.emailpassword", "EmailPasswordRecipe"),
+        (".recipe.emailpassword.recipe", "EmailPasswordRecipe"),
         (".recipe.thirdparty", "ThirdPartyRecipe"),
+        (".recipe.thirdparty.recipe", "ThirdPartyRecipe"),
+        (".recipe.thirdpartyemailpassword.recipe", "ThirdPartyEmailPasswordRecipe"),
+        (".recipe.usermetadata.recipe", "UserMetadataRecipe"),
+        (".recipe.multitenancy.recipe", "MultitenancyRecipe"),
+        (".recipe.accountlinking.recipe", "AccountLinkingRecipe"),
     ],
 )
 def test_reset_drops_the_app(sdk: Any, module: str, name: str) -> None:
@@ -171,6 +178,29 @@ def test_reset_drops_the_app(sdk: Any, module: str, name: str) -> None:
     singleton.reset()
     start(sdk)
     assert default_app() is not None
+
+
+@pytest.mark.parametrize(
+    ("recipe_id", "name"),
+    [
+        ("session", "SessionRecipe"),
+        ("emailpassword", "EmailPasswordRecipe"),
+        ("thirdparty", "ThirdPartyRecipe"),
+        ("thirdpartyemailpassword", "ThirdPartyEmailPasswordRecipe"),
+        ("usermetadata", "UserMetadataRecipe"),
+        ("multitenancy", "MultitenancyRecipe"),
+        ("accountlinking", "AccountLinkingRecipe"),
+    ],
+)
+def test_the_singleton_of_a_recipe_is_the_one_at_work(sdk: Any, recipe_id: str, name: str) -> None:
+    """Each initialises its own recipe, as `init` of the package does, and returns the current App's."""
+    package = importlib.import_module(f"supertokens_python.recipe.{recipe_id}")
+    singleton = getattr(importlib.import_module(f"{package.__name__}.recipe"), name)
+    assert singleton.init is package.init
+    assert singleton.recipe_id == recipe_id
+    sessions = importlib.import_module("supertokens_python.recipe.session")
+    start(sdk, recipe_list=[sessions.init(), *([singleton.init()] if recipe_id != "session" else [])])
+    assert singleton.get_instance() is coatcheck.current_app().recipe(recipe_id)
 
 
 def test_singletons_show_the_app(sdk: Any) -> None:

@@ -1,14 +1,22 @@
-"""What applications import from the SDK: each name resolves under the shim, or is known to be absent, with a reason."""
+"""What applications import from the SDK: each name resolves under the shim, or is known to be absent, with a reason.
+
+How much of it resolves is shown in docs/shim.md, in a table that `test_the_page_shows_the_coverage` computes anew.
+"""
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import re
+from pathlib import Path
 
 import pytest
 
 from coatcheck.shim_absent import ABSENT
+from coatcheck.shim_finder import names_in
 from coatcheck.shim_table import MODULES
+
+PAGE = Path(__file__).parents[1] / "docs" / "shim.md"
 
 USER_FUNCTIONS = """get_user delete_user get_users_oldest_first get_users_newest_first get_user_count
     list_users_by_account_info get_available_first_factors create_user_id_mapping get_user_id_mapping
@@ -35,19 +43,42 @@ COMBINED_FUNCTIONS = """emailpassword_sign_in emailpassword_sign_up thirdparty_m
 
 METADATA_FUNCTIONS = "get_user_metadata update_user_metadata clear_user_metadata"
 
+VERIFICATION_FUNCTIONS = """create_email_verification_token verify_email_using_token is_email_verified
+    revoke_email_verification_tokens unverify_email create_email_verification_link send_email_verification_email
+    send_email"""
+
+CODE_FUNCTIONS = """create_code create_new_code_for_device consume_code check_code update_user revoke_all_codes
+    revoke_code list_codes_by_email list_codes_by_phone_number list_codes_by_device_id
+    list_codes_by_pre_auth_session_id create_magic_link signinup send_email send_sms delete_email_for_user
+    delete_phone_number_for_user"""
+
+ROLE_FUNCTIONS = """add_role_to_user remove_user_role get_roles_for_user get_users_that_have_role
+    create_new_role_or_add_permissions get_permissions_for_role remove_permissions_from_role
+    get_roles_that_have_permission delete_role get_all_roles"""
+
+FACTOR_FUNCTIONS = """get_mfa_requirements_for_auth mark_factor_as_complete_in_session
+    assert_allowed_to_setup_factor_else_throw_invalid_claim_error get_factors_setup_for_user
+    get_required_secondary_factors_for_user add_to_required_secondary_factors_for_user
+    remove_from_required_secondary_factors_for_user"""
+
+DEVICE_FUNCTIONS = "create_device update_device list_devices remove_device verify_device verify_totp"
+
 SURFACE = {
     "": """init InputAppInfo AppInfo SupertokensConfig SupertokensExperimentalConfig SupertokensPublicConfig Supertokens
         RecipeInit RecipeUserId convert_to_recipe_user_id get_all_cors_headers get_request_from_user_context
-        is_recipe_initialized""",
+        is_recipe_initialized process_state querier""",
+    "supertokens": "Supertokens",
     "asyncio": USER_FUNCTIONS,
     "syncio": USER_FUNCTIONS,
     "types": "RecipeUserId User LoginMethod AccountInfo MaybeAwaitable APIResponse GeneralErrorResponse",
-    "types.base": "UserContext AccountInfoInput AccountInfo",
+    "types.base": """UserContext AccountInfoInput RecipeUserId User LoginMethod AccountInfo MaybeAwaitable""",
     "exceptions": """SuperTokensError GeneralError BadInputError PluginError raise_general_exception
         raise_bad_input_exception""",
     "plugins": """SuperTokensPlugin SuperTokensPublicPlugin RecipePluginOverride OverrideMap PluginRouteHandler
-        VerifySessionOptions""",
+        VerifySessionOptions PluginOkResponse PluginErrorResponse""",
     "framework": "BaseRequest BaseResponse",
+    "framework.request": "BaseRequest",
+    "framework.response": "BaseResponse",
     "framework.fastapi": "get_middleware",
     "framework.flask": "Middleware",
     "framework.django": "middleware",
@@ -75,7 +106,9 @@ SURFACE = {
     "recipe.session.framework.django.asyncio": "verify_session",
     "recipe.session.framework.django.syncio": "verify_session",
     "recipe.emailpassword": """init InputOverrideConfig EmailPasswordOverrideConfig InputSignUpFeature InputFormField
-        EmailDeliveryConfig EmailDeliveryInterface EmailTemplateVars SMTPService EmailPasswordRecipe""",
+        EmailDeliveryConfig EmailDeliveryInterface EmailTemplateVars SMTPService EmailPasswordRecipe
+        exceptions""",
+    "recipe.emailpassword.recipe": "EmailPasswordRecipe",
     "recipe.emailpassword.asyncio": PASSWORD_FUNCTIONS,
     "recipe.emailpassword.syncio": PASSWORD_FUNCTIONS,
     "recipe.emailpassword.interfaces": """RecipeInterface APIInterface APIOptions SignUpOkResult SignInOkResult
@@ -84,7 +117,8 @@ SURFACE = {
         PasswordPolicyViolationError CreateResetPasswordOkResult""",
     "recipe.emailpassword.types": "FormField InputFormField EmailTemplateVars EmailDeliveryOverrideInput",
     "recipe.thirdparty": """init SignInAndUpFeature ProviderInput ProviderConfig ProviderClientConfig
-        InputOverrideConfig ThirdPartyOverrideConfig ThirdPartyRecipe""",
+        InputOverrideConfig ThirdPartyOverrideConfig ThirdPartyRecipe providers""",
+    "recipe.thirdparty.recipe": "ThirdPartyRecipe",
     "recipe.thirdparty.provider": """Provider ProviderConfig ProviderClientConfig UserInfoMap UserFields
         RedirectUriInfo""",
     "recipe.thirdparty.types": "RawUserInfoFromProvider ThirdPartyInfo UserInfo UserInfoEmail",
@@ -94,34 +128,50 @@ SURFACE = {
         SignInUpNotAllowed""",
     "recipe.thirdpartyemailpassword": """init InputOverrideConfig InputSignUpFeature ProviderInput ProviderConfig
         ProviderClientConfig SMTPService""",
+    "recipe.thirdpartyemailpassword.recipe": "ThirdPartyEmailPasswordRecipe",
     "recipe.thirdpartyemailpassword.interfaces": "RecipeInterface APIInterface EmailPasswordSignInOkResult",
     "recipe.thirdpartyemailpassword.asyncio": COMBINED_FUNCTIONS,
     "recipe.thirdpartyemailpassword.syncio": COMBINED_FUNCTIONS,
     "recipe.usermetadata": "init InputOverrideConfig UserMetadataOverrideConfig",
-    "recipe.usermetadata.interfaces": "RecipeInterface",
+    "recipe.usermetadata.recipe": "UserMetadataRecipe",
+    "recipe.usermetadata.interfaces": "RecipeInterface MetadataResult",
     "recipe.usermetadata.asyncio": METADATA_FUNCTIONS,
     "recipe.usermetadata.syncio": METADATA_FUNCTIONS,
     "recipe.emailverification": """init EmailVerificationClaim SMTPService EmailTemplateVars EmailDeliveryInterface
-        InputOverrideConfig""",
-    "recipe.emailverification.asyncio": "create_email_verification_token is_email_verified unverify_email",
-    "recipe.passwordless": "init ContactConfig ContactEmailOnlyConfig ContactPhoneOnlyConfig ContactEmailOrPhoneConfig",
-    "recipe.passwordless.asyncio": "create_code consume_code signinup",
+        TypeGetEmailForUserIdFunction InputOverrideConfig EmailVerificationOverrideConfig""",
+    "recipe.emailverification.asyncio": VERIFICATION_FUNCTIONS,
+    "recipe.emailverification.syncio": VERIFICATION_FUNCTIONS,
+    "recipe.emailverification.interfaces": "RecipeInterface APIInterface",
+    "recipe.passwordless": """init ContactConfig ContactEmailOnlyConfig ContactPhoneOnlyConfig
+        ContactEmailOrPhoneConfig InputOverrideConfig SMTPService TwilioService SuperTokensSMSService
+        EmailDeliveryInterface SMSDeliveryInterface""",
+    "recipe.passwordless.asyncio": CODE_FUNCTIONS,
+    "recipe.passwordless.syncio": CODE_FUNCTIONS,
+    "recipe.passwordless.interfaces": "RecipeInterface APIInterface ConsumeCodePostOkResult",
     "recipe.userroles": "init UserRoleClaim PermissionClaim InputOverrideConfig",
-    "recipe.userroles.asyncio": "add_role_to_user get_roles_for_user create_new_role_or_add_permissions",
-    "recipe.multifactorauth": "init OverrideConfig MultiFactorAuthRecipe",
-    "recipe.multifactorauth.types": "FactorIds MFARequirementList",
-    "recipe.multifactorauth.multi_factor_auth_claim": "MultiFactorAuthClaim",
-    "recipe.totp": "init TOTPConfig",
+    "recipe.userroles.asyncio": ROLE_FUNCTIONS,
+    "recipe.userroles.syncio": ROLE_FUNCTIONS,
+    "recipe.userroles.interfaces": "RecipeInterface UnknownRoleError",
+    "recipe.multifactorauth": "init OverrideConfig MultiFactorAuthOverrideConfig MultiFactorAuthRecipe",
+    "recipe.multifactorauth.types": "FactorIds MFARequirementList MFAClaimValue OverrideConfig",
+    "recipe.multifactorauth.multi_factor_auth_claim": "MultiFactorAuthClaim MultiFactorAuthClaimClass",
+    "recipe.multifactorauth.asyncio": FACTOR_FUNCTIONS,
+    "recipe.multifactorauth.syncio": FACTOR_FUNCTIONS,
+    "recipe.totp": "init TOTPConfig OverrideConfig TOTPOverrideConfig",
+    "recipe.totp.asyncio": DEVICE_FUNCTIONS,
+    "recipe.totp.syncio": DEVICE_FUNCTIONS,
     "recipe.multitenancy": "init AllowedDomainsClaim",
+    "recipe.multitenancy.recipe": "MultitenancyRecipe",
     "recipe.multitenancy.asyncio": "create_or_update_tenant",
     "recipe.multitenancy.syncio": "create_or_update_tenant",
     "recipe.accountlinking": """init ShouldAutomaticallyLink ShouldNotAutomaticallyLink
         AccountInfoWithRecipeIdAndUserId""",
+    "recipe.accountlinking.recipe": "AccountLinkingRecipe",
     "recipe.dashboard": "init",
-    "recipe.jwt": "init",
+    "recipe.jwt": "init recipe",
     "recipe.jwt.asyncio": "create_jwt get_jwks",
     "recipe.jwt.syncio": "create_jwt get_jwks",
-    "recipe.openid": "init",
+    "recipe.openid": "init recipe",
     "recipe.oauth2provider": "init",
     "recipe.saml": "init",
     "recipe.webauthn": "init",
@@ -129,7 +179,27 @@ SURFACE = {
     "ingredients.emaildelivery.types": "EmailDeliveryConfig EmailDeliveryInterface SMTPSettings SMTPSettingsFrom",
     "ingredients.smsdelivery.types": "SMSDeliveryConfig TwilioSettings",
 }
-"""Modules below `supertokens_python` and the names that applications take from them, of the seed's time and since."""
+"""Modules below `supertokens_python` and what applications and tests take from them, in the seed's time and since.
+
+`Plugin...OkResponse` and `Plugin...ErrorResponse` stand for all whose names have something in between.
+"""
+
+MEMBERS = {
+    "types.User": """id is_primary_user tenant_ids emails phone_numbers third_party webauthn login_methods time_joined
+        to_json""",
+    "types.LoginMethod": """recipe_id recipe_user_id tenant_ids email phone_number third_party webauthn time_joined
+        verified has_same_email_as has_same_phone_number_as has_same_third_party_info_as""",
+    "recipe.session.recipe.SessionRecipe": "get_instance init reset",
+    "recipe.emailpassword.interfaces.RecipeInterface": """sign_up create_new_recipe_user sign_in verify_credentials
+        create_reset_password_token consume_password_reset_token update_email_or_password""",
+    "recipe.emailpassword.interfaces.APIInterface": """email_exists_get generate_password_reset_token_post
+        password_reset_post sign_in_post sign_up_post""",
+    "recipe.thirdparty.interfaces.RecipeInterface": "sign_in_up manually_create_or_update_user get_provider",
+    "recipe.thirdparty.interfaces.APIInterface": """authorisation_url_get sign_in_up_post
+        apple_redirect_handler_post""",
+    "recipe.usermetadata.interfaces.RecipeInterface": METADATA_FUNCTIONS,
+}
+"""Classes below `supertokens_python`, and what applications read from them or override in them."""
 
 KNOWN_ABSENT = """
     SupertokensExperimentalConfig SupertokensPublicConfig exceptions.PluginError plugins
@@ -138,6 +208,8 @@ KNOWN_ABSENT = """
     syncio.delete_user_id_mapping syncio.update_or_delete_user_id_mapping_info
     recipe.emailverification recipe.passwordless recipe.thirdpartypasswordless recipe.userroles recipe.multifactorauth
     recipe.totp recipe.webauthn recipe.dashboard recipe.oauth2provider recipe.saml recipe.jwt.init recipe.openid.init
+    recipe.jwt.recipe recipe.openid.recipe process_state querier recipe.emailpassword.exceptions
+    recipe.thirdparty.providers
     recipe.multitenancy.AllowedDomainsClaim recipe.multitenancy.asyncio recipe.multitenancy.syncio
     recipe.accountlinking.ShouldAutomaticallyLink recipe.accountlinking.ShouldNotAutomaticallyLink
     recipe.accountlinking.AccountInfoWithRecipeIdAndUserId ingredients.smsdelivery
@@ -171,15 +243,57 @@ def test_every_absent_name_is_one_that_applications_ask_for() -> None:
 
 @pytest.mark.parametrize("module", SURFACE)
 def test_names_resolve_or_are_known_to_be_absent(shimmed: None, module: str) -> None:
-    """A name can be imported exactly if it is not listed as absent; an absent one says why."""
+    """A name can be imported exactly if it is not listed as absent; an absent one says why, and lists what there is."""
     path = ".".join(filter(None, ["supertokens_python", module]))
+    around = module
+    while around not in MODULES:
+        around = around.rpartition(".")[0]
     for name in SURFACE[module].split():
         reason = absence(module, name)
         if reason is None:
             assert getattr(importlib.import_module(path), name) is not None
         else:
-            with pytest.raises(ImportError, match=reason):
+            with pytest.raises(ImportError, match=re.escape(reason)) as caught:
                 exec(f"from {path} import {name}")
+            there = ", ".join(names_in(around))
+            assert str(caught.value).endswith(f"{'.'.join(filter(None, ['supertokens_python', around]))} has {there}")
+
+
+@pytest.mark.parametrize("named", MEMBERS)
+def test_classes_have_the_members_that_applications_use(shimmed: None, named: str) -> None:
+    """Users, login methods, singletons and interfaces have what is read from them, or overridden in them."""
+    module, _, name = named.rpartition(".")
+    found = getattr(importlib.import_module(f"supertokens_python.{module}"), name)
+    assert [member for member in MEMBERS[named].split() if not hasattr(found, member)] == []
+
+
+def coverage() -> list[str]:
+    """Return the rows of the table in docs/shim.md; a module of awaitable functions and its plain twin share one."""
+    shared: dict[str, list[str]] = {}
+    for module in SURFACE:
+        shared.setdefault(re.sub(r"\bsyncio$", "asyncio", module), []).append(module)
+    rows, resolve, absent = [], 0, 0
+    for modules in shared.values():
+        names = SURFACE[modules[0]].split()
+        assert all(SURFACE[module].split() == names for module in modules)
+        lacking: dict[str, list[str]] = {}
+        for name in names:
+            if (reason := absence(modules[0], name)) is not None:
+                lacking.setdefault(reason, []).append(f"`{name}`")
+        count = sum(map(len, lacking.values()))
+        whole = count == len(names)
+        told = " · ".join(reason if whole else f"{', '.join(lacking[reason])}: {reason}" for reason in lacking)
+        title = ", ".join(f"`{module or 'supertokens_python'}`" for module in modules)
+        rows.append(f"| {title} | {len(names) - count} | {count} | {len(names)} | {told} |".replace("|  |", "| |"))
+        resolve, absent = resolve + (len(names) - count) * len(modules), absent + count * len(modules)
+    return [*rows, f"| together, twins counted twice | {resolve} | {absent} | {resolve + absent} | |"]
+
+
+def test_the_page_shows_the_coverage() -> None:
+    """The table in docs/shim.md says of every module how many names resolve, how many are absent, and why."""
+    page = PAGE.read_text()
+    table = page[page.index("| module | resolve | absent | all |") :].partition("\n\n")[0].splitlines()
+    assert table[2:] == coverage()
 
 
 @pytest.mark.parametrize("module", MODULES)

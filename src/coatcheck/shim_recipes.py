@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from .recipes import emailpassword, emailpassword_recipe, session_recipe, thirdparty, thirdparty_recipe
+from . import shim_session, shim_users
+from .recipes import (
+    accountlinking,
+    emailpassword,
+    emailpassword_recipe,
+    multitenancy,
+    session_recipe,
+    thirdparty,
+    thirdparty_recipe,
+    thirdpartyemailpassword,
+    thirdpartyemailpassword_recipe,
+    usermetadata,
+)
 from .recipes.current_app import current_app
 from .recipes.recipe import Recipe
 from .shim_init import reset
-from .shim_session import init
 
 
 class _Singleton:
@@ -29,7 +40,7 @@ class SessionRecipe(_Singleton):
 
     recipe = session_recipe.SessionRecipe
     recipe_id = "session"
-    init = staticmethod(init)
+    init = staticmethod(shim_session.init)
 
 
 class EmailPasswordRecipe(_Singleton):
@@ -46,3 +57,35 @@ class ThirdPartyRecipe(_Singleton):
     recipe = thirdparty_recipe.ThirdPartyRecipe
     recipe_id = "thirdparty"
     init = staticmethod(thirdparty.init)
+
+
+class ThirdPartyEmailPasswordRecipe(_Singleton):
+    """The recipe that combines both."""
+
+    recipe = thirdpartyemailpassword_recipe.ThirdPartyEmailPasswordRecipe
+    recipe_id = "thirdpartyemailpassword"
+    init = staticmethod(thirdpartyemailpassword.init)
+
+
+class UserMetadataRecipe(_Singleton):
+    """The recipe for what an application keeps about users."""
+
+    recipe = usermetadata.UserMetadataRecipe
+    recipe_id = "usermetadata"
+    init = staticmethod(usermetadata.init)
+
+
+class MultitenancyRecipe(_Singleton):
+    """The recipe for tenants, which every App has."""
+
+    recipe = multitenancy.TenantsRecipe
+    recipe_id = "multitenancy"
+    init = staticmethod(shim_users.init_multitenancy)
+
+
+class AccountLinkingRecipe(_Singleton):
+    """The recipe for users and their login methods, which every App has."""
+
+    recipe = accountlinking.AccountLinkingRecipe
+    recipe_id = "accountlinking"
+    init = staticmethod(shim_users.init_accountlinking)

@@ -50,6 +50,7 @@ MODULES: dict[str, dict[str, str]] = {
         "RecipeInit": f"{R}.recipe:RecipeSpecification",
         "get_request_from_user_context": f"{S}requests:get_request_from_user_context",
     },
+    "supertokens": same(f"{S}init", "Supertokens"),
     **pair(
         "",
         same(
@@ -83,6 +84,8 @@ MODULES: dict[str, dict[str, str]] = {
         **same(f"{S}requests", "BaseRequest"),
         **same(f"{S}responses", "BaseResponse"),
     },
+    "framework.request": same(f"{S}requests", "BaseRequest"),
+    "framework.response": same(f"{S}responses", "BaseResponse"),
     "framework.fastapi": same("coatcheck.server.fastapi", "get_middleware"),
     "framework.flask": {"Middleware": "coatcheck.server.flask:CoatCheck"},
     "framework.django": {"middleware": "coatcheck.server.django:Middleware"},
@@ -163,6 +166,7 @@ MODULES: dict[str, dict[str, str]] = {
         **DELIVERY,
         **same(f"{S}recipes", "EmailPasswordRecipe"),
     },
+    "recipe.emailpassword.recipe": same(f"{S}recipes", "EmailPasswordRecipe"),
     "recipe.emailpassword.interfaces": same(
         f"{R}.emailpassword",
         "RecipeInterface APIInterface APIOptions SignUpOkResult SignInOkResult EmailAlreadyExistsError "
@@ -197,6 +201,7 @@ MODULES: dict[str, dict[str, str]] = {
         "ThirdPartyOverrideConfig": f"{S}overrides:InputOverrideConfig",
         **same(f"{S}recipes", "ThirdPartyRecipe"),
     },
+    "recipe.thirdparty.recipe": same(f"{S}recipes", "ThirdPartyRecipe"),
     "recipe.thirdparty.provider": {**PROVIDER, **same(f"{S}thirdparty", "ProviderInput")},
     "recipe.thirdparty.types": same(f"{R}.thirdparty", "RawUserInfoFromProvider ThirdPartyInfo UserInfo UserInfoEmail"),
     "recipe.thirdparty.interfaces": same(
@@ -221,6 +226,7 @@ MODULES: dict[str, dict[str, str]] = {
         **OVERRIDE,
         **DELIVERY,
     },
+    "recipe.thirdpartyemailpassword.recipe": same(f"{S}recipes", "ThirdPartyEmailPasswordRecipe"),
     "recipe.thirdpartyemailpassword.interfaces": {
         **same(f"{R}.thirdpartyemailpassword", "RecipeInterface APIInterface ResetPasswordUsingTokenOkResult"),
         **{f"EmailPassword{name}": f"{R}.emailpassword:{name}" for name in SIGNED},
@@ -245,6 +251,7 @@ MODULES: dict[str, dict[str, str]] = {
         **OVERRIDE,
         "UserMetadataOverrideConfig": f"{S}overrides:InputOverrideConfig",
     },
+    "recipe.usermetadata.recipe": same(f"{S}recipes", "UserMetadataRecipe"),
     "recipe.usermetadata.interfaces": same(
         f"{R}.usermetadata", "RecipeInterface MetadataResult ClearUserMetadataResult"
     ),
@@ -253,10 +260,12 @@ MODULES: dict[str, dict[str, str]] = {
         same(f"{R}.usermetadata", "get_user_metadata update_user_metadata clear_user_metadata"),
     ),
     "recipe.multitenancy": {"init": f"{S}users:init_multitenancy", **OVERRIDE},
+    "recipe.multitenancy.recipe": same(f"{S}recipes", "MultitenancyRecipe"),
     "recipe.multitenancy.interfaces": same(
         f"{R}.multitenancy", "RecipeInterface APIInterface APIOptions LoginMethodsGetOkResult"
     ),
     "recipe.accountlinking": {"init": f"{S}users:init_accountlinking", **OVERRIDE},
+    "recipe.accountlinking.recipe": same(f"{S}recipes", "AccountLinkingRecipe"),
     "recipe.accountlinking.interfaces": same(f"{R}.accountlinking", "RecipeInterface"),
     "recipe.jwt": {},
     "recipe.jwt.interfaces": same(
