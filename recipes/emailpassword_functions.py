@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from sqlalchemy import Connection
 
@@ -39,7 +39,6 @@ from .users import get_user
 if TYPE_CHECKING:
     from .emailpassword_recipe import EmailPasswordRecipe
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 RECIPE_ID = "emailpassword"
@@ -124,11 +123,12 @@ class EmailPasswordFunctions(RecipeInterface):
         user = await self._app.hop(self._app.database.read, lambda connection: get_user(connection, recipe_user_id))
         return WrongCredentialsError() if user is None else SignInOkResult(user, RecipeUserId(recipe_user_id))
 
-    async def _hashing(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        # What the fast profile computes takes less time than handing it to a thread.
-        if self._hasher.is_fast:
-            return work(*args, **kwargs)
-        return await hashing(work, *args, **kwargs)
+    async def _hashing(self, work: Callable[..., T], password: str, stored: str | None = None) -> T:
+        arguments = (password,) if stored is None else (password, stored)
+        # What costs next to nothing takes less time than handing it to a thread.
+        if self._hasher.is_cheap(stored):
+            return work(*arguments)
+        return await hashing(work, *arguments)
 
     async def _rehash(self, recipe_user_id: str, password: str, stored: str) -> None:
         try:

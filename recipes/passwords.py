@@ -39,7 +39,7 @@ class PasswordHasher:
 
     def __init__(self, *, unsafe_for_tests: bool = False) -> None:
         self.is_fast = unsafe_for_tests
-        """Whether new hashes cost next to nothing."""
+        """Whether new hashes are those of the fast profile."""
         self._dummy = (
             _fast(_random_phc(UNSAFE_MEMORY_KIB, UNSAFE_ITERATIONS))
             if unsafe_for_tests
@@ -70,12 +70,16 @@ class PasswordHasher:
         self._dummy.matches(_bytes(password))
         return False
 
+    def is_cheap(self, stored: str | None = None) -> bool:
+        """Whether a new hash, or the check of a stored one, costs next to nothing."""
+        return self.is_fast and (stored is None or stored.startswith(UNSAFE_MARK))
+
     def needs_rehash(self, stored: str) -> bool:
         """Whether a hash that has just matched should be replaced by a new one of the same password.
 
         A hash with today's parameters is kept even by an App for tests: a real hash is never replaced by a fast one.
         """
-        if self.is_fast and stored.startswith(UNSAFE_MARK):
+        if self.is_cheap(stored):
             return False
         return not stored.startswith(f"$argon2id$v=19$m={MEMORY_KIB},t={ITERATIONS},p={LANES}$")
 

@@ -99,6 +99,7 @@ class Transport:
 
     def access_token(self, authorization: str | None, cookies: Cookies) -> SelectedToken | None:
         """Return the access token to verify, None if there is none."""
+        # What `_answer` says without a selector, written out: every verification comes through here.
         answer = "any" if self._config.get_token_transfer_method is None else self._answer(creating=False)
         return select_access_token(authorization, cookies, answer, self.recipe.app.tokens.candidate)
 

@@ -60,7 +60,10 @@ def tell_of_session(request: HttpRequest, own: Request) -> None:
 
 @contextmanager
 def varying(request: Any) -> Iterator[None]:
-    """Ask for the session meanwhile: the answer will say in time that it depends on it, so that it may be cached."""
+    """Ask for the session meanwhile: the answer will say in time that it depends on it, so that it may be cached.
+
+    After an error it stays uncached: whoever answers that does not say so.
+    """
     asked = getattr(request, "_request", request)  # Django REST framework wraps it
     before = getattr(asked, "_cache_update_cache", False)
     yield

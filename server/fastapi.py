@@ -53,7 +53,7 @@ class SessionDependency(Generic[S_co]):
         """Return the session of a request or of a websocket's handshake."""
         request = connection if isinstance(connection, Request) else as_request(connection)
         session: Any = await self.guard.check(request)
-        return session  # type: ignore[no-any-return]
+        return session  # type: ignore[no-any-return]  # `cast` would be a call for every request
 
 
 class _Demanded(SessionDependency[SessionContainer], SecurityBase):

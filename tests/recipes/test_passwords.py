@@ -279,3 +279,11 @@ def test_recognising_never_fails_otherwise(stored: str) -> None:
     """Whatever text is offered, it is recognised or refused: nothing else is raised."""
     with contextlib.suppress(ImportRefusedError):
         recognise(stored)
+
+
+def test_only_the_fast_profile_is_cheap() -> None:
+    """An App for tests that holds a real hash has to take its time over it; a real App over every one."""
+    fast, real = PasswordHasher(unsafe_for_tests=True), PasswordHasher()
+    cheap, dear = fast.hash("correct horse 1"), real.hash("correct horse 1")
+    assert (fast.is_cheap(), fast.is_cheap(cheap), fast.is_cheap(dear)) == (True, True, False)
+    assert (real.is_cheap(), real.is_cheap(cheap), real.is_cheap(dear)) == (False, False, False)
