@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import socket
 import sys
 from collections.abc import Callable
@@ -164,7 +165,8 @@ def serve(name: str) -> None:
     with active_app(MEMORY) as app, socket.create_server(("127.0.0.1", 0)) as listening:
         set_default_app(app)  # for the threads of servers
         application = (ASGI | WSGI)[name](app)
-        print(name, listening.getsockname()[1], new_session().access_token, flush=True)
+        # In one piece: all servers write to the same pipe.
+        os.write(1, f"{name} {listening.getsockname()[1]} {new_session().access_token}\n".encode())
         if name in WSGI:
             waitress.serve(application, sockets=[listening], threads=4, _quiet=True)
         else:

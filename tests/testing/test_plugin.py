@@ -116,10 +116,10 @@ def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=clean, timeout=120)
 
 
-@pytest.mark.parametrize("options", [(), ("--random-order", "-n", "2")], ids=["plain", "random order, two workers"])
-def test_the_fixtures_at_work(tmp_path: Path, options: tuple[str, ...]) -> None:
+def test_the_fixtures_at_work(tmp_path: Path) -> None:
     """Plain functions and TestCases, in any order and in several processes, each have an App of their own."""
     project(tmp_path, conftest=CONFTEST, test_suite=SUITE)
+    options = ["--random-order", "-n", "2"]
     ran = python("-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", *options, cwd=tmp_path)
     assert f"{TESTS} passed" in ran.stdout, ran.stdout + ran.stderr
 
