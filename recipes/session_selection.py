@@ -137,7 +137,7 @@ def duplicated(request: Request) -> tuple[str, ...]:
 
 def has_legacy_cookie(cookies: Cookies) -> bool:
     """Tell whether the session dates from before access tokens were self-contained (docs/protocol.md, rule 11.4)."""
-    return any(name == LEGACY_COOKIE for name, _ in cookies)
+    return LEGACY_COOKIE in [name for name, _ in cookies]
 
 
 def bearer_token(request: Request) -> str | None:
