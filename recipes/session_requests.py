@@ -209,7 +209,7 @@ async def refresh_session(recipe: SessionRecipe, request: Request, user_context:
         )
     if chosen.method == "cookie" and transport.anti_csrf_mode() == "VIA_CUSTOM_HEADER" and "rid" not in request.headers:
         raise UnauthorisedError("anti-csrf check failed. Please pass 'rid: \"session\"' header in the request.")
-    _, anti_csrf, _ = carried_by(request)
+    anti_csrf = request.headers.get("anti-csrf")
     session = await recipe.functions.refresh_session(chosen.token, anti_csrf, chosen.method == "header", user_context)
     transport.clear_other_at_refresh(chosen.method)
     await session.attach_to_request_response(request, chosen.method, user_context)

@@ -142,8 +142,7 @@ def has_legacy_cookie(cookies: Cookies) -> bool:
 
 def bearer_token(request: Request) -> str | None:
     """Return the token of the Authorization header, None if it has none (docs/protocol.md, rule 2.3)."""
-    header, _, _ = carried_by(request)
-    return None if header is None else parse_bearer(header)
+    return parse_bearer(request.headers.get("authorization", ""))
 
 
 def parse_bearer(header: str) -> str | None:

@@ -12,7 +12,7 @@ try:
 except ImportError as missing:
     raise ImportError("coatcheck.server.fastapi needs FastAPI: pip install 'coatcheck[fastapi]'") from missing
 
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import HTTPConnection
 
 from ..recipes.any_request import as_request
 from ..recipes.session_container import SessionContainer
@@ -51,8 +51,7 @@ class SessionDependency(Generic[S_co]):
 
     async def __call__(self, connection: HTTPConnection) -> S_co:
         """Return the session of a request or of a websocket's handshake."""
-        request = connection if isinstance(connection, Request) else as_request(connection)
-        session: Any = await self.guard.check(request)
+        session: Any = await self.guard.check(as_request(connection))
         return session  # type: ignore[no-any-return]  # `cast` would be a call for every request
 
 

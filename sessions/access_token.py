@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import string
 from collections.abc import Mapping
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeGuard
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from ..claims.clock import Clock
 from ..claims.payload import JSONObject
 from . import signing_key
-from .engine_payload import parent_of, session_of
+from .engine_payload import settled_session
 from .exceptions import TryRefreshTokenError
 from .jws_segment import decoded_object, object_of
 from .key_store import DYNAMIC
@@ -106,8 +106,8 @@ class AccessTokens:
             raise TryRefreshTokenError("the signature of the access token is not good") from None
         _check_structure(payload)
         expires_ms = self._check_times(payload)
-        session = session_of(payload, token, updated=False) if parent_of(payload) is None else None
-        verified = VerifiedToken(payload, "d" if kid.startswith(DYNAMIC + "-") else "s", session)
+        kind: Literal["d", "s"] = "d" if kid.startswith(DYNAMIC + "-") else "s"
+        verified = VerifiedToken(payload, kind, settled_session(payload, token))
         self._cache.put(token, Entry(verified, expires_ms, kid, key))
         self._remember_header(token, kid)
         return verified

@@ -24,8 +24,8 @@ from .engine_payload import (
     claims_differ,
     from_json,
     pairing_of,
-    parent_of,
     session_of,
+    settled_session,
     to_json,
 )
 from .engine_records import SessionRecords
@@ -100,8 +100,9 @@ class SessionEngine(SessionRecords):
         The first use of a token that a refresh has issued confirms that refresh, and yields a replacement. Raises
         UnauthorisedError where the session is gone; never reports theft.
         """
-        if not check_database and parent_of(payload) is None:
-            return session_of(payload, token, updated=False)
+        session = None if check_database else settled_session(payload, token)
+        if session is not None:
+            return session
         pairing = pairing_of(payload)
         now_ms = self._clock.now_ms()
         row = self._used(payload["sessionHandle"], pairing, now_ms)

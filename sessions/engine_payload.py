@@ -72,6 +72,11 @@ def session_of(
     )
 
 
+def settled_session(payload: Mapping[str, Any], access_token: str) -> EngineSession | None:
+    """Return the session of a verified access token; None where a refresh has to be confirmed first."""
+    return session_of(payload, access_token, updated=False) if parent_of(payload) is None else None
+
+
 def claims_differ(payload: Mapping[str, Any], stored: str) -> bool:
     """Say whether the custom claims of a token are others than those stored; `true` and `1` are different."""
     claims = without_protected(payload)

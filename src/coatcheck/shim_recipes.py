@@ -26,6 +26,10 @@ class _Singleton:
     """A recipe of the current App; `reset` drops the App with everything in it."""
 
     recipe: ClassVar[type[Recipe[Any]]]
+    recipe_id: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        cls.recipe_id = cls.recipe.recipe_id
 
     @classmethod
     def get_instance(cls) -> Any:
@@ -39,7 +43,6 @@ class SessionRecipe(_Singleton):
     """The session recipe."""
 
     recipe = session_recipe.SessionRecipe
-    recipe_id = "session"
     init = staticmethod(shim_session.init)
 
 
@@ -47,7 +50,6 @@ class EmailPasswordRecipe(_Singleton):
     """The e-mail/password recipe."""
 
     recipe = emailpassword_recipe.EmailPasswordRecipe
-    recipe_id = "emailpassword"
     init = staticmethod(emailpassword.init)
 
 
@@ -55,7 +57,6 @@ class ThirdPartyRecipe(_Singleton):
     """The third-party recipe."""
 
     recipe = thirdparty_recipe.ThirdPartyRecipe
-    recipe_id = "thirdparty"
     init = staticmethod(thirdparty.init)
 
 
@@ -63,7 +64,6 @@ class ThirdPartyEmailPasswordRecipe(_Singleton):
     """The recipe that combines both."""
 
     recipe = thirdpartyemailpassword_recipe.ThirdPartyEmailPasswordRecipe
-    recipe_id = "thirdpartyemailpassword"
     init = staticmethod(thirdpartyemailpassword.init)
 
 
@@ -71,7 +71,6 @@ class UserMetadataRecipe(_Singleton):
     """The recipe for what an application keeps about users."""
 
     recipe = usermetadata.UserMetadataRecipe
-    recipe_id = "usermetadata"
     init = staticmethod(usermetadata.init)
 
 
@@ -79,7 +78,6 @@ class MultitenancyRecipe(_Singleton):
     """The recipe for tenants, which every App has."""
 
     recipe = multitenancy.TenantsRecipe
-    recipe_id = "multitenancy"
     init = staticmethod(shim_users.init_multitenancy)
 
 
@@ -87,5 +85,4 @@ class AccountLinkingRecipe(_Singleton):
     """The recipe for users and their login methods, which every App has."""
 
     recipe = accountlinking.AccountLinkingRecipe
-    recipe_id = "accountlinking"
     init = staticmethod(shim_users.init_accountlinking)
