@@ -18,6 +18,9 @@ from table import Row
 GROUP = "routes"
 SERVER = Path(__file__).with_name("served.py")
 CONNECTIONS = 4
+"""Each has one request under way at a time."""
+TURN = 20
+"""How many requests each sends before it is the other route's turn."""
 FRAMEWORKS: dict[str, float | None] = {
     "starlette": 0.85,
     "fastapi": 0.85,
@@ -49,38 +52,37 @@ def measured(size: Size) -> Iterable[Row]:
 
 def _share(server: Server, subject: str, yardstick: str, size: Size) -> tuple[float, float]:
     """Return the throughput of a route as a share of another's, and its time per request in seconds."""
+    return asyncio.run(_compared(server, subject, yardstick, size))
+
+
+async def _compared(server: Server, subject: str, yardstick: str, size: Size) -> tuple[float, float]:
     # A client that has a session sends its tokens to every route.
     headers = f"Host: localhost\r\nAuthorization: Bearer {server.token}\r\n\r\n"
-    rates: dict[str, list[float]] = {subject: [], yardstick: []}
-    for number in range(size.rounds + 1):
-        for route in list(rates) if number % 2 else reversed(list(rates)):
-            request = f"GET /{route} HTTP/1.1\r\n{headers}".encode()
-            rate = asyncio.run(_rate(server.port, request, size.count))
+    requests = {route: f"GET /{route} HTTP/1.1\r\n{headers}".encode() for route in (subject, yardstick)}
+    connections = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(CONNECTIONS)]
+    times: dict[str, list[float]] = {route: [] for route in requests}
+    # Short turns on connections that stay: the machine's speed drifts, and is to be the same for both.
+    for number in range(max(1, size.rounds * size.count // TURN) + 1):
+        for route in list(requests) if number % 2 else reversed(list(requests)):
+            begun = time.perf_counter()
+            await asyncio.gather(*(_requests(*connection, requests[route]) for connection in connections))
             if number:
-                rates[route].append(rate)
-    share = statistics.median(a / b for a, b in zip(rates[subject], rates[yardstick], strict=True))
-    time_each = statistics.median(1 / rate for rate in rates[subject])
-    return share, time_each
+                times[route].append((time.perf_counter() - begun) / (CONNECTIONS * TURN))
+    for _, writer in connections:
+        writer.close()
+        await writer.wait_closed()
+    share = statistics.median(b / a for a, b in zip(times[subject], times[yardstick], strict=True))
+    return share, statistics.median(times[subject])
 
 
-async def _rate(port: int, request: bytes, count: int) -> float:
-    """Return requests per second over a few connections, each with one request under way at a time."""
-    begun = time.perf_counter()
-    await asyncio.gather(*(_requests(port, request, count) for _ in range(CONNECTIONS)))
-    return CONNECTIONS * count / (time.perf_counter() - begun)
-
-
-async def _requests(port: int, request: bytes, count: int) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    for _ in range(count):
+async def _requests(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> None:
+    for _ in range(TURN):
         writer.write(request)
         head = await reader.readuntil(b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.1 200"):
             raise RuntimeError(f"the route answered {head!r}")
         length = head.lower().split(b"content-length:")[1].split(b"\r\n")[0]
         await reader.readexactly(int(length))
-    writer.close()
-    await writer.wait_closed()
 
 
 @contextmanager

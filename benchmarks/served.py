@@ -38,42 +38,52 @@ from coatcheck.server.flask import verify_session as flask_guard
 HELLO = {"hello": "world"}
 
 
+def by_path(applications: dict[str, Any]) -> Any:
+    """Return an ASGI application that hands each path to one of its own, lest a route be looked for behind others."""
+
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        await applications[scope["path"]](scope, receive, send)
+
+    return serve
+
+
 def starlette_application(app: App) -> Any:
     """Return the two routes in Starlette."""
+    demand = guard()
 
     async def open_to_all(_request: Request) -> JSONResponse:
         return JSONResponse(HELLO)
-
-    demand = guard()
 
     async def protected(request: Request) -> JSONResponse:
         await demand(request)
         return JSONResponse(HELLO)
 
-    return create_app(app, [Route("/open", open_to_all), Route("/protected", protected)])
+    endpoints = {"/open": open_to_all, "/protected": protected}
+    return by_path({path: create_app(app, [Route(path, endpoint)]) for path, endpoint in endpoints.items()})
 
 
 def fastapi_application(app: App) -> Any:
-    """Return the two routes in FastAPI."""
-    application = FastAPI()
-    application.add_middleware(AuthMiddleware, coatcheck=app)
-
-    @application.get("/open")
-    async def open_to_all() -> dict[str, str]:
-        return HELLO
+    """Return the two routes in FastAPI, and one with a dependency that does nothing."""
 
     async def nothing(_connection: HTTPConnection) -> None:
         """Stand for any dependency."""
 
-    @application.get("/depending", dependencies=[Depends(nothing)])
-    async def depending() -> dict[str, str]:
-        return HELLO
+    def application(path: str, dependencies: list[Any]) -> FastAPI:
+        made = FastAPI()
+        made.add_middleware(AuthMiddleware, coatcheck=app)
 
-    @application.get("/protected", dependencies=[Depends(dependency())])
-    async def protected() -> dict[str, str]:
-        return HELLO
+        @made.get(path, dependencies=dependencies)
+        async def hello() -> dict[str, str]:
+            return HELLO
 
-    return application
+        return made
+
+    demands: dict[str, list[Any]] = {
+        "/open": [],
+        "/depending": [Depends(nothing)],
+        "/protected": [Depends(dependency())],
+    }
+    return by_path({path: application(path, dependencies) for path, dependencies in demands.items()})
 
 
 def flask_application(app: App) -> Any:
@@ -170,7 +180,7 @@ def serve(name: str) -> None:
         if name in WSGI:
             waitress.serve(application, sockets=[listening], threads=4, _quiet=True)
         else:
-            config = uvicorn.Config(application, log_level="warning", access_log=False)
+            config = uvicorn.Config(application, log_level="warning", access_log=False, lifespan="off")
             uvicorn.Server(config).run(sockets=[listening])
 
 

@@ -101,10 +101,11 @@ class App:
         self.database = _database(database, supertokens_config, self.clock, prepared=unsafe_for_tests)
         specifications = _checked_list(recipe_list)
         self._open_engine(_session_config(specifications), encryption_key)
-        self._recipes: dict[str, Recipe[Any]] = {}
+        self.recipes_by_id: dict[str, Recipe[Any]] = {}
+        """The recipes at work, in the order in which routes are looked for."""
         for specification in (*specifications, *_implicit(specifications)):
             recipe = specification.build(self, specification.config)
-            self._recipes |= {one.recipe_id: one for one in (*recipe.parts, recipe)}
+            self.recipes_by_id |= {one.recipe_id: one for one in (*recipe.parts, recipe)}
         self.arguments: dict[str, Any] | None = None
         if database is None and self.database.inline:
             logger.warning(IN_MEMORY_WARNING)
@@ -159,15 +160,15 @@ class App:
     @property
     def recipes(self) -> tuple[Recipe[Any], ...]:
         """The recipes at work, in the order in which routes are looked for."""
-        return tuple(self._recipes.values())
+        return tuple(self.recipes_by_id.values())
 
     def has_recipe(self, recipe_id: str) -> bool:
         """Tell whether a recipe is at work in this App."""
-        return recipe_id in self._recipes
+        return recipe_id in self.recipes_by_id
 
     def recipe(self, recipe_id: str) -> Recipe[Any]:
         """Return a recipe; ConfigurationError naming the missing `init` call if it is not in the list."""
-        found = self._recipes.get(recipe_id)
+        found = self.recipes_by_id.get(recipe_id)
         if found is None:
             raise ConfigurationError(f"{recipe_id}.init(...) is missing from recipe_list")
         return found

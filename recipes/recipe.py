@@ -56,7 +56,7 @@ class Recipe(Generic[F]):
     @classmethod
     def of(cls, app: App) -> Self:
         """Return this recipe of an App; ConfigurationError if `init` was not called for it."""
-        recipe = app.recipe(cls.recipe_id)
+        recipe = app.recipes_by_id.get(cls.recipe_id) or app.recipe(cls.recipe_id)
         if not isinstance(recipe, cls):
             raise TypeError(f"the recipe with the id {cls.recipe_id!r} is not a {cls.__name__}")
         return recipe

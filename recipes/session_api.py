@@ -59,8 +59,7 @@ class SessionAPI(APIInterface):
             if session_required:
                 raise ConfigurationError(f"verify_session cannot be used with {method} method")
             return None
-        info = self._recipe.app.info
-        if method == "POST" and public_path(request, info) == info.refresh_path:
+        if method == "POST" and self._is_refresh(request):
             return await refresh_session(self._recipe, request, user_context)
         return await get_session(
             self._recipe,
@@ -71,6 +70,10 @@ class SessionAPI(APIInterface):
             override_global_claim_validators=override_global_claim_validators,
             user_context=user_context,
         )
+
+    def _is_refresh(self, request: Request) -> bool:
+        info = self._recipe.app.info
+        return public_path(request, info) == info.refresh_path
 
     async def jwks_get(self, api_options: APIOptions, user_context: UserContext) -> JSONObject | GeneralErrorResponse:
         """Return the public keys."""
@@ -83,15 +86,10 @@ class SessionAPI(APIInterface):
         return await self._recipe.functions.get_open_id_discovery_configuration(user_context)
 
 
-def api_options(recipe: SessionRecipe, request: Request) -> APIOptions:
-    """Return what an API function of this recipe is given besides its own arguments."""
-    return APIOptions(request, None, recipe.recipe_id, recipe.config, recipe.functions, recipe.app.info)
-
-
 async def _refresh(call: ApiCall) -> Response:
     recipe = SessionRecipe.of(call.app)
     await _refuse_other_tenant(recipe, call)
-    await recipe.apis.refresh_post(api_options(recipe, call.request), call.user_context)
+    await recipe.apis.refresh_post(recipe.api_options(call.request), call.user_context)
     return answer({})
 
 
@@ -117,13 +115,13 @@ async def _sign_out(call: ApiCall) -> Response:
         user_context=call.user_context,
     )
     assert session is not None  # session_required
-    options = api_options(recipe, call.request)
+    options = recipe.api_options(call.request)
     return answer(await recipe.apis.signout_post(session, options, call.user_context))
 
 
 async def _jwks(call: ApiCall) -> Response:
     recipe = SessionRecipe.of(call.app)
-    result = await recipe.apis.jwks_get(api_options(recipe, call.request), call.user_context)
+    result = await recipe.apis.jwks_get(recipe.api_options(call.request), call.user_context)
     if not isinstance(result, dict):
         return _open_to_all(answer(result))
     max_age_s = result.get("validityInSecs", recipe.app.keys.jwks_max_age_s())
@@ -135,7 +133,7 @@ async def _jwks(call: ApiCall) -> Response:
 
 async def _discovery(call: ApiCall) -> Response:
     recipe = SessionRecipe.of(call.app)
-    options = api_options(recipe, call.request)
+    options = recipe.api_options(call.request)
     return _open_to_all(answer(await recipe.apis.open_id_discovery_configuration_get(options, call.user_context)))
 
 

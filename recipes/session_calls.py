@@ -12,7 +12,7 @@ from ..claims.recipe_user_id import RecipeUserId
 from ..claims.validation import ClaimsValidationResult
 from ..claims.validator import SessionClaimValidator
 from .any_request import AnyRequest, as_request
-from .context import app_of
+from .context import app_of, with_request
 from .current_app import current_app
 from .session_container import SessionContainer
 from .session_interface import (
@@ -22,7 +22,7 @@ from .session_interface import (
     SessionInformationResult,
 )
 from .session_recipe import SessionRecipe
-from .session_requests import assert_required_claims, create_session, demands_claims, first_payload, required_validators
+from .session_requests import assert_required_claims, create_session, first_payload, required_validators
 from .session_requests import get_session as get_session_of_request
 from .session_requests import refresh_session as refresh_session_of_request
 
@@ -73,7 +73,7 @@ async def get_session(
             anti_csrf_check=anti_csrf_check,
             check_database=check_database is True,
             override_global_claim_validators=override_global_claim_validators,
-            user_context={} if user_context is None else user_context,
+            user_context=with_request(user_context, served),
         )
 
 
@@ -133,7 +133,7 @@ async def get_session_without_request_response(
             override_global_claim_validators,
             context,
         )
-        if session is not None and demands_claims(recipe, override_global_claim_validators):
+        if session is not None and (recipe.has_validators or override_global_claim_validators is not None):
             await assert_required_claims(recipe, session, override_global_claim_validators, context)
         return session
 

@@ -49,8 +49,11 @@ class SessionContainer(SessionFacts):
     __slots__ = ("_recipe", "req_res_info")
 
     def __init__(self, recipe: SessionRecipe, tokens: EngineSession) -> None:
-        super().__init__(tokens)
         self._recipe = recipe
+        self._tokens = tokens
+        self._payload = tokens.payload
+        self.access_token = tokens.access_token
+        self.access_token_updated = tokens.updated
         self.req_res_info: ReqResInfo | None = None
 
     @property

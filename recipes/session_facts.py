@@ -16,11 +16,11 @@ class SessionFacts:
 
     __slots__ = ("_payload", "_tokens", "access_token", "access_token_updated")
 
-    def __init__(self, tokens: EngineSession) -> None:
-        self._tokens = tokens
-        self._payload: Mapping[str, Any] = tokens.payload
-        self.access_token = tokens.access_token
-        self.access_token_updated = tokens.updated
+    # Set by SessionContainer, the only kind there is: every request makes one, and a call more for it can be measured.
+    _tokens: EngineSession
+    _payload: Mapping[str, Any]
+    access_token: str
+    access_token_updated: bool
 
     def __getitem__(self, name: str) -> Any:
         return getattr(self, name)

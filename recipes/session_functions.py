@@ -46,8 +46,9 @@ class SessionFunctions(RecipeInterface):
     def __init__(self, recipe: SessionRecipe) -> None:
         self._recipe = recipe
         self._app = recipe.app
-        self._config = recipe.config
         self._static = not recipe.config.use_dynamic_access_token_signing_key
+        self._via_token = recipe.config.anti_csrf == "VIA_TOKEN"
+        self._via_custom_header = recipe.config.anti_csrf == "VIA_CUSTOM_HEADER"
 
     @property
     def _calls(self) -> RecipeInterface:
@@ -70,7 +71,7 @@ class SessionFunctions(RecipeInterface):
             recipe_user_id=recipe_user_id.get_as_string(),
             payload=access_token_payload or {},
             data=session_data_in_database or {},
-            anti_csrf=self._config.anti_csrf == "VIA_TOKEN" and disable_anti_csrf is not True,
+            anti_csrf=self._via_token and disable_anti_csrf is not True,
             static=self._static,
         )
         return SessionContainer(self._recipe, created)
@@ -97,7 +98,7 @@ class SessionFunctions(RecipeInterface):
         user_context: UserContext | None = None,
     ) -> SessionContainer | None:
         """Verify an access token; no I/O unless it follows a refresh or `check_database` is set."""
-        if self._config.anti_csrf == "VIA_CUSTOM_HEADER" and anti_csrf_check is not False:
+        if self._via_custom_header and anti_csrf_check is not False:
             raise ConfigurationError(
                 "anti_csrf is VIA_CUSTOM_HEADER, which needs the request: pass anti_csrf_check=False after checking "
                 "the header yourself, or use VIA_TOKEN"
@@ -106,7 +107,7 @@ class SessionFunctions(RecipeInterface):
             if session_required is False:
                 return None
             raise UnauthorisedError(NO_SESSION, clear_tokens=False)
-        tokens, engine = self._app.tokens, self._app.engine
+        tokens = self._app.tokens
         try:
             verified = tokens.verify_in_memory(access_token)
             if verified is None:
@@ -117,15 +118,14 @@ class SessionFunctions(RecipeInterface):
             if session_required is False:
                 return None
             raise UnauthorisedError("Token parsing failed", clear_tokens=False) from None
-        payload = verified.payload
         if (verified.kind == "d") is self._static:
             raise TryRefreshTokenError(WRONG_KIND)
-        if self._config.anti_csrf == "VIA_TOKEN" and anti_csrf_check is not False:
-            _check_anti_csrf(payload, anti_csrf_token)
+        if self._via_token and anti_csrf_check is not False:
+            _check_anti_csrf(verified.payload, anti_csrf_token)
         check = check_database is True
         session = None if check else verified.session
         if session is None:
-            session = await self._app.hop(engine.verify, payload, access_token, check_database=check)
+            session = await self._app.hop(self._app.engine.verify, verified.payload, access_token, check_database=check)
         return SessionContainer(self._recipe, session)
 
     async def validate_claims(
@@ -154,7 +154,7 @@ class SessionFunctions(RecipeInterface):
         user_context: UserContext,
     ) -> SessionContainer:
         """Exchange a refresh token; a superseded one is theft."""
-        via_token = self._config.anti_csrf == "VIA_TOKEN" and not disable_anti_csrf
+        via_token = self._via_token and not disable_anti_csrf
         refreshed = await self._app.hop(
             self._app.engine.refresh,
             refresh_token,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
@@ -13,7 +14,7 @@ from .chain import Chain
 from .exceptions import ConfigurationError
 from .recipe import Recipe
 from .session_config import SessionConfig
-from .session_interface import APIInterface, RecipeInterface
+from .session_interface import APIInterface, APIOptions, RecipeInterface
 from .users import DeletedUser
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class SessionRecipe(Recipe[RecipeInterface]):
         self.config: SessionConfig = config
         self.claims: list[SessionClaim[Any]] = list(config.claims)
         self.claim_validators: list[SessionClaimValidator] = []
+        self.has_validators = False
+        """Whether there may be validators that apply to every session."""
 
     def finish(self, functions: Chain[RecipeInterface], apis: Chain[APIInterface]) -> None:
         """Apply the application's overrides; from here on `functions` and `apis` are the tops of the chains."""
@@ -58,7 +61,16 @@ class SessionRecipe(Recipe[RecipeInterface]):
         self.add_chain(apis, self.config.override.apis)
         self.functions = functions.top
         self.apis: APIInterface = apis.top
-        self.validators_overridden = functions.is_overridden("get_global_claim_validators")
+        self.api_options = partial(
+            APIOptions,
+            response=None,
+            recipe_id=self.recipe_id,
+            config=self.config,
+            recipe_implementation=self.functions,
+            app_info=self.app.info,
+        )
+        """What makes the options of the APIs' functions from a request."""
+        self.has_validators |= functions.is_overridden("get_global_claim_validators")
 
     def add_claim_from_other_recipe(self, claim: SessionClaim[Any]) -> None:
         """Build `claim` into every new session; two claims with one key are a ConfigurationError."""
@@ -69,6 +81,7 @@ class SessionRecipe(Recipe[RecipeInterface]):
     def add_claim_validator_from_other_recipe(self, validator: SessionClaimValidator) -> None:
         """Run `validator` wherever a session is required."""
         self.claim_validators.append(validator)
+        self.has_validators = True
 
     def forget_user(self, connection: Connection, deleted: DeletedUser) -> None:
         """End the sessions of deleted login methods."""

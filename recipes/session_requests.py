@@ -19,7 +19,7 @@ from .context import ask_for_session, with_request
 from .exceptions import ConfigurationError
 from .session_container import SessionContainer
 from .session_interface import OverrideGlobalClaimValidators, SessionInformationResult
-from .session_selection import carried_by, has_legacy_cookie
+from .session_selection import carried_by, checked_answer, has_legacy_cookie, select_access_token
 from .session_transport import Transport
 
 if TYPE_CHECKING:
@@ -108,20 +108,23 @@ async def get_session(
     user_context: UserContext,
 ) -> SessionContainer | None:
     """Verify the access token of a request, run the claim validators and attach the session to the request."""
-    with_request(user_context, request)
+    # What is asked of every request with a header is written out here; Transport is for those with cookies.
+    if "_default" not in user_context:
+        with_request(user_context, request)
     ask_for_session(request)
     authorization, anti_csrf, cookies = carried_by(request)
     if cookies and has_legacy_cookie(cookies):
         raise TryRefreshTokenError("using legacy session, please call the refresh API")
-    transport = Transport(recipe, request, user_context)
-    chosen = transport.access_token(authorization, cookies)
+    selector = recipe.config.get_token_transfer_method
+    answer = "any" if selector is None else checked_answer(selector(request, False, user_context))
+    chosen = select_access_token(authorization, cookies, answer, recipe.app.tokens.candidate)
     if chosen is not None and chosen.duplicated:
         raise TryRefreshTokenError("The request contains the access token cookie more than once.")
     by_cookie = chosen is not None and chosen.method == "cookie"
     session = await recipe.functions.get_session(
         access_token=chosen.token if chosen else None,
         anti_csrf_token=anti_csrf,
-        anti_csrf_check=by_cookie and _anti_csrf_flag(transport, anti_csrf_check),
+        anti_csrf_check=by_cookie and _anti_csrf_flag(Transport(recipe, request, user_context), anti_csrf_check),
         session_required=session_required,
         check_database=check_database,
         override_global_claim_validators=override_global_claim_validators,
@@ -131,7 +134,7 @@ async def get_session(
         return None
     # Attached before the claims are validated, so that a 403 carries the tokens that verifying or refetching renewed.
     await session.attach_to_request_response(request, chosen.method if chosen else "header", user_context)
-    if demands_claims(recipe, override_global_claim_validators):
+    if recipe.has_validators or override_global_claim_validators is not None:
         await assert_required_claims(recipe, session, override_global_claim_validators, user_context)
     return session
 
@@ -168,11 +171,6 @@ async def required_validators(
     if inspect.isawaitable(replaced):
         replaced = await replaced
     return list(replaced)
-
-
-def demands_claims(recipe: SessionRecipe, override: OverrideGlobalClaimValidators | None) -> bool:
-    """Tell whether there may be validators that apply to a session."""
-    return override is not None or bool(recipe.claim_validators) or recipe.validators_overridden
 
 
 async def assert_required_claims(

@@ -23,7 +23,6 @@ METHODS: tuple[TransferMethod, TransferMethod] = ("cookie", "header")
 
 _AUTH_MODES: dict[str, TransferMethod] = {"cookie": "cookie", "header": "header"}
 _ANSWERS: dict[str, SelectorAnswer] = {"any": "any", **_AUTH_MODES}
-_BEARER = "Bearer "
 
 
 @dataclass(slots=True)  # not frozen, which takes three times as long to make, for every request
@@ -94,9 +93,10 @@ def select_access_token(
 
     A string that does not look like ours is as good as absent, so a foreign Bearer token does not hide the cookie.
     """
-    bearer = None if authorization is None or answer == "cookie" else parse_bearer(authorization)
-    if bearer is not None and looks_like_ours(bearer):
-        return SelectedToken("header", bearer)
+    if authorization is not None and answer != "cookie":
+        bearer = parse_bearer(authorization)
+        if bearer is not None and looks_like_ours(bearer):
+            return SelectedToken("header", bearer)
     if answer == "header":
         return None
     values = [value for name, value in cookies if name == ACCESS_COOKIE]
@@ -147,7 +147,7 @@ def bearer_token(request: Request) -> str | None:
 
 def parse_bearer(header: str) -> str | None:
     """Return what follows exactly `Bearer ` in an Authorization header, trimmed; None if that is nothing."""
-    return header[len(_BEARER) :].strip() or None if header.startswith(_BEARER) else None
+    return header[7:].strip() or None if header[:7] == "Bearer " else None
 
 
 def has_rid(request: Request) -> bool:

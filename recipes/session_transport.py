@@ -14,7 +14,6 @@ from .session_cookies import cookies_of
 from .session_response import ClearLegacyCookie, ClearOlderCookies, ClearTokens, CookieSettings, SetTokens
 from .session_selection import (
     METHODS,
-    Cookies,
     SelectedToken,
     SelectorAnswer,
     TransferMethod,
@@ -27,7 +26,6 @@ from .session_selection import (
     duplicated,
     has_access_cookie,
     has_legacy_cookie,
-    select_access_token,
     select_refresh_token,
 )
 from .session_site import AntiCsrf, SameSite, cookies_cannot_work, default_anti_csrf, default_same_site, default_secure
@@ -96,12 +94,6 @@ class Transport:
     def method_for_new_session(self) -> TransferMethod:
         """Return how the tokens of a new session travel."""
         return creation_method(self.request, self._answer(creating=True))
-
-    def access_token(self, authorization: str | None, cookies: Cookies) -> SelectedToken | None:
-        """Return the access token to verify, None if there is none."""
-        # What `_answer` says without a selector, written out: every verification comes through here.
-        answer = "any" if self._config.get_token_transfer_method is None else self._answer(creating=False)
-        return select_access_token(authorization, cookies, answer, self.recipe.app.tokens.candidate)
 
     def refresh_token(self) -> SelectedToken | None:
         """Return the refresh token to use, None if there is none."""

@@ -12,7 +12,6 @@ from starlette.responses import Response
 from ..recipes.app import App
 from ..recipes.context import app_of, request_context, set_session
 from ..recipes.current_app import current_app, is_current
-from ..recipes.session_api import api_options
 from ..recipes.session_container import SessionContainer
 from ..recipes.session_interface import OverrideGlobalClaimValidators
 from ..recipes.session_recipe import SessionRecipe
@@ -38,13 +37,13 @@ class Guard:
 
     async def check(self, request: Request) -> SessionContainer | None:
         """Return the verified session of a request; UnauthorisedError, TryRefreshTokenError or InvalidClaimsError."""
-        app = served_by(request)
+        app = app_of(request) or current_app()
         if not is_current(app):  # a middleware of ours has nearly always seen to it
             with app.active():
                 return await self.check(request)
         recipe = SessionRecipe.of(app)
         session = await recipe.apis.verify_session(
-            api_options(recipe, request),
+            recipe.api_options(request),
             self.anti_csrf_check,
             self.session_required,
             self.check_database,

@@ -52,7 +52,7 @@ class AccessTokens:
         """Tell whether `token` looks like one of ours, by its form alone; never raises (docs/protocol.md, rule 3.4)."""
         # What is good has our form, and is remembered: to verify it next costs nothing more.
         try:
-            good = token in self._cache or self.verify_in_memory(token) is not None
+            good = token in self._cache.young or self.verify_in_memory(token) is not None
         except (TryRefreshTokenError, TypeError):
             good = False
         return good or self._has_our_form(token)
@@ -63,7 +63,7 @@ class AccessTokens:
         trusted = self._keys.trusted(now_ms)
         if trusted is None:
             return None
-        entry = self._cache.get(token)
+        entry = self._cache.young.get(token) or self._cache.get(token)
         if entry is not None and trusted.get(entry.kid) is entry.key:
             if entry.expires_ms <= now_ms:
                 raise TryRefreshTokenError("the access token has expired")
