@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from operator import attrgetter
 from types import FunctionType, MethodType
 from typing import Any, Generic, Literal, NoReturn, TypeVar, cast
 
@@ -61,7 +62,7 @@ class Chain(Generic[I]):
         self._observer: Observer | None = None
         self._know_top(base)
         if self._is_direct(base):
-            vars(self.top).update(self._flags, **{name: getattr(base, name) for name in self.operations})
+            vars(self.top).update(self._flags, _base=base)
         else:
             self._finish()
 
@@ -197,10 +198,12 @@ def _are_direct(implementation: Any, operations: tuple[Operation, ...]) -> bool:
 
 @lru_cache(maxsize=256)
 def _top_class(interface: type[Any], operations: tuple[str, ...]) -> type:
-    """Return a class whose instances are of an interface, abstract or not, their operations attributes still to set."""
+    """Return a class whose instances are of an interface, abstract or not; operations are attributes of theirs."""
 
     def refuse(top: object, name: str, value: object) -> None:
         raise AttributeError(f"{name} cannot be assigned here; override it in the recipe's init(override=...)")
 
-    body = {**dict.fromkeys(operations), "__setattr__": refuse, "__doc__": interface.__doc__}
+    # Until an override puts something else there, an operation is that of the implementation.
+    fetched = {name: cached_property(attrgetter(f"_base.{name}")) for name in operations}
+    body = {**fetched, "__setattr__": refuse, "__doc__": interface.__doc__}
     return type(f"Top{interface.__name__}", (interface,), body)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Connection
 
@@ -30,8 +30,9 @@ from .emailpassword_interface import (
     UpdateResult,
     WrongCredentialsError,
 )
+from .emailpassword_rows import RECIPE_ID
 from .exceptions import BadInputError
-from .login_methods import EmailChange, add_login_method, find_recipe_user_id, set_email, storable_text
+from .login_methods import EmailChange, add_login_method, set_email, storable_text
 from .session_container import SessionContainer
 from .user import AccountInfo, User
 from .users import get_user
@@ -40,11 +41,6 @@ if TYPE_CHECKING:
     from .emailpassword_recipe import EmailPasswordRecipe
 
 T = TypeVar("T")
-
-RECIPE_ID = "emailpassword"
-
-Stored: TypeAlias = tuple[str, str] | None
-"""The id of a login method and its password hash."""
 
 
 class EmailPasswordFunctions(RecipeInterface):
@@ -111,7 +107,7 @@ class EmailPasswordFunctions(RecipeInterface):
         self, email: str, password: str, tenant_id: str, user_context: UserContext
     ) -> SignInOkResult | WrongCredentialsError:
         """Verify a password; one hash is computed whether or not the address is known (docs/protocol.md, rule 22.4)."""
-        found = await self._app.hop(self._app.database.read, lambda connection: _stored(connection, tenant_id, email))
+        found = await self._app.hop(self._app.database.read, lambda c: rows.password_of(c, tenant_id, email))
         if found is None:
             await self._hashing(self._hasher.verify_dummy, password)
             return WrongCredentialsError()
@@ -218,17 +214,10 @@ class EmailPasswordFunctions(RecipeInterface):
         return await self._app.hop(self._app.database.write, store)
 
 
-def _stored(connection: Connection, tenant_id: str, email: str) -> Stored:
-    account = AccountInfo(email=email)
-    recipe_user_id = find_recipe_user_id(connection, tenant_id, recipe_id=RECIPE_ID, account=account)
-    stored = None if recipe_user_id is None else rows.password_hash(connection, recipe_user_id)
-    return None if recipe_user_id is None or stored is None else (recipe_user_id, stored)
-
-
 def _import(connection: Connection, tenant_id: str, email: str, *, password_hash: str, now_ms: int) -> tuple[str, bool]:
     """Store a hash; return whose it is, and whether they existed before."""
     for _ in range(2):
-        existing = _stored(connection, tenant_id, email)
+        existing = rows.password_of(connection, tenant_id, email)
         if existing is not None:
             recipe_user_id, _ = existing
             rows.change_password(connection, recipe_user_id, password_hash)

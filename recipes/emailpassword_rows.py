@@ -27,8 +27,10 @@ from sqlalchemy import (
 )
 
 from ..sessions.schema import metadata
-from .login_methods import EmailChange, set_email
+from .login_methods import WHOSE, EmailChange, identity_in, set_email, tenants
+from .user import AccountInfo
 
+RECIPE_ID = "emailpassword"
 RESET_TOKEN_BYTES = 64
 RESET_TOKEN_LIFETIME_MS = 3_600_000
 CLEAN_UP_BATCH = 500
@@ -54,6 +56,9 @@ reset_tokens = Table(
 # Built once, because every sign-in asks for it.
 _ADD_PASSWORD = insert(passwords)
 _FIND_PASSWORD = select(passwords.c.password_hash).where(passwords.c.recipe_user_id == bindparam("this"))
+_FIND_BY_EMAIL = WHOSE.join(passwords, passwords.c.recipe_user_id == tenants.c.recipe_user_id).add_columns(
+    passwords.c.password_hash
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,13 @@ def add_password(connection: Connection, recipe_user_id: str, password_hash: str
 def password_hash(connection: Connection, recipe_user_id: str) -> str | None:
     """Return the password hash of a login method, None if it has none."""
     return connection.execute(_FIND_PASSWORD, {"this": recipe_user_id}).scalar()
+
+
+def password_of(connection: Connection, tenant_id: str, email: str) -> tuple[str, str] | None:
+    """Return the id of the login method that has an address in a tenant, and its password hash; None for nobody's."""
+    names = identity_in(tenant_id, recipe_id=RECIPE_ID, account=AccountInfo(email=email))
+    row = None if names is None else connection.execute(_FIND_BY_EMAIL, names).first()
+    return None if row is None else (row.recipe_user_id, row.password_hash)
 
 
 def change_password(connection: Connection, recipe_user_id: str, password_hash: str) -> bool:

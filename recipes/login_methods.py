@@ -10,8 +10,10 @@ from __future__ import annotations
 import itertools
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from enum import Enum
+from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 from sqlalchemy import (
@@ -20,6 +22,7 @@ from sqlalchemy import (
     Column,
     Connection,
     Index,
+    Insert,
     Row,
     Table,
     Text,
@@ -30,7 +33,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ..claims.recipe_user_id import RecipeUserId
 from ..sessions.schema import metadata
@@ -73,21 +75,19 @@ tenants = Table(
 _EMAIL = "email:"
 
 # Built once, because every sign-in asks for them.
-_FIND = select(tenants.c.recipe_user_id).where(
+WHOSE = select(tenants.c.recipe_user_id).where(
     tenants.c.tenant_id == bindparam("tenant_id"),
     tenants.c.recipe_id == bindparam("recipe_id"),
     tenants.c.identity == bindparam("identity"),
 )
+"""Finds the id of the login method that has an identity, given what `identity_in` returns."""
+WITH_TENANTS = (
+    select(methods, tenants.c.tenant_id)
+    .join(tenants, tenants.c.recipe_user_id == methods.c.recipe_user_id, isouter=True)
+    .order_by(tenants.c.tenant_id)
+)
+"""Finds what `login_methods` reads: a row for each identity that a login method has in a tenant."""
 _ADD = insert(methods)
-# What is taken already is no error, which would end the transaction, but adds no row.
-_CLAIM = {
-    "sqlite": sqlite.insert(tenants).on_conflict_do_nothing().execution_options(preserve_rowcount=True),
-    "postgresql": postgresql.insert(tenants).on_conflict_do_nothing().execution_options(preserve_rowcount=True),
-}
-_ALL_HOMES = select(tenants.c.recipe_user_id, tenants.c.tenant_id).distinct().order_by(tenants.c.tenant_id)
-_HOMES = _ALL_HOMES.where(tenants.c.recipe_user_id.in_(bindparam("ids", expanding=True)))
-# For one id, as nearly always: SQLAlchemy writes the text of an IN anew each time.
-_HOMES_OF_ONE = _ALL_HOMES.where(tenants.c.recipe_user_id == bindparam("this"))
 
 
 class EmailChange(Enum):
@@ -135,12 +135,17 @@ def add_login_method(
 
 def find_recipe_user_id(connection: Connection, tenant_id: str, *, recipe_id: str, account: AccountInfo) -> str | None:
     """Return the id of the login method that has this identity in the tenant; the account names exactly one."""
+    names = identity_in(tenant_id, recipe_id=recipe_id, account=account)
+    return None if names is None else connection.execute(WHOSE, names).scalar()
+
+
+def identity_in(tenant_id: str, *, recipe_id: str, account: AccountInfo) -> dict[str, str] | None:
+    """Return the key of an identity; None for one that nobody can have, or where the account does not name just one."""
     account = normalised(account)
     identities = _identities(account)
     if len(identities) != 1 or not is_storable(account):
         return None
-    names = {"tenant_id": tenant_id, "recipe_id": recipe_id, "identity": identities[0]}
-    return connection.execute(_FIND, names).scalar()
+    return {"tenant_id": tenant_id, "recipe_id": recipe_id, "identity": identities[0]}
 
 
 def set_email(connection: Connection, recipe_user_id: str, email: str, *, verified: bool = False) -> EmailChange:
@@ -168,18 +173,17 @@ def set_verified(connection: Connection, recipe_user_id: str, email: str) -> boo
     return connection.execute(update(methods).where(this).values(verified=True)).rowcount == 1
 
 
-def login_methods(connection: Connection, rows: Sequence[Row[Any]]) -> list[LoginMethod]:
-    """Return the login methods that rows of the table describe, with their tenants."""
-    homes: dict[str, list[str]] = {}
-    for recipe_user_id, tenant_id in _homes(connection, [row.recipe_user_id for row in rows]):
-        homes.setdefault(recipe_user_id, []).append(tenant_id)
-    return [_login_method(row, homes.get(row.recipe_user_id, [])) for row in rows]
-
-
-def _homes(connection: Connection, ids: list[str]) -> Iterable[Any]:
-    if len(ids) == 1:
-        return connection.execute(_HOMES_OF_ONE, {"this": ids[0]})
-    return connection.execute(_HOMES, {"ids": ids}) if ids else ()
+def login_methods(rows: Iterable[Row[Any]]) -> list[tuple[str, LoginMethod]]:
+    """Return the login methods that rows of WITH_TENANTS describe, each with the id of its user."""
+    found: dict[str, tuple[Row[Any], list[str]]] = {}
+    for row in rows:
+        _, tenant_ids = found.setdefault(row.recipe_user_id, (row, []))
+        if row.tenant_id is not None and row.tenant_id not in tenant_ids:
+            tenant_ids.append(row.tenant_id)
+    return [
+        (row.primary_user_id or row.recipe_user_id, _login_method(row, tenant_ids))
+        for row, tenant_ids in found.values()
+    ]
 
 
 def normalised(account: AccountInfo) -> AccountInfo:
@@ -232,7 +236,7 @@ def _claim(
     connection: Connection, tenant_ids: Iterable[str], recipe_id: str, recipe_user_id: str, identities: Iterable[str]
 ) -> bool:
     """Let a login method have identities in tenants: all of them, or none if somebody has one of them already."""
-    claim = _CLAIM[connection.dialect.name]
+    claim = _claiming(connection.dialect.name)
     names = {"recipe_id": recipe_id, "recipe_user_id": recipe_user_id}
     claimed: list[dict[str, str]] = []
     for tenant_id, identity in itertools.product(tenant_ids, identities):
@@ -243,6 +247,15 @@ def _claim(
             return False
         claimed.append(row)
     return True
+
+
+@lru_cache(maxsize=2)
+def _claiming(dialect: str) -> Insert:
+    """Return the statement for which what is taken already is no error, which would end the transaction."""
+    # Both kinds of databases spell it alike, but SQLAlchemy has one for each; importing both takes time.
+    insert_into = import_module(f"sqlalchemy.dialects.{dialect}").insert
+    statement: Insert = insert_into(tenants).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+    return statement
 
 
 def _move_email(connection: Connection, row: Row[Any], email: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import BindParameter, ColumnElement, Connection, and_, bindparam, delete, false, func, or_, select
 
-from .login_methods import is_storable, login_methods, methods, normalised, storable_text, tenants
+from .login_methods import WITH_TENANTS, is_storable, login_methods, methods, normalised, storable_text, tenants
 from .user import AccountInfo, LoginMethod, User
 
 user_id_of = func.coalesce(methods.c.primary_user_id, methods.c.recipe_user_id)
@@ -20,20 +20,20 @@ user_id_of = func.coalesce(methods.c.primary_user_id, methods.c.recipe_user_id)
 # Built once, because every sign-in, new session and refresh asks for them.
 _ids: BindParameter[list[str]] = bindparam("ids", expanding=True)
 _OWNER = select(user_id_of).where(methods.c.recipe_user_id == bindparam("this"))
-_GROUPS = select(methods).where(
+_GROUPS = WITH_TENANTS.where(
     or_(
         and_(methods.c.recipe_user_id.in_(_ids), methods.c.primary_user_id.is_(None)),
         methods.c.primary_user_id.in_(_ids),
     )
 )
-_GROUP = select(methods).where(
-    or_(
-        and_(methods.c.recipe_user_id == bindparam("this"), methods.c.primary_user_id.is_(None)),
-        methods.c.primary_user_id == bindparam("this"),
-    )
+# For one id, as nearly always: SQLAlchemy writes the text of an IN anew each time.
+_in_group = or_(
+    and_(methods.c.recipe_user_id == bindparam("this"), methods.c.primary_user_id.is_(None)),
+    methods.c.primary_user_id == bindparam("this"),
 )
-_IDS_OF_GROUP = _GROUP.with_only_columns(methods.c.recipe_user_id).order_by(
-    methods.c.time_joined, methods.c.recipe_user_id
+_GROUP = WITH_TENANTS.where(_in_group)
+_IDS_OF_GROUP = (
+    select(methods.c.recipe_user_id).where(_in_group).order_by(methods.c.time_joined, methods.c.recipe_user_id)
 )
 
 
@@ -72,8 +72,8 @@ def users_by_id(connection: Connection, user_ids: Sequence[str]) -> list[User]:
     one = len(ids) == 1
     rows = connection.execute(_GROUP if one else _GROUPS, {"this": ids[0]} if one else {"ids": ids}).all()
     groups: dict[str, list[LoginMethod]] = {}
-    for row, method in zip(rows, login_methods(connection, rows), strict=True):
-        groups.setdefault(row.primary_user_id or row.recipe_user_id, []).append(method)
+    for owner, method in login_methods(rows):
+        groups.setdefault(owner, []).append(method)
     linked = {row.primary_user_id for row in rows}
     return [
         User.of(groups[user_id], primary_user_id=user_id if user_id in linked else None)

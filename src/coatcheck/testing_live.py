@@ -12,7 +12,6 @@ from .claims.clock import current_clock
 from .recipes.app import App
 from .recipes.exceptions import ConfigurationError
 from .server.address import bound, listen
-from .testing_live_servers import ASGIServer, WSGIServer
 from .testing_served import Application, Served
 
 START_S = 30
@@ -43,6 +42,8 @@ def live_server(
     """
     if (app is None) == (build is None):
         raise ConfigurationError("live_server needs either an application or build=..., a function of its address")
+    from .testing_live_servers import ASGIServer, WSGIServer  # what most suites never need
+
     with bound(host, 0) as taken:
         url = f"http://{host}:{taken.getsockname()[1]}"
         served = Served.of(app if build is None else build(url), coatcheck)
