@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sqlalchemy import (
     BigInteger,
@@ -55,6 +55,7 @@ _ONLY_ROW = 1
 # Built once, because every new database begins with them.
 _LOAD = select(signing_keys).order_by(signing_keys.c.kind, signing_keys.c.generation.desc())
 _ADD = insert(signing_keys)
+_COLUMNS = tuple(signing_keys.c.keys())
 _LOAD_MASTER = select(master_secrets.c.sealed)
 _ADD_MASTER = insert(master_secrets)
 
@@ -89,7 +90,7 @@ def in_order(keys: Iterable[StoredKey]) -> tuple[StoredKey, ...]:
 
 def add(connection: Connection, key: StoredKey) -> None:
     """Insert a key; IntegrityError if another process has taken its generation."""
-    connection.execute(_ADD, asdict(key))
+    connection.execute(_ADD, {name: getattr(key, name) for name in _COLUMNS})
 
 
 def revoke_all(connection: Connection) -> None:

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from .recipes.recipe import RecipeSpecification
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def coatcheck_recipes() -> Sequence[RecipeSpecification]:
     """Return the recipe list of `coatcheck_app`; override it in a conftest.py to test your own."""
     return testing.default_recipes()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def coatcheck_config() -> Mapping[str, Any]:
     """Return more keywords for the App behind `coatcheck_app`, such as app_info; override it in a conftest.py."""
     return {}
