@@ -52,8 +52,6 @@ class SessionRecipe(Recipe[RecipeInterface]):
         self.config: SessionConfig = config
         self.claims: list[SessionClaim[Any]] = list(config.claims)
         self.claim_validators: list[SessionClaimValidator] = []
-        self.has_validators = False
-        """Whether there may be validators that apply to every session."""
 
     def finish(self, functions: Chain[RecipeInterface], apis: Chain[APIInterface]) -> None:
         """Apply the application's overrides; from here on `functions` and `apis` are the tops of the chains."""
@@ -70,7 +68,12 @@ class SessionRecipe(Recipe[RecipeInterface]):
             app_info=self.app.info,
         )
         """What makes the options of the APIs' functions from a request."""
-        self.has_validators |= functions.is_overridden("get_global_claim_validators")
+        self._validators_overridden = functions.is_overridden("get_global_claim_validators")
+
+    @property
+    def has_validators(self) -> bool:
+        """Whether there may be validators that apply to every session."""
+        return bool(self.claim_validators) or self._validators_overridden
 
     def add_claim_from_other_recipe(self, claim: SessionClaim[Any]) -> None:
         """Build `claim` into every new session; two claims with one key are a ConfigurationError."""
@@ -81,7 +84,6 @@ class SessionRecipe(Recipe[RecipeInterface]):
     def add_claim_validator_from_other_recipe(self, validator: SessionClaimValidator) -> None:
         """Run `validator` wherever a session is required."""
         self.claim_validators.append(validator)
-        self.has_validators = True
 
     def forget_user(self, connection: Connection, deleted: DeletedUser) -> None:
         """End the sessions of deleted login methods."""

@@ -108,7 +108,8 @@ async def get_session(
     user_context: UserContext,
 ) -> SessionContainer | None:
     """Verify the access token of a request, run the claim validators and attach the session to the request."""
-    # What is asked of every request with a header is written out here; Transport is for those with cookies.
+    # Every verification comes through here, so a header costs no Transport, which cookies need for anti-CSRF; and the
+    # context of a request, which nearly all bring, has the request already.
     if "_default" not in user_context:
         with_request(user_context, request)
     ask_for_session(request)

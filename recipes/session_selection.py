@@ -23,6 +23,7 @@ METHODS: tuple[TransferMethod, TransferMethod] = ("cookie", "header")
 
 _AUTH_MODES: dict[str, TransferMethod] = {"cookie": "cookie", "header": "header"}
 _ANSWERS: dict[str, SelectorAnswer] = {"any": "any", **_AUTH_MODES}
+_BEARER = "Bearer "
 
 
 @dataclass(slots=True)  # not frozen, which takes three times as long to make, for every request
@@ -147,7 +148,7 @@ def bearer_token(request: Request) -> str | None:
 
 def parse_bearer(header: str) -> str | None:
     """Return what follows exactly `Bearer ` in an Authorization header, trimmed; None if that is nothing."""
-    return header[7:].strip() or None if header[:7] == "Bearer " else None
+    return header[len(_BEARER) :].strip() or None if header.startswith(_BEARER) else None
 
 
 def has_rid(request: Request) -> bool:

@@ -37,7 +37,7 @@ class Guard:
 
     async def check(self, request: Request) -> SessionContainer | None:
         """Return the verified session of a request; UnauthorisedError, TryRefreshTokenError or InvalidClaimsError."""
-        app = app_of(request) or current_app()
+        app = served_by(request)
         if not is_current(app):  # a middleware of ours has nearly always seen to it
             with app.active():
                 return await self.check(request)

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from .testing_app import APP_INFO, default_recipes, make_app
     from .testing_assertions import SessionAssertion, assert_session
     from .testing_clients import BrowserClient, client
-    from .testing_live import LiveServer, live_server
+    from .testing_live import live_server
     from .testing_mail import Mailbox, Message
     from .testing_providers import Providers, ScriptedProvider
+    from .testing_served import LiveServer
     from .testing_session import SignedIn, SignIn, async_sign_in, sign_in
     from .testing_trouble import (
         clock_skew,
@@ -43,9 +44,10 @@ _NAMES = {
     "testing_app": ("APP_INFO", "default_recipes", "make_app"),
     "testing_assertions": ("SessionAssertion", "assert_session"),
     "testing_clients": ("BrowserClient", "client"),
-    "testing_live": ("LiveServer", "live_server"),
+    "testing_live": ("live_server",),
     "testing_mail": ("Mailbox", "Message"),
     "testing_providers": ("Providers", "ScriptedProvider"),
+    "testing_served": ("LiveServer",),
     "testing_session": ("SignIn", "SignedIn", "async_sign_in", "sign_in"),
     "testing_trouble": (
         "clock_skew",

@@ -16,8 +16,7 @@ from .testing_browser import Browser, BrowserClock, Site
 from .testing_cookie_view import CookieView
 from .testing_hand_over import HasTokens, hand_over
 from .testing_interception import Exchange, Interception
-from .testing_live import LiveServer
-from .testing_served import Application, Served
+from .testing_served import Application, LiveServer, Served
 
 
 def client(

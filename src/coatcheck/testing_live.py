@@ -6,24 +6,16 @@ import contextvars
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from .claims.clock import current_clock
 from .recipes.app import App
 from .recipes.exceptions import ConfigurationError
 from .server.address import bound, listen
-from .testing_served import Application, Served
+from .testing_live_servers import ASGIServer, WSGIServer
+from .testing_served import Application, LiveServer, Served
 
 START_S = 30
 """How long the application's startup may take."""
-
-
-@dataclass(frozen=True, slots=True)
-class LiveServer:
-    """A running server: where it is, and the App that looks after its sessions."""
-
-    url: str
-    coatcheck: App
 
 
 @contextmanager
@@ -42,8 +34,6 @@ def live_server(
     """
     if (app is None) == (build is None):
         raise ConfigurationError("live_server needs either an application or build=..., a function of its address")
-    from .testing_live_servers import ASGIServer, WSGIServer  # what most suites never need
-
     with bound(host, 0) as taken:
         url = f"http://{host}:{taken.getsockname()[1]}"
         served = Served.of(app if build is None else build(url), coatcheck)

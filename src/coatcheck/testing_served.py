@@ -1,4 +1,4 @@
-"""What can be tested: an App, an application for ASGI or WSGI, or what a framework's own test client holds."""
+"""What can be tested: an App, an application for ASGI or WSGI, what a framework's test client holds, a live server."""
 
 from __future__ import annotations
 
@@ -48,6 +48,14 @@ class Served:
         """Return a transport that calls the application in this process."""
         kind = ASGITransport if self.is_asgi else WSGITransport
         return kind(self.application, raises=raises, gateway=self.coatcheck.info.api_gateway_path)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveServer:
+    """A running server: where it is, and the App that looks after its sessions."""
+
+    url: str
+    coatcheck: App
 
 
 def _behind_test_client(given: Any) -> Any:

@@ -127,6 +127,17 @@ def test_a_login_method_gets_all_of_its_identities_or_none(store: Database) -> N
 
 
 @every_database
+def test_a_tenant_is_named_once_however_many_identities_it_knows(store: Database) -> None:
+    """Tenants come in order, each once, though a login method has a row for each identity in each of them."""
+    both = AccountInfo(email="a@example.com", phone_number="+4930123456")
+    user_id = add(store, both, recipe_id="passwordless", tenant_id="t2")
+    also_in(store, "t1", user_id, "a@example.com")
+    user = fetch(store, user_id)
+    assert user is not None
+    assert user.login_methods[0].tenant_ids == ["t1", "t2"]
+
+
+@every_database
 def test_what_is_added_is_what_is_read(store: Database) -> None:
     """The login method that adding returns is the one that the database holds."""
     for recipe_id, account in (("emailpassword", email(" A@example.com")), ("thirdparty", GOOGLE), ("sms", PHONE)):

@@ -173,10 +173,12 @@ def test_unittest_needs_no_plugin() -> None:
             self.app = self.enterContext(make_app())
 
         def test_plain(self) -> None:
+            """What cannot await finds the App."""
             assert current_app() is self.app
             assert emailpassword.sync.sign_up("public", "ann@example.com", "correct horse 1")
 
         async def test_async(self) -> None:
+            """So does a coroutine, and a client in it."""
             assert current_app() is self.app
             await emailpassword.sign_up("public", "ann@example.com", "correct horse 1")
             assert client(self.app).post("/auth/signin", json=FORM).json()["status"] == "OK"
