@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -13,6 +14,7 @@ from typing import Any, NoReturn
 import click
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from ..claims.clock import ManualClock
 from ..claims.exceptions import CoatcheckError
@@ -35,6 +37,18 @@ _STARTUP_FAILURE = 3  # The exit code by which uvicorn knows that starting a wor
 _WORKER_APP = "coatcheck.server.serve:worker_app"
 
 logger = logging.getLogger("coatcheck.server")
+
+
+class Undelayed(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # a variable, as httptools may be missing
+    """HTTP on connections whose second packet does not wait until the client confirms the first, which takes 40 ms.
+
+    asyncio does this by itself, but not on the sockets that uvicorn opens for several workers.
+    """
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Set TCP_NODELAY (RFC 1122, section 4.2.3.4) and go on."""
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        super().connection_made(transport)
 
 
 def serve(settings: Settings) -> None:
@@ -119,6 +133,7 @@ def _serve_in_workers(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
+        http=Undelayed,
         **_options(settings),
     )
 
