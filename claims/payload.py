@@ -51,6 +51,13 @@ def merged(payload: Mapping[str, Any], update: Mapping[str, Any]) -> JSONObject:
     return {name: value for name, value in result.items() if not (name in update and value is None)}
 
 
+def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> JSONObject:
+    """Return what `after` has and `before` lacks, or has with another value: an update that touches nothing else."""
+    return {
+        name: value for name, value in after.items() if name not in before or not json_value.same(before[name], value)
+    }
+
+
 def copied(payload: Mapping[str, Any]) -> JSONObject:
     """Return a copy of a JSON object that shares nothing that can be changed with the original."""
     return {name: json_value.copied(value) for name, value in payload.items()}

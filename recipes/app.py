@@ -16,7 +16,7 @@ import sqlalchemy
 from ..claims.clock import Clock, ManualClock, system_clock
 from ..sessions import signing_key
 from ..sessions.access_token import AccessTokens
-from ..sessions.blocking import blocking
+from ..sessions.blocking import database_work
 from ..sessions.cipher import Cipher
 from ..sessions.database import IN_MEMORY_WARNING, Database
 from ..sessions.engine import SessionEngine
@@ -146,10 +146,10 @@ class App:
         return Active(self)
 
     async def hop(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call a blocking function: inline for a database in memory, otherwise as `blocking` does."""
+        """Call a blocking function: inline for a database in memory, otherwise as `database_work` does."""
         if self.database.inline:
             return fn(*args, **kwargs)
-        return await blocking(partial(fn, *args, **kwargs))
+        return await database_work(partial(fn, *args, **kwargs))
 
     async def primary_user_id(self, recipe_user_id: str) -> str:
         """Return the id of the user who owns a login method; the same id where there is no such user."""

@@ -80,10 +80,12 @@ async def session_after_sign_in(
     user_context: UserContext,
 ) -> SessionContainer:
     """Return the session of a user who has just signed in: the present one if it is theirs, otherwise a new one."""
+    recipe = SessionRecipe.of(app)
     theirs = [method.recipe_user_id for method in user.login_methods]
     if session is not None and session.recipe_user_id in theirs:
-        return session
+        # Its access token outlives it, and nobody is signed in by a session that has ended.
+        stored = await recipe.functions.get_session_information(session.session_handle, user_context)
+        if stored is not None:
+            return session
     known = user.id if recipe_user_id in theirs else None
-    return await create_session(
-        SessionRecipe.of(app), request, tenant_id, recipe_user_id, None, None, user_context, user_id=known
-    )
+    return await create_session(recipe, request, tenant_id, recipe_user_id, None, None, user_context, user_id=known)

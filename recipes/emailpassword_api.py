@@ -137,9 +137,16 @@ class EmailPasswordAPI(APIInterface):
 
         async def deliver() -> None:
             method = await self._login_method(email, tenant_id, user_context)
-            if method is not None:
-                user_id = str(method.recipe_user_id)
-                await send_reset_link(self._recipe, request, tenant_id, user_id, email=email, user_context=user_context)
+            if method is not None and method.email is not None:
+                # To the address of the account: the one that was typed may be alike, and somebody else's.
+                await send_reset_link(
+                    self._recipe,
+                    request,
+                    tenant_id,
+                    str(method.recipe_user_id),
+                    email=method.email,
+                    user_context=user_context,
+                )
 
         after_response(request, deliver)
         return GeneratePasswordResetTokenPostOkResult()

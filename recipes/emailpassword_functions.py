@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from ..claims.payload import UserContext
 from ..claims.recipe_user_id import RecipeUserId
-from ..sessions.blocking import hashing
+from ..sessions.blocking import hashing, patient_hashing
 from ..sessions.exceptions import DatabaseError, HashingBusyError
 from . import emailpassword_rows as rows
 from .auth_session import refuse_linking
@@ -115,26 +115,36 @@ class EmailPasswordFunctions(RecipeInterface):
         if not await self._hashing(self._hasher.verify, password, stored):
             return WrongCredentialsError()
         if self._hasher.needs_rehash(stored):
-            await self._rehash(recipe_user_id, password, stored)
-        user = await self._app.hop(self._app.database.read, lambda connection: get_user(connection, recipe_user_id))
+            stored = await self._rehash(recipe_user_id, password, stored)
+
+        def still(connection: Connection) -> User | None:
+            # Verifying may have waited its turn for seconds, and the password been changed because a thief knew it.
+            unchanged = rows.password_hash(connection, recipe_user_id) == stored
+            return get_user(connection, recipe_user_id) if unchanged else None
+
+        user = await self._app.hop(self._app.database.read, still)
         return WrongCredentialsError() if user is None else SignInOkResult(user, RecipeUserId(recipe_user_id))
 
-    async def _hashing(self, work: Callable[..., T], password: str, stored: str | None = None) -> T:
+    async def _hashing(
+        self, work: Callable[..., T], password: str, stored: str | None = None, *, patient: bool = False
+    ) -> T:
         arguments = (password,) if stored is None else (password, stored)
         # What costs next to nothing takes less time than handing it to a thread.
         if self._hasher.is_cheap(stored):
             return work(*arguments)
-        return await hashing(work, *arguments)
+        return await (patient_hashing if patient else hashing)(work, *arguments)
 
-    async def _rehash(self, recipe_user_id: str, password: str, stored: str) -> None:
+    async def _rehash(self, recipe_user_id: str, password: str, stored: str) -> str:
+        """Return the hash that is stored afterwards, as far as this call knows."""
         try:
             new = await self._hashing(self._hasher.hash, password)
         except HashingBusyError:
-            return  # the password is right all the same, and the next sign-in will do
-        await self._app.hop(
+            return stored  # the password is right all the same, and the next sign-in will do
+        replaced = await self._app.hop(
             self._app.database.write,
             lambda connection: rows.rehash(connection, recipe_user_id, old=stored, new=new),
         )
+        return new if replaced else stored
 
     async def create_reset_password_token(
         self, user_id: str, email: str, tenant_id: str, user_context: UserContext
@@ -184,7 +194,8 @@ class EmailPasswordFunctions(RecipeInterface):
             if broken is not None:
                 return PasswordPolicyViolationError(broken)
         _refuse_empty(email, password)
-        new_hash = None if password is None else await self._hashing(self._hasher.hash, password)
+        # Never refused: a password reset has spent its token by now.
+        new_hash = None if password is None else await self._hashing(self._hasher.hash, password, patient=True)
         changed = await self._app.hop(
             self._app.database.write,
             lambda connection: _change(connection, str(recipe_user_id), email, new_hash),

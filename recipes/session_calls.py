@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 
 from ..claims.claim import SessionClaim
-from ..claims.payload import JSONObject, UserContext
+from ..claims.payload import JSONObject, UserContext, changed, copied
 from ..claims.recipe_user_id import RecipeUserId
 from ..claims.validation import ClaimsValidationResult
 from ..claims.validator import SessionClaimValidator
@@ -300,9 +300,11 @@ async def _validate_stored(
 ) -> SessionDoesNotExistError | ClaimsValidationResult:
     # The tenant is no part of the stored payload, but claims are fetched for it (docs/protocol.md, rule 14.9).
     payload = {**known.custom_claims_in_access_token_payload, "tId": known.tenant_id}
-    result = await recipe.functions.validate_claims(known.user_id, known.recipe_user_id, payload, validators, context)
+    result = await recipe.functions.validate_claims(
+        known.user_id, known.recipe_user_id, copied(payload), validators, context
+    )
     if result.access_token_payload_update is not None:
-        update = {k: v for k, v in result.access_token_payload_update.items() if k != "tId"}
+        update = changed(payload, result.access_token_payload_update | {"tId": known.tenant_id})
         stored = await recipe.functions.merge_into_access_token_payload(known.session_handle, update, context)
         if not stored:
             return SessionDoesNotExistError()

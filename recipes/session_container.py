@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 from starlette.requests import Request
 
 from ..claims.claim import SessionClaim
-from ..claims.payload import PROTECTED, JSONObject, UserContext, copied, merged, without_protected
+from ..claims.payload import PROTECTED, JSONObject, UserContext, changed, copied, merged, without_protected
 from ..claims.validator import SessionClaimValidator
 from ..sessions.access_token import read_unverified
 from ..sessions.engine import EngineSession
@@ -95,11 +95,14 @@ class SessionContainer(SessionFacts):
     async def merge_into_access_token_payload(
         self, access_token_payload_update: JSONObject, user_context: UserContext | None = None
     ) -> None:
-        """Lay an update over the payload and sign a new access token; a null removes its key.
+        """Lay an update over the stored claims and sign a new access token; a null removes its key.
 
         ProtectedClaimError if the update sets a field the server owns, UnauthorisedError if the session has ended.
         """
-        new_payload = merged(self._payload, access_token_payload_update)
+        merged({}, access_token_payload_update)  # refuses protected names before anything is read
+        # Not over this token's own claims, which may be an hour old: what was taken away since would come back.
+        stored = (await self._information(user_context)).custom_claims_in_access_token_payload
+        new_payload = merged(stored, access_token_payload_update)
         result = await self._recipe.functions.regenerate_access_token(
             self.access_token, new_payload, _context(user_context)
         )
@@ -130,7 +133,8 @@ class SessionContainer(SessionFacts):
             self.user_id, self.recipe_user_id, copied(self._payload), claim_validators, context
         )
         if result.access_token_payload_update is not None:
-            await self.merge_into_access_token_payload(without_protected(result.access_token_payload_update), context)
+            update = changed(self._payload, without_protected(result.access_token_payload_update))
+            await self.merge_into_access_token_payload(update, context)
         if result.invalid_claims:
             raise InvalidClaimsError("INVALID_CLAIMS", result.invalid_claims)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import string
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from starlette.responses import HTMLResponse
 
@@ -128,6 +130,7 @@ class ThirdPartyAPI(APIInterface):
         if not target.startswith(f"{origin}/") or not target.isprintable():
             raise BadInputError("the frontendRedirectURI in the state is not an address of the website")
         location = with_query(target, {name: str(value) for name, value in form_post_info.items()})
+        location = quote(location, safe=string.punctuation)  # A header is ASCII; the address of a page need not be.
         api_options.response = HTMLResponse(status_code=303, headers={"Location": location})
 
 

@@ -25,6 +25,8 @@ TOTAL_TIMEOUT_S = 10.0
 MAX_ANSWER_BYTES = 1_048_576
 """The largest answer that is read; discovery documents and key sets stay far below."""
 
+NOT_TEXT = "what it was to be sent is not valid text"
+
 _ERROR_CODE = re.compile(r"[a-z_]{1,40}")
 
 
@@ -45,7 +47,11 @@ class ProviderHTTP:
     ) -> Any:
         """Return the JSON that a GET is answered with; ProviderError for everything else."""
         self.check_address(url)
-        return self._json("GET", with_query(url, params or {}), headers or {}, None)
+        try:
+            address = with_query(url, params or {})
+        except UnicodeEncodeError:
+            raise self.failure(NOT_TEXT) from None
+        return self._json("GET", address, headers or {}, None)
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Any:
         """Return the JSON that a POST is answered with; ProviderError for everything else."""
@@ -55,7 +61,11 @@ class ProviderHTTP:
     def post_form(self, url: str, form: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Any:
         """Return the JSON that a form is answered with; ProviderError for everything else."""
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
-        return self.post(url, urlencode(form).encode(), {**kind, **(headers or {})})
+        try:
+            body = urlencode(form).encode()
+        except UnicodeEncodeError:
+            raise self.failure(NOT_TEXT) from None
+        return self.post(url, body, {**kind, **(headers or {})})
 
     def check_address(self, url: str) -> None:
         """Raise ProviderError for an address that is not https, or not plain http where that will do."""

@@ -45,7 +45,10 @@ STATUS_OF: dict[type[CoatcheckError], int] = {
 async def error_response(app: App, request: Request, error: Exception) -> Response | None:
     """Return the answer to an error of ours, tokens cleared where they must be; None for any other error."""
     if isinstance(error, SessionError):
-        return await _session_error(SessionRecipe.of(app), request, error)
+        try:
+            return await _session_error(SessionRecipe.of(app), request, error)
+        except DatabaseError as failure:  # the session of a theft could not be ended
+            error = failure
     for kind, status in STATUS_OF.items():
         if isinstance(error, kind):
             return _plain_error(error, status)
@@ -105,13 +108,13 @@ async def _session_error(recipe: SessionRecipe, request: Request, error: Session
 
 
 async def _theft(recipe: SessionRecipe, request: Request, error: TokenTheftError, context: UserContext) -> Response:
-    Transport(recipe, request, context).clear_all()
     handler = recipe.config.error_handlers.on_token_theft_detected
     response = _message("token theft detected", recipe.config.session_expired_status_code)
     logger.warning("token theft detected: session %s of user %s", error.session_handle, error.user_id)
     if handler is None:
+        # First: where the database is down, the owner keeps the token that shows the theft, and can show it again.
         await recipe.functions.revoke_session(error.session_handle, context)
-        return response
+    Transport(recipe, request, context).clear_all()
     return await _answered(
         handler, request, error.session_handle, error.user_id, error.recipe_user_id, response=response
     )

@@ -43,12 +43,12 @@ async def blocking(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     calls it with a copy of the context. If the caller is cancelled, work already begun runs to its end and its result
     is dropped.
     """
-    loop = asyncio._get_running_loop()
-    if loop is None:
-        return fn(*args, **kwargs)
-    if isinstance(loop, CallersLoop):
-        return _out_of_sight(loop, partial(fn, *args, **kwargs))
-    return await asyncio.wrap_future(_pool.submit(partial(fn, *args, **kwargs)))
+    return await _called_on(_pool, partial(fn, *args, **kwargs))
+
+
+async def database_work(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Like `blocking`, in threads of its own: slow mail servers and providers do not keep the database waiting."""
+    return await _called_on(_database, partial(fn, *args, **kwargs))
 
 
 async def hashing(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -57,6 +57,11 @@ async def hashing(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     The limit holds for the whole process, whether calls come from event loops or from threads without one.
     """
     return await _hashes.run(partial(fn, *args, **kwargs))
+
+
+async def patient_hashing(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Like `hashing`, but never refused: for whoever has proved already who they are, and spent what proved it."""
+    return await _hashes.run(partial(fn, *args, **kwargs), patient=True)
 
 
 def in_background(work: Callable[[], object]) -> None:
@@ -131,12 +136,12 @@ class Turnstile:
         self._lock = threading.Lock()
         self.turns = threading.Semaphore(self._at_once)
 
-    def enter(self) -> None:
-        """Take a place; HashingBusyError if there is none."""
+    def enter(self, *, patient: bool = False) -> None:
+        """Take a place; HashingBusyError if there is none, unless the caller is patient."""
         if self._process != os.getpid():
             self._begin()
         with self._lock:
-            if self._inside >= self._limit:
+            if self._inside >= self._limit and not patient:
                 raise HashingBusyError(f"{self._limit} password hashes are already under way or waiting")
             self._inside += 1
 
@@ -153,9 +158,9 @@ class HashingPool:
         self._turnstile = Turnstile(at_once, waiting)
         self._workers = WorkerPool("hashing", at_once)
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """Do `work` when it is its turn; HashingBusyError at once when too many wait already."""
-        self._turnstile.enter()
+    async def run(self, work: Callable[[], T], *, patient: bool = False) -> T:
+        """Do `work` when it is its turn; HashingBusyError at once when too many wait already, unless it is patient."""
+        self._turnstile.enter(patient=patient)
         loop = asyncio._get_running_loop()
         if loop is None or isinstance(loop, CallersLoop):
             try:
@@ -194,6 +199,15 @@ class Background:
             future.add_done_callback(lambda _: self._turnstile.leave())
 
 
+async def _called_on(pool: WorkerPool, work: Callable[[], T]) -> T:
+    loop = asyncio._get_running_loop()
+    if loop is None:
+        return work()
+    if isinstance(loop, CallersLoop):
+        return _out_of_sight(loop, work)
+    return await asyncio.wrap_future(pool.submit(work))
+
+
 def _out_of_sight(loop: asyncio.AbstractEventLoop, work: Callable[[], T]) -> T:
     asyncio._set_running_loop(None)
     try:
@@ -208,5 +222,6 @@ def _processors() -> int:
 
 _tidying: set[Callable[[], object]] = set()
 _pool = WorkerPool("blocking", DATABASE_CONNECTIONS)
+_database = WorkerPool("database", DATABASE_CONNECTIONS)
 _background = Background(DATABASE_CONNECTIONS, BACKGROUND_WAITING)
 _hashes = HashingPool(_processors(), _processors() * HASHES_WAITING_PER_CPU)

@@ -156,6 +156,13 @@ def test_attack_guesses_near_a_token(app: App, client: TestClient) -> None:
     assert client.post(RESET, json={"token": token, **form(password="a new one 2")}).json() == {"status": "OK"}
 
 
+def test_attack_a_twin_of_the_address(app: App, client: TestClient) -> None:
+    """A link goes to the account's address, not to one that is only alike when it is normalised (rule 21.7)."""
+    client.post(SIGN_UP, json=form(email="mike@example.com", password="correct horse 1"))
+    client.post(ASK, json=form(email="Mi\u212ae@example.com"))  # the sign for kelvin, of which k is the small letter
+    assert app.outbox.last().to == "mike@example.com"
+
+
 def test_attack_another_host_in_the_link(app: App, client: TestClient) -> None:
     """The link leads to the configured website, whatever host, origin or forwarding a request claims (rule 21.5)."""
     claims = {"host": "evil.example", "origin": "https://evil.example", "referer": "https://evil.example/",

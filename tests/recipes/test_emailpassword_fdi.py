@@ -122,6 +122,17 @@ def test_old_clients_have_no_flag(client: TestClient, anns: str, flag: dict[str,
     assert post(client, "/auth/signup", BOB, fdi=OLD, token=anns, body=flag).headers["front-token"]
 
 
+def test_an_old_clients_session_that_has_ended_is_replaced(make_app: Make, serve: Serve) -> None:
+    """Nobody is told that they are signed in with a session that was ended elsewhere (rule 20.8)."""
+    app = make_app()
+    client = serve(app)
+    first = post(client, "/auth/signup", ANN)
+    with app.active():
+        session.sync.revoke_all_sessions_for_user(first.json()["user"]["id"])
+    again = post(client, "/auth/signin", ANN, fdi=OLD, token=first.headers["st-access-token"])
+    assert again.headers["st-access-token"] != first.headers["st-access-token"]
+
+
 def test_an_old_clients_expired_session_is_to_be_refreshed(client: TestClient, clock: ManualClock, anns: str) -> None:
     """Where a session is looked at, an expired token asks for a refresh before anything else happens."""
     clock.advance(3600)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +17,15 @@ from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from coatcheck import App, InputAppInfo, RecipeUserId
-from coatcheck.claims import ManualClock
+from coatcheck.claims import Clock, ManualClock
 from coatcheck.recipes import accountlinking, emailpassword, session
 from coatcheck.recipes import emailpassword_rows as rows
 from coatcheck.recipes.user import AccountInfo
 from coatcheck.server import create_app
 from coatcheck.server.asgi import AuthMiddleware
+from coatcheck.sessions.blocking import HASHES_WAITING_PER_CPU, hashing
 from coatcheck.sessions.clean_up import INTERVAL_MS
+from coatcheck.sessions.exceptions import HashingBusyError
 
 Make = Callable[..., App]
 Serve = Callable[..., TestClient]
@@ -322,3 +326,26 @@ def test_a_reset_may_be_refused_with_a_reason(make_app: Make, serve: Serve) -> N
 
     client = serve(make_app(recipes=[emailpassword.init(override=emailpassword.InputOverrideConfig(apis=apis))]))
     assert ask(client).json() == {"status": "PASSWORD_RESET_NOT_ALLOWED", "reason": "ask your administrator"}
+
+
+def test_a_crowd_of_hashes_does_not_cost_the_token(make_app: Make, serve: Serve) -> None:
+    """A new password waits its turn however many wait before it, because the token has been spent (rule 22.8)."""
+    app = make_app(unsafe_for_tests=False, clock=Clock())
+    until = threading.Event()
+
+    async def change() -> Any:
+        signed_up = await emailpassword.sign_up("public", ANN["email"], ANN["password"])
+        assert isinstance(signed_up, emailpassword.SignUpOkResult)
+        limit = (os.cpu_count() or 1) * (1 + HASHES_WAITING_PER_CPU)
+        crowd = [asyncio.create_task(hashing(until.wait)) for _ in range(limit)]
+        await asyncio.sleep(0)
+        refused = asyncio.create_task(emailpassword.verify_credentials("public", ANN["email"], ANN["password"]))
+        changed = asyncio.create_task(emailpassword.update_email_or_password(signed_up.recipe_user_id, password=NEW))
+        with pytest.raises(HashingBusyError):
+            await refused
+        until.set()
+        await asyncio.gather(*crowd)
+        return await changed
+
+    with app.active():
+        assert asyncio.run(change()) == emailpassword.UpdateEmailOrPasswordOkResult()

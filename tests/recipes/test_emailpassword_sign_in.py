@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import os
+import threading
 import time
 from collections.abc import Callable
 from statistics import median
@@ -13,8 +16,10 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from starlette.testclient import TestClient
 
 from coatcheck import App, InputAppInfo, RecipeUserId
+from coatcheck.claims import Clock
 from coatcheck.recipes import emailpassword, session
 from coatcheck.recipes import emailpassword_rows as rows
+from coatcheck.sessions.blocking import hashing
 
 Make = Callable[..., App]
 Serve = Callable[..., TestClient]
@@ -143,3 +148,29 @@ def test_a_new_session_at_every_sign_in(make_app: Make, serve: Serve) -> None:
         first, second = session.sync.get_all_session_handles_for_user(user_id)
         assert session.sync.revoke_session(first) is True
         assert session.sync.get_all_session_handles_for_user(user_id) == [second]
+
+
+def test_attack_the_old_password_while_it_is_being_changed(make_app: Make) -> None:
+    """Whoever waits with the old password while the owner sets another is not signed in by it (rule 22.4)."""
+    app = make_app(unsafe_for_tests=False, clock=Clock())
+    until = threading.Event()
+
+    async def attack() -> Any:
+        signed_up = await emailpassword.sign_up("public", ANN["email"], ANN["password"])
+        assert isinstance(signed_up, emailpassword.SignUpOkResult)
+        bob = await emailpassword.sign_up("public", "bob@example.com", "another 2")
+        assert isinstance(bob, emailpassword.SignUpOkResult)
+        changed = stored_hash(app, bob.recipe_user_id)
+        crowd = [asyncio.create_task(hashing(until.wait)) for _ in range(os.cpu_count() or 1)]
+        await asyncio.sleep(0)
+        thief = asyncio.create_task(emailpassword.sign_in("public", ANN["email"], ANN["password"]))
+        await asyncio.sleep(0)
+        user_id = str(signed_up.recipe_user_id)
+        assert changed is not None
+        assert app.database.write(lambda connection: rows.change_password(connection, user_id, changed))
+        until.set()
+        await asyncio.gather(*crowd)
+        return await thief
+
+    with app.active():
+        assert asyncio.run(attack()) == emailpassword.WrongCredentialsError()

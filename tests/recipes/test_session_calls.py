@@ -358,6 +358,19 @@ def test_merging_by_session(app: App, clock: ManualClock) -> None:
     assert made.access_token_updated is True
 
 
+def test_attack_an_old_token_brings_no_claim_back(app: App) -> None:
+    """What was taken away by handle stays away when a session with an older token merges something else (rule 14.5)."""
+    old = new(access_token_payload={"roles": ["admin"], "kept": 1})
+    assert session.sync.merge_into_access_token_payload(old.get_handle(), {"roles": None, "given": 2})
+    old.sync_merge_into_access_token_payload({"other": 3})
+    found = session.sync.get_session_information(old.get_handle())
+    assert found is not None
+    claims = found.custom_claims_in_access_token_payload
+    assert claims == {"iss": claims["iss"], "kept": 1, "given": 2, "other": 3}
+    assert claims.items() <= old.get_access_token_payload().items()
+    assert "roles" not in old.get_access_token_payload()
+
+
 def test_merging_into_an_expired_token_stores_without_signing(app: App, clock: ManualClock) -> None:
     """Where the access token has expired, the claims are stored and seen, but no token is signed (rule 14.5)."""
     made = new()
@@ -584,6 +597,25 @@ def test_validating_by_handle(app: App) -> None:
     assert result.access_token_payload_update is None
     assert session.sync.get_claim_value(handle, TrueClaim) == GetClaimValueOkResult(True)
     assert session.sync.validate_claims_for_session_handle("unknown") == SessionDoesNotExistError()
+
+
+@pytest.mark.parametrize("by_handle", [True, False])
+def test_validating_stores_only_what_it_has_fetched(app: App, by_handle: bool) -> None:
+    """What others change while a claim is fetched is not undone (rule 14.5)."""
+    made = new(access_token_payload={"roles": ["admin"]})
+
+    def fetch(*_: Any) -> bool:
+        return session.sync.merge_into_access_token_payload(made.get_handle(), {"roles": []})
+
+    validators: list[SessionClaimValidator] = [BooleanClaim("slow", fetch).validators.is_true()]
+    if by_handle:
+        session.sync.validate_claims_for_session_handle(made.get_handle(), lambda *_: validators)
+    else:
+        made.sync_assert_claims(validators)
+    found = session.sync.get_session_information(made.get_handle())
+    assert found is not None
+    assert found.custom_claims_in_access_token_payload["roles"] == []
+    assert found.custom_claims_in_access_token_payload["slow"]["v"] is True
 
 
 def test_claims_are_fetched_for_the_tenant_of_the_session(app: App) -> None:

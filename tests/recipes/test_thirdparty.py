@@ -438,6 +438,14 @@ def test_the_apple_callback_goes_on_to_the_website(trip: Any) -> None:
     assert parse_qs(address.query) == {"kept": ["1"], **{name: [value] for name, value in form.items()}}
 
 
+def test_the_apple_callback_knows_pages_in_every_script(trip: Any) -> None:
+    """A header is ASCII; the path and the query of a page are percent-encoded (RFC 3987, section 3.1; rule 27.14)."""
+    form = {"state": apple_state(f"{WEBSITE}/вход?a=%2F&b=é"), "code": "c"}
+    answer = trip.client.post("/auth/callback/apple", data=form)
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith(f"{WEBSITE}/%D0%B2%D1%85%D0%BE%D0%B4?a=%2F&b=%C3%A9&state=")
+
+
 def test_apple_tells_the_name_beside_the_tokens(make_app: Make, serve: Serve, journey: Any) -> None:
     """The `user` field of Apple's form is raw user info, but not part of what Apple has signed (rule 27.13)."""
     raw: list[RawUserInfoFromProvider] = []

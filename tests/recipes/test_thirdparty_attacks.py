@@ -76,6 +76,22 @@ def test_replayed_code(scene: Any) -> None:
     assert "st-access-token" not in replayed.headers
 
 
+def test_code_that_is_no_text(scene: Any) -> None:
+    """Half a surrogate pair cannot be sent to the provider, which is a refusal like any other (rule 27.7)."""
+    stage = scene("github")
+    trip = stage.trips["github"]
+    body = {
+        "thirdPartyId": "github",
+        "redirectURIInfo": {
+            "redirectURIOnProviderDashboard": trip.landing,
+            "redirectURIQueryParams": {"code": "\ud800"},
+        },
+    }
+    answer = stage.client.post("/auth/signinup", content=json.dumps(body))
+    assert answer.status_code == 200
+    stage.refuses(answer)
+
+
 def test_code_of_another_client(scene: Any) -> None:
     """A code that was issued to one client of the provider's is no good for another."""
     clients = [ProviderClientConfig("w", "secret", "web"), ProviderClientConfig("i", "secret", "ios")]

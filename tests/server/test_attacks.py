@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import jwt
@@ -14,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from coatcheck import App, RecipeUserId
+from coatcheck import App, InputAppInfo, RecipeUserId
 from coatcheck.recipes import session
 from coatcheck.server.asgi import verify_session
 
@@ -186,3 +187,20 @@ def test_attack_a_response_split_by_a_user_id(make_app: Make, serve: Serve) -> N
         "sRefreshToken",
     ]
     assert json.loads(base64.b64decode(response.headers["front-token"]))["uid"] == "u\r\nset-cookie: evil=1"
+
+
+def test_attack_a_page_that_the_origin_function_does_not_know(serve: Serve) -> None:
+    """Cookies set for a website across sites stay protected, whatever a function answers a foreign page (rule 7.1)."""
+    partner, own = "https://partner.org", "https://app.example.com"
+
+    def origin(request: Request | None, _context: Any) -> str:
+        asked = None if request is None else request.headers.get("origin")
+        return partner if asked == partner else own
+
+    info = InputAppInfo("Test", "https://api.example.com", origin=origin)
+    with closing(App(app_info=info, recipe_list=[session.init()], database="sqlite://", unsafe_for_tests=True)) as app:
+        client = serve(app, ROUTES, base_url="https://api.example.com")
+        made = client.post("/create", headers={"origin": partner, "st-auth-mode": "cookie"})
+        assert "SameSite=none" in made.headers["set-cookie"] or "SameSite=None" in made.headers["set-cookie"]
+        assert client.post("/me", headers={"origin": "https://evil.example"}).json() == TRY_REFRESH
+        assert client.post("/me", headers={"origin": partner, "rid": "anti-csrf"}).status_code == 200

@@ -26,6 +26,7 @@ from coatcheck.recipes.exceptions import (
 )
 from coatcheck.recipes.session import InputErrorHandlers, InputOverrideConfig, SessionContainer
 from coatcheck.server.asgi import AuthMiddleware, session_exception_handler, verify_session
+from coatcheck.sessions.exceptions import DatabaseError
 
 Make = Callable[..., App]
 Serve = Callable[..., TestClient]
@@ -234,6 +235,23 @@ def test_default_theft_handling_revokes(make_app: Make, serve: Serve) -> None:
         theft = TokenTheftError("u1", RecipeUserId("u1"), made.get_handle())
         serve(app, raising(theft)).get("/")
         assert session.sync.get_session_information(made.get_handle()) is None
+
+
+def test_a_theft_that_cannot_be_answered_can_be_shown_again(make_app: Make, serve: Serve) -> None:
+    """Where the database is down the session goes on, so the token that shows the theft is not cleared (rule 17.2)."""
+
+    def functions(original: Any) -> Any:
+        async def revoke_session(session_handle: str, user_context: Any) -> bool:
+            raise DatabaseError("database: down")
+
+        original.revoke_session = revoke_session
+        return original
+
+    app = make_app(override=InputOverrideConfig(functions=functions))
+    response = serve(app, raising(THEFT)).get("/")
+    assert response.status_code == 503
+    assert "front-token" not in response.headers
+    assert "set-cookie" not in response.headers
 
 
 @pytest.mark.parametrize("is_async", [True, False])

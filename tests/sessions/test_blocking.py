@@ -21,13 +21,15 @@ from coatcheck.sessions.blocking import (
     _tidying,
     after_work,
     blocking,
+    database_work,
     hashing,
+    patient_hashing,
 )
 from coatcheck.sessions.exceptions import HashingBusyError
 
 context: ContextVar[str] = ContextVar("context", default="outside")
 Seam = Callable[..., Coroutine[Any, Any, Any]]
-SEAMS = pytest.mark.parametrize("seam", [blocking, hashing])
+SEAMS = pytest.mark.parametrize("seam", [blocking, database_work, hashing, patient_hashing])
 
 
 def without_a_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -140,21 +142,23 @@ def test_cancelling_the_caller_lets_begun_work_finish() -> None:
     asyncio.run(main())
 
 
-def test_slow_hashes_do_not_keep_the_database_waiting() -> None:
-    """With every hashing thread busy, blocking work still runs."""
+@pytest.mark.parametrize("slow", [hashing, blocking])
+def test_slow_hashes_mails_and_providers_do_not_keep_the_database_waiting(slow: Seam) -> None:
+    """With every other thread busy, work on the database still runs."""
     go_on = threading.Event()
 
     async def main() -> None:
-        slow = [asyncio.create_task(hashing(go_on.wait, 10)) for _ in range((os.cpu_count() or 1) * 2)]
-        assert await asyncio.wait_for(blocking(int, "7"), 5) == 7
+        many = max(os.cpu_count() or 1, DATABASE_CONNECTIONS) * 2
+        waiting = [asyncio.create_task(slow(go_on.wait, 10)) for _ in range(many)]
+        assert await asyncio.wait_for(database_work(int, "7"), 5) == 7
         go_on.set()
-        await asyncio.gather(*slow)
+        await asyncio.gather(*waiting)
 
     asyncio.run(main())
 
 
 def test_hashes_beyond_the_queue_are_refused_at_once() -> None:
-    """One works, two wait, the fourth is told that it is busy; afterwards there is room again."""
+    """One works, two wait, the fourth is told that it is busy unless it is patient; afterwards there is room again."""
     pool = HashingPool(at_once=1, waiting=2)
     go_on = threading.Event()
 
@@ -163,8 +167,10 @@ def test_hashes_beyond_the_queue_are_refused_at_once() -> None:
         await asyncio.sleep(0)
         with pytest.raises(HashingBusyError):
             await pool.run(go_on.is_set)
+        tasks.append(asyncio.create_task(pool.run(go_on.is_set, patient=True)))
+        await asyncio.sleep(0)
         go_on.set()
-        await asyncio.gather(*tasks)
+        assert all(await asyncio.gather(*tasks))
         assert await pool.run(go_on.is_set)
 
     asyncio.run(main())

@@ -369,6 +369,19 @@ def test_an_engine_of_the_application(how: str, tmp_path: Path, clock: ManualClo
     engine.dispose()
 
 
+def test_values_stay_out_of_errors_of_an_engine_of_the_application(tmp_path: Path, clock: ManualClock) -> None:
+    """Whatever its engine says about parameters, what was to be stored does not get into a log by way of an error."""
+    engine = own_engine(tmp_path / "own.db", how="plain")
+    database = prepared(Database(engine, clock=clock))
+    with pytest.raises(IntegrityError) as broken:
+        database.write(lambda connection: connection.execute(insert(counters).values(id=1, n=271828)))
+    nowhere = text("INSERT INTO nowhere VALUES (:secret)")
+    with pytest.raises(DatabaseError) as refused:
+        database.write(lambda connection: connection.execute(nowhere, {"secret": 271828}))
+    assert "271828" not in f"{broken.value}{refused.value}{refused.value.__cause__}"
+    engine.dispose()
+
+
 def test_an_engine_of_the_application_is_left_alone(tmp_path: Path, clock: ManualClock) -> None:
     """Its connections stay as they were for the application, and close() does not close it."""
     engine = create_engine(f"sqlite:///{tmp_path / 'own.db'}")
