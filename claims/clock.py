@@ -40,7 +40,12 @@ class ManualClock(Clock):
 
     def now_ms(self) -> int:
         """Milliseconds since the epoch, as last advanced."""
-        return self._now_ms
+        earlier = _set_back.get()
+        return (
+            self._now_ms - sum(distance_ms for clock, distance_ms in earlier if clock is self)
+            if earlier
+            else self._now_ms
+        )
 
     def advance(self, seconds: Duration) -> None:
         """Move the clock forward by `seconds` (fractions allowed, never backwards) or by a timedelta."""
@@ -51,15 +56,18 @@ class ManualClock(Clock):
 
     @contextmanager
     def set_back(self, seconds: Duration) -> Iterator[None]:
-        """Let the clock stand `seconds` (or a timedelta) earlier, for everybody who reads it, while the block runs."""
+        """Let the clock stand `seconds` (or a timedelta) earlier, in this context, while the block runs."""
         distance_ms = milliseconds(seconds)
         if distance_ms < 0:
             raise ValueError("a clock cannot be set back by a negative number of seconds")
-        self._now_ms -= distance_ms
+        token = _set_back.set((*_set_back.get(), (self, distance_ms)))
         try:
             yield
         finally:
-            self._now_ms += distance_ms
+            _set_back.reset(token)
+
+
+_set_back: ContextVar[tuple[tuple[ManualClock, int], ...]] = ContextVar("coatcheck_set_back", default=())
 
 
 system_clock = Clock()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -21,19 +23,36 @@ _bound: ContextVar[App | None] = ContextVar("coatcheck_app", default=None)
 
 
 class _Default:
-    """Holds the process's default App, so that setting it needs no global statement."""
+    """Holds the process's default App and those of running tests, so that setting them needs no global statement."""
 
     app: App | None = None
+    of_tests: tuple[App, ...] = ()
+    without_context: App | None = None
+    """Whose the calls are that come without a context; None where nobody can tell."""
+    lock = threading.Lock()
+
+
+def _settle() -> None:
+    tests = _Default.of_tests
+    _Default.without_context = _Default.app if not tests else tests[0] if len(tests) == 1 else None
 
 
 def current_app() -> App:
-    """Return the App bound to the running context, else the one `init` made; NotInitialisedError if there is none."""
-    app = _bound.get() or _Default.app
+    """Return the App bound to the running context, else the one `init` made; NotInitialisedError if there is none.
+
+    In a test it is the test's App rather than the one of `init`.
+    """
+    app = _bound.get() or _Default.without_context
     if app is None:
-        raise NotInitialisedError(
-            "Initialisation not done. Did you forget to call coatcheck.init(...), or to enter `with app.active():`?"
-        )
+        raise NotInitialisedError(_SEVERAL if _Default.of_tests else _NONE)
     return app
+
+
+_NONE = "Initialisation not done. Did you forget to call coatcheck.init(...), or to enter `with app.active():`?"
+_SEVERAL = (
+    "this thread has no context of a test, and several Apps are open in tests, so nobody can tell which is meant: "
+    "enter `with app.active():`, or start the thread with contextvars.copy_context().run"
+)
 
 
 def default_app() -> App | None:
@@ -44,11 +63,26 @@ def default_app() -> App | None:
 def set_default_app(app: App | None) -> None:
     """Make `app` the process's default."""
     _Default.app = app
+    _settle()
+
+
+@contextmanager
+def standing_in(app: App) -> Iterator[None]:
+    """Let `app` be meant by calls without a context, such as those of a test's own threads, while the block runs."""
+    with _Default.lock:
+        _Default.of_tests += (app,)
+        _settle()
+    try:
+        yield
+    finally:
+        with _Default.lock:
+            _Default.of_tests = tuple(one for one in _Default.of_tests if one is not app)
+            _settle()
 
 
 def is_current(app: App) -> bool:
     """Tell whether an App, and its clock, are the current ones."""
-    return (_bound.get() or _Default.app) is app and current_clock.get() is app.clock
+    return (_bound.get() or _Default.without_context) is app and current_clock.get() is app.clock
 
 
 class Active:
@@ -63,7 +97,7 @@ class Active:
 
     def __enter__(self) -> App:
         app = self._app
-        if (_bound.get() or _Default.app) is not app:
+        if (_bound.get() or _Default.without_context) is not app:
             self._app_token = _bound.set(app)
         if current_clock.get() is not app.clock:
             self._clock_token = current_clock.set(app.clock)
@@ -84,5 +118,5 @@ def synced(f: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
 
 
 def _driver() -> Driver:
-    app = _bound.get() or _Default.app
+    app = _bound.get() or _Default.without_context
     return drive if app is None else app.driver

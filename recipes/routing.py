@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ..claims.payload import UserContext
+from .exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from .app import App
@@ -60,4 +61,8 @@ class ApiResponse(JSONResponse):
 
 def answer(result: Any, status_code: int = 200) -> Response:
     """Return the JSON answer for an API's result (a mapping, or an object with `to_json`)."""
+    if result is None:
+        raise ConfigurationError(
+            "an API has returned nothing: its override must return a result, or what the original does"
+        )
     return ApiResponse(result if isinstance(result, dict) else result.to_json(), status_code)

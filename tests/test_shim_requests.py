@@ -153,6 +153,19 @@ def test_status_and_body_are_what_the_api_returns(serve_sdk: Callable[..., TestC
     assert "return the answer instead" in answer.json()["message"]
 
 
+@pytest.mark.parametrize(("writes", "said"), [(True, "return the answer instead"), (False, "returned nothing")])
+def test_an_api_that_returns_nothing_is_told(serve_sdk: Callable[..., TestClient], writes: bool, said: str) -> None:
+    """A forgotten return says so, whether or not the override has written a response."""
+
+    async def layer(_go_on: Any, options: Any, _context: Any) -> Any:
+        if writes:
+            options.response.set_json_content({"t": 1})
+
+    answer = sign_up(serve_sdk(overriding_sign_up(layer)))
+    assert answer.status_code == 500
+    assert said in answer.json()["message"]
+
+
 def test_apis_that_are_not_overridden_get_no_layer(serve_sdk: Callable[..., TestClient]) -> None:
     """The shim's own layer goes only over what the application has replaced; a disabled API stays disabled."""
 

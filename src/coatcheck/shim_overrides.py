@@ -42,29 +42,33 @@ def _meeting_sdk_options(override: Callable[..., Any]) -> Callable[..., Any]:
             for name in names:
                 replaced = getattr(original, name)
                 if replaced is not None and replaced is not before[name]:
-                    setattr(original, name, _with_sdk_options(replaced))
+                    setattr(original, name, _with_sdk_options(replaced, returns_nothing=name in _RETURN_NOTHING))
         return returned
 
     functions.__name__ = getattr(override, "__name__", "override")
     return functions
 
 
-def _with_sdk_options(api: Callable[..., Any]) -> Callable[..., Any]:
+_RETURN_NOTHING = frozenset({"apple_redirect_handler_post"})
+"""The APIs whose answer is the response that they write; all others return what is answered."""
+
+
+def _with_sdk_options(api: Callable[..., Any], *, returns_nothing: bool) -> Callable[..., Any]:
     async def layer(**arguments: Any) -> Any:
         options = arguments["api_options"]
         request = known_to_sdk(options.request)
         response = options.response = BaseResponse()
         result = await api(**arguments)
         if options.response is response:
-            options.response = _settled(response, request, result)
+            options.response = _settled(response, request, whole=returns_nothing and result is None)
         return result
 
     return layer
 
 
-def _settled(response: BaseResponse, request: Request, result: Any) -> Response | None:
-    """Return the response itself if an API answers with nothing else, None where it only adds to the answer."""
-    if result is None and response.is_written:
+def _settled(response: BaseResponse, request: Request, *, whole: bool) -> Response | None:
+    """Return the response itself if it is the whole answer of an API, None where it only adds to the answer."""
+    if whole and response.is_written:
         return response.to_starlette()
     response.lay_over_answer(request)
     return None

@@ -11,6 +11,7 @@ from .claims.clock import ManualClock, system_clock
 from .recipes import emailpassword, session, usermetadata
 from .recipes.app import App
 from .recipes.app_info import InputAppInfo
+from .recipes.current_app import standing_in
 from .recipes.recipe import RecipeSpecification
 from .server.stub_routes import stub_providers
 
@@ -26,7 +27,7 @@ def default_recipes() -> tuple[RecipeSpecification, ...]:
 
 @contextmanager
 def make_app(recipe_list: Sequence[RecipeSpecification] | None = None, **config: Any) -> Iterator[App]:
-    """Yield a fresh App, which is the current one while the block runs, and close it afterwards.
+    """Yield a fresh App, which is the current one while the block runs, in every thread, and close it afterwards.
 
     `config` are keywords of App in place of these: APP_INFO, a database in memory, a ManualClock that stands at the
     present second. `unsafe_for_tests` is always set, and mails of an SMTPService go to the outbox. What a test planned
@@ -36,7 +37,7 @@ def make_app(recipe_list: Sequence[RecipeSpecification] | None = None, **config:
     app = App(**given, recipe_list=default_recipes() if recipe_list is None else recipe_list, unsafe_for_tests=True)
     app.outbox.replaces_smtp = True
     try:
-        with app.active():
+        with app.active(), standing_in(app):
             yield app
     finally:
         for provider in stub_providers(app):

@@ -100,7 +100,7 @@ class SessionAssertion:
 
     def failed_claim(self, claim: Claim, reason: Any = _ANY) -> SessionAssertion:
         """Assert that a claim (or the validator with this id) is what the request was refused for."""
-        wanted = claim if isinstance(claim, str) else claim.key
+        wanted = _key(claim)
         failures = self._failures()
         listed = ", ".join(failures) or "none"
         self._must(wanted in failures, f"the claim {wanted!r} to have failed", f"those that failed are: {listed}")
@@ -151,7 +151,7 @@ class SessionAssertion:
         return self
 
     def _claim(self, claim: Claim) -> tuple[str, Any]:
-        key = claim if isinstance(claim, str) else claim.key
+        key = _key(claim)
         payload = self._payload(f"an access token with the claim {key!r}")
         return key, payload.get(key) if isinstance(claim, str) else claim.get_value_from_payload(payload, {})
 
@@ -175,10 +175,19 @@ class SessionAssertion:
         raise AssertionError(f"expected {expected}{but}\n{report(self._seen)}")
 
 
+def _key(claim: Claim) -> str:
+    key = claim if isinstance(claim, str) else getattr(claim, "key", None)
+    if not isinstance(key, str):
+        raise TypeError(f"a claim is a SessionClaim or the key of one, not {claim!r}")
+    return key
+
+
 def _identity(user: IsUser | HasUser | RecipeUserId | str) -> tuple[str, str]:
     if isinstance(user, RecipeUserId):
         return "rsub", user.get_as_string()
     if isinstance(user, str):
         return "sub", user
-    identity: str = getattr(user, "user_id", None) or getattr(user, "id")  # noqa: B009
+    identity: str | None = getattr(user, "user_id", None) or getattr(user, "id", None)
+    if identity is None:
+        raise TypeError(f"for_user takes a user, its id, or a RecipeUserId, not {user!r}")
     return "sub", identity

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -87,9 +88,9 @@ class Browser:
         return url.host == self.site.api.host
 
     def dressing(self, request: httpx2.Request) -> list[tuple[bytes, bytes]]:
-        """Return the headers that a request still lacks."""
+        """Return the headers that a request still lacks; cookies that it brings go with those of the jar."""
         lacking: list[tuple[bytes, str | None]] = [
-            (b"cookie", self.jar.header(request.url)),
+            (b"cookie", _joined(Brought.to(request), self.jar.header(request.url))),
             (b"origin", self._origin(request)),
         ]
         if self.intercepts(request.url):
@@ -120,3 +121,32 @@ class Browser:
         if page is None or (request.method in ("GET", "HEAD") and page.origin == request.url.origin):
             return None
         return str(page)
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """Cookies that a single request brings, for the host that it is made to; they do not follow it elsewhere."""
+
+    host: str
+    cookies: Mapping[str, str]
+
+    def put_on(self, request: httpx2.Request) -> None:
+        """Let a request bring them."""
+        request.extensions[_BROUGHT] = self
+
+    @classmethod
+    def to(cls, request: httpx2.Request) -> Mapping[str, str]:
+        """Return what a request brings to where it goes."""
+        brought: Brought | None = request.extensions.get(_BROUGHT)
+        return brought.cookies if brought is not None and brought.host == request.url.host else {}
+
+
+_BROUGHT = "coatcheck.cookies"
+
+
+def _joined(brought: Mapping[str, str], kept: str | None) -> str | None:
+    """Return the Cookie header for what a request brings and what the jar keeps; of one name, what it brings."""
+    if not brought:
+        return kept
+    others = [pair for pair in (kept or "").split("; ") if pair and pair.partition("=")[0] not in brought]
+    return "; ".join([*(f"{name}={value}" for name, value in brought.items()), *others])

@@ -12,7 +12,7 @@ from .recipes.exceptions import ConfigurationError
 from .recipes.session_cookies import ACCESS_COOKIE, REFRESH_COOKIE
 from .recipes.session_selection import METHODS, TransferMethod
 from .recipes.web_address import normal_origin
-from .testing_browser import Browser, BrowserClock, Site
+from .testing_browser import Brought, Browser, BrowserClock, Site
 from .testing_cookie_view import CookieView
 from .testing_hand_over import HasTokens, hand_over
 from .testing_interception import Exchange, Interception
@@ -63,7 +63,7 @@ class BrowserClient(httpx2.Client):
     to the API carry `rid`, `st-auth-mode` and the tokens of the session; a 401 for a session that exists leads to one
     refresh and a retry, unless `automatic_refresh` is set to False. Redirects are followed, unless `follow_redirects`
     is. Entered as a context manager, the client runs an ASGI application's lifespan. It can be used in asynchronous
-    tests as well.
+    tests as well, on asyncio.
     """
 
     def __init__(self, interception: Interception) -> None:
@@ -104,9 +104,13 @@ class BrowserClient(httpx2.Client):
 
     def build_request(self, method: str, url: httpx2.URL | str, **parts: Any) -> httpx2.Request:
         """Build a request that can be sent with `send`."""
-        return super().build_request(
+        brought = parts.pop("cookies", None)
+        request = super().build_request(
             method, _absolute(str(self.base_url), url) if isinstance(url, str) else url, **parts
         )
+        if brought:
+            Brought(request.url.host, dict(httpx2.Cookies(brought))).put_on(request)
+        return request
 
     # Other tabs, other browsers
 

@@ -10,7 +10,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 
 from .recipes.app import App
+from .recipes.exceptions import ConfigurationError
 from .recipes.session_recipe import SessionRecipe
+from .recipes.session_requests import INSECURE_COOKIES
 from .recipes.session_response import ResponseLog, SetTokens
 from .recipes.session_transport import Transport
 from .testing_browser import Browser
@@ -52,13 +54,18 @@ class _RefreshToken:
 
 
 def hand_over(browser: Browser, app: App, signed_in: HasTokens) -> None:
-    """Give a browser the tokens of a session, in the way its sessions travel."""
-    settings = Transport(SessionRecipe.of(app), _sign_in_request(browser), {}).settings
+    """Give a browser the tokens of a session, in the way its sessions travel.
+
+    ConfigurationError for cookies that browsers would drop, as where a session is created (docs/protocol.md, rule 8.4).
+    """
+    transport = Transport(SessionRecipe.of(app), _sign_in_request(browser), {})
+    if browser.mode == "cookie" and transport.cookies_cannot_work():
+        raise ConfigurationError(INSECURE_COOKIES)
     tokens = SetTokens(
         method=browser.mode,
         access_token=signed_in.access_token,
         front_token=signed_in.front_token,
-        settings=settings,
+        settings=transport.settings,
         now_ms=app.clock.now_ms(),
         refresh_token=_RefreshToken(signed_in.refresh_token, signed_in.refresh_expires_ms),
         anti_csrf_token=signed_in.anti_csrf_token,

@@ -28,6 +28,9 @@ def _body(seen: SeenResponse) -> str:
     failures = seen.json.get("claimValidationErrors")
     more = f"; failed claims: {shown('', failures)}" if failures else ""
     text = without_tokens(told) + more
+    for secret in (seen.headers.get("anti-csrf"), (seen.payload or {}).get("antiCsrfToken")):
+        if secret:
+            text = text.replace(secret, "***")
     return f"{text[:_LONGEST]}..." if len(text) > _LONGEST else text or "empty"
 
 

@@ -88,6 +88,7 @@ def sign_in(app: App, who: Who, *, claims: Claims | None = None, age: Duration =
     It is created through the App's override chain, as any other. `claims` are then set to these values, whatever was
     fetched; None takes a claim away. `age` (a timedelta, or seconds) is how long ago that was: the clock is set back
     meanwhile, so that tokens and claims are really that old, and an access token older than its validity has expired.
+    `tenant` is taken as it is, as by every function; only paths of the API know which tenants there are.
     """
     with app.active():
         return app.driver(async_sign_in(app, who, claims=claims, age=age, tenant=tenant))

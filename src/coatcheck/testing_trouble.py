@@ -15,6 +15,7 @@ from .recipes.app import App
 from .recipes.exceptions import ConfigurationError
 from .recipes.session_recipe import SessionRecipe
 from .testing_clients import BrowserClient
+from .testing_misuse import must_be
 from .testing_outage import unreachable
 
 
@@ -29,6 +30,7 @@ class HasSession(Protocol):
 
 def manual_clock(app: App) -> ManualClock:
     """Return the clock that a test moves; ConfigurationError where the App runs on the system's."""
+    must_be(App, app, "manual_clock(app)")
     if not isinstance(app.clock, ManualClock):
         raise ConfigurationError("time can only be moved in an App made with clock=ManualClock()")
     return app.clock
@@ -65,6 +67,7 @@ def rotate_signing_keys(app: App, *, revoke: bool = False) -> str:
     as after a leak, no earlier key is trusted any longer: access tokens are answered 401 "try refresh token", and
     sessions go on with a refresh.
     """
+    must_be(App, app, "rotate_signing_keys(app)")
     return app.keys.rotate(revoke=revoke).kid
 
 
@@ -75,6 +78,7 @@ def clock_skew(client: BrowserClient, seconds: Duration) -> Iterator[None]:
     Behind it is what is negative. Its cookies expire by its own clock. The SDK corrects its idea of when the access
     token expires with the time in the next front token it gets.
     """
+    must_be(BrowserClient, client, "clock_skew(client, seconds)")
     clock, before_ms = client.browser.clock, client.browser.clock.offset_ms
     clock.offset_ms = before_ms + milliseconds(seconds)
     try:
@@ -90,5 +94,6 @@ def database_down(app: App) -> Iterator[None]:
     Whatever needs it is answered 503, and clients keep their sessions. What needs no database goes on: access tokens
     verify with the signing keys read last.
     """
+    must_be(App, app, "database_down(app)")
     with unreachable(app.database):
         yield

@@ -9,6 +9,7 @@ import httpx2
 from .claims.clock import ManualClock
 from .recipes.exceptions import ConfigurationError
 from .testing_clients import BrowserClient
+from .testing_misuse import must_be
 
 
 def lose_next_response(client: BrowserClient, path: str | None = None) -> None:
@@ -17,6 +18,9 @@ def lose_next_response(client: BrowserClient, path: str | None = None) -> None:
     The server has done what it was asked for; the client gets httpx2.ReadError, and neither cookies nor tokens. Each
     call loses one response.
     """
+    must_be(BrowserClient, client, "lose_next_response(client)")
+    if path is not None and not path.startswith("/"):
+        raise ConfigurationError(f"the path of a lost response begins with a slash, as in /auth/signin; not {path!r}")
     client.interception.losses.append(path)
 
 

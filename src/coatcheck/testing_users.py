@@ -28,7 +28,7 @@ async def login_method_of(app: App, who: Who, tenant: str) -> RecipeUserId:
         return who
     if isinstance(who, User):
         return _in_tenant(who, tenant)
-    if not isinstance(who, str):
+    if not isinstance(who, str) or not who:
         raise ConfigurationError(
             f"nobody can be signed in as {who!r}: pass an e-mail address, a user id, a User or a RecipeUserId"
         )

@@ -21,6 +21,7 @@ from starlette.requests import Request
 from werkzeug.test import Client
 
 from coatcheck import App, InputAppInfo, RecipeUserId
+from coatcheck.claims import Clock
 from coatcheck.recipes import emailpassword, session
 from coatcheck.recipes.any_request import as_request
 from coatcheck.recipes.context import after_response
@@ -253,7 +254,7 @@ def test_jobs_run_after_a_file_was_sent(make_app: Make) -> None:
         wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](file)
         return wrapped
 
-    body, _begun = opened(AuthMiddleware(view, make_app()), **FILES)
+    body, _begun = opened(AuthMiddleware(view, make_app(unsafe_for_tests=False, clock=Clock())), **FILES)
     assert b"".join(body) == b"file"
     assert (done, file.closed) == ([], False)
     body.close()
@@ -278,7 +279,7 @@ def test_jobs_run_though_the_application_fails(make_app: Make) -> None:
 
 def test_a_mail_is_sent_after_the_response_has_been(make_app: Make) -> None:
     """A password reset is answered first; the mail goes out when the server closes the body."""
-    app = make_app()
+    app = make_app(unsafe_for_tests=False, clock=Clock())
     wrapped = AuthMiddleware(application, app)
     fields = [{"id": "email", "value": "ann@example.com"}, {"id": "password", "value": "correct horse 1"}]
     sign_up = signing_in(json.dumps({"formFields": fields}).encode(), PATH_INFO="/auth/signup")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from coatcheck import App, InputAppInfo, RecipeUserId, current_app
 from coatcheck.claims import Clock, ManualClock
 from coatcheck.claims.clock import current_clock
 from coatcheck.recipes import emailpassword, session, thirdparty
-from coatcheck.recipes.current_app import default_app
+from coatcheck.recipes.current_app import default_app, set_default_app
 from coatcheck.recipes.emailpassword_recipe import EmailPasswordRecipe
 from coatcheck.recipes.exceptions import ConfigurationError, NotInitialisedError, TryRefreshTokenError
 from coatcheck.recipes.thirdparty import SignInAndUpFeature
@@ -31,6 +32,27 @@ def test_an_app_is_current_for_as_long_as_the_block_runs() -> None:
     assert current_clock.get() is not app.clock
     with pytest.raises(NotInitialisedError):
         current_app()
+
+
+def test_calls_without_a_context_belong_to_the_app_of_the_test() -> None:
+    """Threads of the application's own find the App of the test, not the one that it has made at import."""
+
+    def elsewhere() -> App:
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(current_app).result()
+
+    made = App(app_info=APP_INFO, recipe_list=[session.init()], unsafe_for_tests=True)
+    set_default_app(made)
+    try:
+        with make_app() as app:
+            assert elsewhere() is app
+            with make_app(), pytest.raises(NotInitialisedError, match="several Apps are open in tests"):
+                elsewhere()
+            assert elsewhere() is app
+        assert elsewhere() is made
+    finally:
+        set_default_app(None)
+        made.close()
 
 
 def test_an_app_stands_at_the_present_second() -> None:

@@ -236,6 +236,25 @@ def test_what_is_no_response_is_refused() -> None:
         assert_session("text")
 
 
+def test_what_is_no_user_or_claim_is_refused(web: BrowserClient) -> None:
+    """It is a mistake in the test, which a failed assertion would hide."""
+    response: Any = web.post("/auth/signup", json=FORM)
+    nobody: Any = None
+    with pytest.raises(TypeError, match="for_user takes a user"):
+        assert_session(response).for_user(nobody)
+    with pytest.raises(TypeError, match="a claim is a SessionClaim"):
+        assert_session(response).has_claim(nobody)
+    with pytest.raises(TypeError, match="a claim is a SessionClaim"):
+        assert_session(response).failed_claim(nobody)
+
+
+def test_an_anti_csrf_token_in_a_body_is_not_shown(web: BrowserClient) -> None:
+    """What an application answers with may hold it; the report does not."""
+    token = web.post("/auth/signup", json=FORM).headers["anti-csrf"]
+    told = httpx2.Response(200, headers={"anti-csrf": token}, json={"antiCsrfToken": token})
+    assert token not in why(assert_session(told).created)
+
+
 def test_the_page_lists_every_assertion() -> None:
     """Whoever reads docs/testing.md finds each assertion, by its name."""
     page = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()

@@ -42,6 +42,10 @@ async def away(_request: Request) -> Response:
     return RedirectResponse("/me", 303)
 
 
+async def elsewhere(_request: Request) -> Response:
+    return RedirectResponse("https://elsewhere.example/seen")
+
+
 async def seen(request: Request) -> Response:
     return JSONResponse(dict(request.headers))
 
@@ -56,6 +60,7 @@ ROUTES = [
     Route("/me", me, methods=["GET", "POST"]),
     Route("/stubborn", stubborn),
     Route("/away", away, methods=["POST"]),
+    Route("/elsewhere", elsewhere),
     Route("/seen", seen, methods=["GET", "POST"]),
     Route("/merge", merge, methods=["POST"]),
 ]
@@ -122,6 +127,21 @@ def test_what_the_caller_sets_itself_stays(browser: Open) -> None:
     one = signed_up(browser())
     own = {"rid": "mine", "cookie": "a=1", "origin": "https://other.example", "anti-csrf": "wrong"}
     assert one.post("/seen", headers=own).json().items() >= own.items()
+
+
+def test_cookies_of_one_request_go_beside_those_of_the_browser(browser: Open) -> None:
+    """They win where both have one of that name, are gone with the next request, and never reach another host."""
+    one = signed_up(browser())
+    kept = f"sAccessToken={one.access_token}"
+
+    def get(path: str, **cookies: str) -> httpx2.Response:
+        return one.send(one.build_request("GET", path, cookies=cookies))
+
+    assert get("/seen", lang="de").json()["cookie"] == f"lang=de; {kept}"
+    assert get("/me", lang="de").status_code == 200
+    assert get("/seen", sAccessToken="mine").json()["cookie"] == "sAccessToken=mine"
+    assert get("/seen").json()["cookie"] == kept
+    assert "cookie" not in get("/elsewhere", lang="de").json()
 
 
 def test_other_hosts_get_no_tokens(browser: Open) -> None:

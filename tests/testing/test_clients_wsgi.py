@@ -36,6 +36,8 @@ MakeApp = Callable[..., App]
 HTTPS = {"api_domain": "https://api.example.com", "website_domain": "https://www.example.com"}
 FORM = {"formFields": [{"id": "email", "value": "ada@example.com"}, {"id": "password", "value": "correct horse 1"}]}
 
+EMAIL = {"id": "email", "value": "ann@example.com"}
+
 
 @pytest.fixture
 def app(make_app: MakeApp) -> App:
@@ -217,6 +219,13 @@ def test_a_minted_session_in_flasks_own_client(app: App, flask_app: flask.Flask)
     for name, token in ann.cookies.items():
         own.set_cookie(name, token)
     assert own.post("/me", headers=ann.cookie_headers).json == {"user": ann.user_id}
+
+
+def test_mails_in_flasks_own_client(app: App, flask_app: flask.Flask) -> None:
+    """They are in the outbox when the answer is there, although that client does not close what it has read."""
+    sign_in(app, "ann@example.com")
+    flask_app.test_client().post("/auth/user/password/reset/token", json={"formFields": [EMAIL]})
+    assert [mail.to for mail in app.outbox.mails] == ["ann@example.com"]
 
 
 def test_errors_of_flask_views(flask_app: flask.Flask) -> None:

@@ -13,7 +13,7 @@ import jwt
 import pytest
 from starlette.applications import Starlette
 
-from coatcheck import App, RecipeUserId, get_user, get_users_oldest_first
+from coatcheck import App, InputAppInfo, RecipeUserId, get_user, get_users_oldest_first
 from coatcheck.claims import BooleanClaim, Clock, ManualClock
 from coatcheck.recipes import emailpassword, session, thirdparty
 from coatcheck.recipes.emailpassword import EmailPasswordOverrideConfig
@@ -129,7 +129,7 @@ def test_a_session_lives_in_the_tenant_asked_for(app: App) -> None:
     assert there.payload["tId"] == there.tenant_id == "customer"
 
 
-@pytest.mark.parametrize("who", [None, {"id": "u1"}, 17])
+@pytest.mark.parametrize("who", [None, {"id": "u1"}, 17, ""])
 def test_whoever_cannot_be_meant_is_refused(app: App, who: Any) -> None:
     """What is no address, id, user or login method is an error that lists these."""
     with pytest.raises(ConfigurationError, match=r"pass an e-mail address, a user id, a User or a RecipeUserId"):
@@ -314,6 +314,16 @@ def test_a_client_starts_with_the_session(site: Site, mode: Mode) -> None:
         assert browser.get("/me").status_code == 401
 
 
+def test_cookies_that_browsers_drop_are_not_handed_over() -> None:
+    """Where the API refuses to sign anybody in, the kit does so, too (docs/protocol.md, rule 8.4)."""
+    info = InputAppInfo("Test", "http://localhost:3567", website_domain="https://other.org")
+    with make_app(app_info=info) as app:
+        ann = sign_in(app, "ann@example.com")
+        with pytest.raises(ConfigurationError, match="Since your API and website domain are different"):
+            ann.client(app)
+        assert ann.client(app, "header").refresh().status_code == 200
+
+
 def test_a_stateless_back_end_verifies_the_token(app: App) -> None:
     """Whoever has the key set alone verifies a minted token, issue and expiry included, and reads what is in it."""
     signed_in = sign_in(app, "ann@example.com", age=timedelta(minutes=59))
@@ -392,6 +402,27 @@ def test_overrides_that_need_a_loop() -> None:
             sign_in(app, "u1")
     with make_app(recipes, sync_overrides="loop") as app:
         assert sign_in(app, "u1").user_id == "u1"
+
+
+def test_an_age_is_nobody_elses() -> None:
+    """Who signs in meanwhile does so now."""
+
+    def waiting(original: Any) -> Any:
+        create = original.create_new_session
+
+        async def create_new_session(**kwargs: Any) -> Any:
+            await asyncio.sleep(0)
+            return await create(**kwargs)
+
+        original.create_new_session = create_new_session
+        return original
+
+    async def both(app: App) -> tuple[SignedIn, SignedIn]:
+        return await asyncio.gather(async_sign_in(app, "now"), async_sign_in(app, "old", age=7200))
+
+    with make_app([session.init(override=InputOverrideConfig(functions=waiting))]) as app:
+        now, old = asyncio.run(both(app))
+        assert [one.payload["iat"] - app.clock.now_ms() // 1000 for one in (now, old)] == [0, -7200]
 
 
 def test_a_clock_is_put_right_after_an_error(app: App) -> None:

@@ -26,8 +26,11 @@ from coatcheck.testing import (
     clock_skew,
     database_down,
     expire_access_token,
+    lose_next_response,
+    manual_clock,
     revoke_session,
     rotate_signing_keys,
+    sign_in,
 )
 
 MakeApp = Callable[..., App]
@@ -359,3 +362,20 @@ def test_one_app_is_down_and_another_is_not(app: App, make_app: MakeApp) -> None
     other = make_app()
     with database_down(app), client(other) as one:
         assert one.get("/healthz").status_code == 200
+
+
+def test_what_is_given_to_the_wrong_function_is_said(app: App) -> None:
+    """Apps and clients are easily taken for each other: the error shows the call as it is meant."""
+    somebody: Any = sign_in(app, "ann@example.com")
+    calls: list[Callable[[], Any]] = [
+        lambda: manual_clock(somebody),
+        lambda: rotate_signing_keys(somebody),
+        lambda: database_down(somebody).__enter__(),
+        lambda: clock_skew(somebody, 5).__enter__(),
+        lambda: lose_next_response(somebody),
+    ]
+    for call in calls:
+        with pytest.raises(ConfigurationError, match=r"\((app|client).*\) takes an? (App|BrowserClient), not SignedIn"):
+            call()
+    with client(app) as browser, pytest.raises(ConfigurationError, match="begins with a slash"):
+        lose_next_response(browser, "auth/signin")
