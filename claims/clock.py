@@ -40,12 +40,11 @@ class ManualClock(Clock):
 
     def now_ms(self) -> int:
         """Milliseconds since the epoch, as last advanced."""
-        earlier = _set_back.get()
-        return (
-            self._now_ms - sum(distance_ms for clock, distance_ms in earlier if clock is self)
-            if earlier
-            else self._now_ms
-        )
+        now_ms = self._now_ms
+        for clock, distance_ms in _set_back.get():
+            if clock is self:
+                now_ms -= distance_ms
+        return now_ms
 
     def advance(self, seconds: Duration) -> None:
         """Move the clock forward by `seconds` (fractions allowed, never backwards) or by a timedelta."""

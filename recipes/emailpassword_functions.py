@@ -112,18 +112,24 @@ class EmailPasswordFunctions(RecipeInterface):
             await self._hashing(self._hasher.verify_dummy, password)
             return WrongCredentialsError()
         recipe_user_id, stored = found
-        if not await self._hashing(self._hasher.verify, password, stored):
-            return WrongCredentialsError()
-        if self._hasher.needs_rehash(stored):
-            stored = await self._rehash(recipe_user_id, password, stored)
-
-        def still(connection: Connection) -> User | None:
-            # Verifying may have waited its turn for seconds, and the password been changed because a thief knew it.
-            unchanged = rows.password_hash(connection, recipe_user_id) == stored
-            return get_user(connection, recipe_user_id) if unchanged else None
-
-        user = await self._app.hop(self._app.database.read, still)
-        return WrongCredentialsError() if user is None else SignInOkResult(user, RecipeUserId(recipe_user_id))
+        while await self._hashing(self._hasher.verify, password, stored):
+            if self._hasher.needs_rehash(stored):
+                stored = await self._rehash(recipe_user_id, password, stored)
+            now, user = await self._app.hop(
+                self._app.database.read,
+                lambda connection: (
+                    rows.password_hash(connection, recipe_user_id),
+                    get_user(connection, recipe_user_id),
+                ),
+            )
+            if now is None or user is None:
+                break
+            if now == stored:
+                return SignInOkResult(user, RecipeUserId(recipe_user_id))
+            # Verifying may wait its turn for seconds: the hash is by now another sign-in's, or of a new password, set
+            # because a thief knew the old one.
+            stored = now
+        return WrongCredentialsError()
 
     async def _hashing(
         self, work: Callable[..., T], password: str, stored: str | None = None, *, patient: bool = False

@@ -123,6 +123,22 @@ def test_an_old_hash_is_replaced_at_the_first_sign_in(make_app: Make, serve: Ser
         assert stored_hash(app, made.recipe_user_id) == first
 
 
+def test_an_old_hash_is_replaced_by_one_of_several_sign_ins(make_app: Make) -> None:
+    """Two first sign-ins at once both succeed, although only one of them can replace the hash (rule 22.6)."""
+    app = make_app(unsafe_for_tests=False, clock=Clock())
+
+    async def both() -> list[Any]:
+        imported = await emailpassword.import_user("public", ANN["email"], old_hash(ANN["password"]))
+        results = await asyncio.gather(
+            *(emailpassword.sign_in("public", ANN["email"], ANN["password"]) for _ in range(3))
+        )
+        assert (stored_hash(app, imported.recipe_user_id) or "").startswith("$argon2id$")
+        return results
+
+    with app.active():
+        assert all(isinstance(result, emailpassword.SignInOkResult) for result in asyncio.run(both()))
+
+
 def test_replacing_a_hash_changes_nothing_else(make_app: Make, serve: Serve) -> None:
     """It is no change of the password: reset links that are out stay good, sessions stay."""
     app = make_app()
