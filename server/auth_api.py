@@ -70,13 +70,18 @@ class AuthAPI:
 
 
 async def finish(request: Request) -> None:
-    """Run what waited for the response to be sent, failures are logged; then let go of the request."""
+    """Run what waited for the response to be sent, and let go of the request."""
+    await run_jobs(request)
+    let_go(request)
+
+
+async def run_jobs(request: Request) -> None:
+    """Run what waits for the response to be sent; failures are logged."""
     for job in jobs_of(request.scope):
         try:
             await job()
         except Exception:
             logger.exception("a job after the response failed")
-    let_go(request)
 
 
 def finish_now(app: App, request: Request) -> None:
