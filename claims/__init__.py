@@ -5,6 +5,7 @@ from .boolean import BooleanClaim, BooleanClaimValidators
 from .claim import SessionClaim
 from .clock import Clock, ManualClock, current_clock
 from .exceptions import ClaimError, ClaimKeyError, CoatcheckError, FetchSignatureError, ProtectedClaimError
+from .payload import JSONObject, UserContext
 from .primitive import PrimitiveClaim, PrimitiveClaimValidators
 from .recipe_user_id import RecipeUserId
 from .validation import ClaimsValidationResult, validate_claims
@@ -21,6 +22,7 @@ __all__ = [
     "Clock",
     "CoatcheckError",
     "FetchSignatureError",
+    "JSONObject",
     "ManualClock",
     "PrimitiveArrayClaim",
     "PrimitiveArrayClaimValidators",
@@ -30,6 +32,7 @@ __all__ = [
     "RecipeUserId",
     "SessionClaim",
     "SessionClaimValidator",
+    "UserContext",
     "current_clock",
     "validate_claims",
 ]

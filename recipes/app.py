@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -91,6 +91,8 @@ class App:
         _check_choice("framework", framework, ("fastapi", "flask", "django"))
         _check_choice("mode", mode, ("asgi", "wsgi"))
         _check_choice("sync_overrides", sync_overrides, ("inline", "loop"))
+        if not isinstance(unsafe_for_tests, bool):  # such as "false", which would be taken for true
+            raise ConfigurationError(f"unsafe_for_tests must be True or False, not {unsafe_for_tests!r}")
         self.info = normalise(app_info)
         self.unsafe_for_tests = unsafe_for_tests
         self.driver: Driver = LoopThread() if sync_overrides == "loop" else drive
@@ -106,6 +108,7 @@ class App:
         for specification in (*specifications, *_implicit(specifications)):
             recipe = specification.build(self, specification.config)
             self.recipes_by_id |= {one.recipe_id: one for one in (*recipe.parts, recipe)}
+        _refuse_sign_in_without_sessions(self.recipes_by_id)
         self.arguments: dict[str, Any] | None = None
         if database is None and self.database.inline:
             logger.warning(IN_MEMORY_WARNING)
@@ -265,7 +268,9 @@ def _database(
     given: str | sqlalchemy.Engine | None, config: SupertokensConfig | None, clock: Clock, *, prepared: bool
 ) -> Database:
     named = None if config is None else config.database()
-    target = given or named or "sqlite://"
+    target = given if given is not None else named if named is not None else "sqlite://"
+    if target == "":
+        raise ConfigurationError("database is empty: name one, or leave it out to keep everything in memory")
     try:
         return Database(target, clock=clock, prepared=prepared)
     except ValueError as error:
@@ -280,6 +285,8 @@ def _cipher(secret: str | None) -> Cipher:
 
 
 def _checked_list(recipe_list: Sequence[RecipeSpecification]) -> list[RecipeSpecification]:
+    if isinstance(recipe_list, RecipeSpecification):
+        raise ConfigurationError(f"recipe_list must be a list, such as [{recipe_list.recipe_id}.init()]")
     if not recipe_list:
         raise ConfigurationError("recipe_list is empty: provide at least one recipe, such as session.init()")
     for entry in recipe_list:
@@ -290,6 +297,12 @@ def _checked_list(recipe_list: Sequence[RecipeSpecification]) -> list[RecipeSpec
         if ids.count(recipe_id) > 1:
             raise ConfigurationError(f"{recipe_id}.init(...) is in recipe_list more than once")
     return list(recipe_list)
+
+
+def _refuse_sign_in_without_sessions(recipes: Mapping[str, Recipe[Any]]) -> None:
+    signing_in = [recipe_id for recipe_id, recipe in recipes.items() if recipe.first_factors]
+    if signing_in and "session" not in recipes:
+        raise ConfigurationError(f"{signing_in[0]}.init(...) needs sessions: add session.init() to recipe_list")
 
 
 def _implicit(given: Sequence[RecipeSpecification]) -> list[RecipeSpecification]:

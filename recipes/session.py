@@ -11,6 +11,7 @@ from .chain import Chain
 from .current_app import synced
 from .override_config import InputOverrideConfig
 from .recipe import RecipeSpecification
+from .results import GeneralErrorResponse
 from .session_api import ROUTES, SessionAPI
 from .session_calls import (
     create_jwt,
@@ -44,7 +45,18 @@ from .session_config import (
 )
 from .session_container import SessionContainer
 from .session_functions import SessionFunctions
-from .session_interface import APIInterface, APIOptions, APIsLayer, FunctionsLayer, RecipeInterface
+from .session_interface import (
+    APIInterface,
+    APIOptions,
+    APIsLayer,
+    FunctionsLayer,
+    GetClaimValueOkResult,
+    OverrideGlobalClaimValidators,
+    RecipeInterface,
+    SessionDoesNotExistError,
+    SessionInformationResult,
+    SignOutOkayResponse,
+)
 from .session_recipe import POSITIONAL_ORDERS, SessionRecipe
 from .session_site import AntiCsrf, SameSite
 
@@ -129,11 +141,17 @@ __all__ = [
     "APIOptions",
     "APIsLayer",
     "FunctionsLayer",
+    "GeneralErrorResponse",
+    "GetClaimValueOkResult",
     "InputErrorHandlers",
     "InputOverrideConfig",
+    "OverrideGlobalClaimValidators",
     "RecipeInterface",
     "SessionContainer",
+    "SessionDoesNotExistError",
+    "SessionInformationResult",
     "SessionOverrideConfig",
+    "SignOutOkayResponse",
     "TokenTransferMethod",
     "create_jwt",
     "create_new_session",

@@ -45,12 +45,12 @@ class SessionConfig(BaseModel):
     older_cookie_domain: str | None = None
     cookie_secure: bool | None = None
     cookie_same_site: SameSite | None = None
-    session_expired_status_code: int = Field(default=401, ge=100, le=599)
+    session_expired_status_code: int = Field(default=401, ge=400, le=499)
     anti_csrf: AntiCsrf | None = None
     get_token_transfer_method: TransferMethodSelector | None = None
     error_handlers: InputErrorHandlers = Field(default_factory=InputErrorHandlers)
     override: InputOverrideConfig = Field(default_factory=InputOverrideConfig)
-    invalid_claim_status_code: int = Field(default=403, ge=100, le=599)
+    invalid_claim_status_code: int = Field(default=403, ge=400, le=499)
     use_dynamic_access_token_signing_key: bool = True
     expose_access_token_to_frontend_in_cookie_based_auth: bool = False
     jwks_refresh_interval_sec: float = Field(default=14_400, gt=0)

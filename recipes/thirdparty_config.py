@@ -162,6 +162,8 @@ def _check(provider: ProviderInput) -> None:
         raise ConfigurationError("thirdparty.init: a provider needs a third_party_id")
     if not all(isinstance(client, ProviderClientConfig) for client in config.clients):
         raise ConfigurationError(f"{config.third_party_id}: every client must be a ProviderClientConfig")
+    if any(isinstance(client.scope, str) for client in config.clients):
+        raise ConfigurationError(f"{config.third_party_id}: scope must be a list, such as ['email', 'openid']")
     types = [client.client_type for client in config.clients]
     if len(types) > 1 and (None in types or len(types) != len(set(types))):
         raise ConfigurationError(f"{config.third_party_id}: several clients need a client_type each, all different")

@@ -3,10 +3,11 @@
 
 from collections.abc import Mapping
 from threading import Lock
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import Annotated, Any, Generic, Literal, TypeVar, overload
 from weakref import WeakSet
 
 try:
+    from fastapi import Depends
     from fastapi.openapi.models import HTTPBearer
     from fastapi.security.base import SecurityBase
 except ImportError as missing:
@@ -15,6 +16,7 @@ except ImportError as missing:
 from starlette.requests import HTTPConnection
 
 from ..recipes.any_request import as_request
+from ..recipes.exceptions import ConfigurationError
 from ..recipes.session_container import SessionContainer
 from ..recipes.session_cookies import ACCESS_COOKIE
 from ..recipes.session_interface import OverrideGlobalClaimValidators
@@ -66,6 +68,11 @@ class _Demanded(SessionDependency[SessionContainer], SecurityBase):
     scheme_name = "access-token"
 
 
+def _refuse_uncalled() -> None:
+    # FastAPI gets here only where it was given the function itself, which it would call, and let everybody in.
+    raise ConfigurationError("write Depends(verify_session()), with parentheses: without them the route is open")
+
+
 @overload
 def verify_session(
     anti_csrf_check: bool | None = None,
@@ -92,6 +99,8 @@ def verify_session(
     check_database: bool = False,
     override_global_claim_validators: OverrideGlobalClaimValidators | None = None,
     user_context: Mapping[str, Any] | None = None,
+    *,
+    _called: Annotated[None, Depends(_refuse_uncalled)] = None,
 ) -> Any:
     """Return a dependency: `session: Annotated[SessionContainer, Depends(verify_session())]`.
 

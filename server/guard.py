@@ -12,6 +12,7 @@ from starlette.responses import Response
 from ..recipes.app import App
 from ..recipes.context import app_of, request_context, set_session
 from ..recipes.current_app import current_app, is_current
+from ..recipes.exceptions import ConfigurationError
 from ..recipes.session_container import SessionContainer
 from ..recipes.session_interface import OverrideGlobalClaimValidators
 from ..recipes.session_recipe import SessionRecipe
@@ -34,6 +35,20 @@ class Guard:
     check_database: bool = False
     override_global_claim_validators: OverrideGlobalClaimValidators | None = None
     user_context: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if callable(self.anti_csrf_check):
+            raise ConfigurationError("write verify_session(), with parentheses: its first argument is no function")
+        for name in ("anti_csrf_check", "session_required", "check_database"):
+            value = getattr(self, name)
+            if not (isinstance(value, bool) or (value is None and name == "anti_csrf_check")):
+                raise ConfigurationError(f"verify_session: {name} must be True or False, not {value!r}")
+        override = self.override_global_claim_validators
+        if override is not None and not callable(override):
+            raise ConfigurationError(
+                "verify_session: override_global_claim_validators must be a function of the global validators, the "
+                f"session and the user context, not {override!r}"
+            )
 
     async def check(self, request: Request) -> SessionContainer | None:
         """Return the verified session of a request; UnauthorisedError, TryRefreshTokenError or InvalidClaimsError."""

@@ -21,15 +21,18 @@ if TYPE_CHECKING:
     from .recipes.app_info import InputAppInfo
     from .recipes.context import get_all_cors_headers, get_request_from_user_context
     from .recipes.current_app import current_app
+    from .recipes.user import AccountInfo, User
     from .sessions.blocking import blocking
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "AccountInfo": ".recipes.user",
     "App": ".recipes.app",
     "InputAppInfo": ".recipes.app_info",
     "RecipeUserId": ".claims.recipe_user_id",
     "SupertokensConfig": ".recipes.app",
+    "User": ".recipes.user",
     "blocking": ".sessions.blocking",
     "current_app": ".recipes.current_app",
     "delete_user": ".recipes.accountlinking",
@@ -46,10 +49,12 @@ _HOME = {
 }
 
 __all__ = [
+    "AccountInfo",
     "App",
     "InputAppInfo",
     "RecipeUserId",
     "SupertokensConfig",
+    "User",
     "blocking",
     "current_app",
     "delete_user",
@@ -66,14 +71,16 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(home, __name__)
-    value = import_module(f"{home}.{name}", __name__) if name == "exceptions" else getattr(module, name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # or type checkers would take every name for one that exists
+
+    def __getattr__(name: str) -> Any:
+        home = _HOME.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = import_module(home, __name__)
+        value = import_module(f"{home}.{name}", __name__) if name == "exceptions" else getattr(module, name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

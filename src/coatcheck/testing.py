@@ -92,11 +92,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # There is no __dir__ to go with it: pytest asks a plugin for everything that dir() lists.
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{home}", __package__), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # or type checkers would take every name for one that exists
+
+    def __getattr__(name: str) -> Any:
+        # There is no __dir__ to go with it: pytest asks a plugin for everything that dir() lists.
+        home = _HOME.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f".{home}", __package__), name)
+        globals()[name] = value
+        return value

@@ -343,3 +343,10 @@ def test_who_nobody_can_be(signed: dict[str, Any], api: dict[str, Any]) -> None:
     """No user id, one that cannot be stored, or two different ones: nobody is signed in."""
     with pytest.raises(ProviderError):
         info(signed, api)
+
+
+def test_a_scope_is_a_list() -> None:
+    """One text would be taken for a list of letters."""
+    client = ProviderClientConfig("client", "secret", scope="email openid")
+    with pytest.raises(ConfigurationError, match="google: scope must be a list"):
+        thirdparty.init(SignInAndUpFeature([ProviderInput(ProviderConfig("google", clients=[client]))]))

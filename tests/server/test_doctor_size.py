@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from coatcheck import App, InputAppInfo, current_app, get_user
 from coatcheck.claims import BooleanClaim, PrimitiveArrayClaim, PrimitiveClaim
-from coatcheck.recipes import emailpassword, session
+from coatcheck.recipes import session, usermetadata
 from coatcheck.server.doctor import Diagnosis, Finding, diagnose
 from coatcheck.server.doctor_size import COOKIE_LIMIT, measure
 
@@ -175,7 +175,7 @@ def test_without_sessions_there_is_nothing_to_measure(tmp_path: Path) -> None:
     """An App that only knows users is examined, too."""
     app = App(
         app_info=InputAppInfo(app_name="Mine", api_domain=API, website_domain=WEBSITE),
-        recipe_list=[emailpassword.init()],
+        recipe_list=[usermetadata.init()],
         database=f"sqlite:///{tmp_path / 'mine.db'}",
     )
-    assert [finding.title for finding in diagnose(app).findings] == ["mails for new passwords are sent to nobody"]
+    assert diagnose(app).findings == ()

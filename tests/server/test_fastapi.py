@@ -14,7 +14,7 @@ from starlette.testclient import TestClient, WebSocketDenialResponse
 from coatcheck import App, RecipeUserId
 from coatcheck.claims import BooleanClaim, SessionClaimValidator
 from coatcheck.recipes import session
-from coatcheck.recipes.exceptions import SessionError
+from coatcheck.recipes.exceptions import ConfigurationError, SessionError
 from coatcheck.recipes.session import InputOverrideConfig, SessionContainer
 from coatcheck.server.fastapi import (
     SESSION_RESPONSES,
@@ -163,6 +163,37 @@ def test_a_router_and_its_route_check_once(make_app: Make) -> None:
     checks.clear()
     assert client.get("/inside/strict").status_code == 200
     assert checks == [False, True]
+
+
+def test_attack_a_dependency_that_was_never_called(make_app: Make) -> None:
+    """`Depends(verify_session)` without parentheses opens no route; the answer says what to write."""
+    api = FastAPI()
+    api.add_middleware(get_middleware(), coatcheck=make_app())
+
+    @api.get("/secret", dependencies=[Depends(verify_session)])
+    async def secret() -> dict[str, int]:
+        return {"secret": 1}
+
+    with TestClient(api) as client:
+        answer = client.get("/secret")
+    assert answer.status_code == 500
+    assert "write Depends(verify_session()), with parentheses" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"anti_csrf_check": lambda: None}, "with parentheses"),
+        ({"anti_csrf_check": "no"}, "anti_csrf_check must be True or False"),
+        ({"session_required": None}, "session_required must be True or False"),
+        ({"check_database": 1}, "check_database must be True or False"),
+        ({"override_global_claim_validators": []}, "must be a function"),
+    ],
+)
+def test_wrong_options_are_refused_where_they_are_given(options: dict[str, Any], said: str) -> None:
+    """What would let nobody in, or somebody too many, is an error before any request."""
+    with pytest.raises(ConfigurationError, match=said):
+        verify_session(**options)
 
 
 def test_dependencies_are_equal_by_their_options() -> None:

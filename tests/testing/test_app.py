@@ -101,6 +101,21 @@ def test_a_wrong_configuration_is_said_at_once() -> None:
         raise AssertionError("unreachable")
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"recipe_list": [emailpassword.init()]}, r"add session.init\(\) to recipe_list"),
+        ({"recipe_list": session.init()}, r"recipe_list must be a list, such as \[session.init\(\)\]"),
+        ({"unsafe_for_tests": "false"}, "unsafe_for_tests must be True or False, not 'false'"),
+        ({"database": ""}, "database is empty"),
+    ],
+)
+def test_what_would_go_wrong_later_is_said_when_an_app_is_made(options: dict[str, Any], said: str) -> None:
+    """Half a configuration is found before anybody signs up, and no variable that is unset loses data."""
+    with pytest.raises(ConfigurationError, match=said):
+        App(**{"app_info": APP_INFO, "recipe_list": [session.init()], **options})
+
+
 def test_an_app_writes_no_warning_about_its_memory(caplog: pytest.LogCaptureFixture) -> None:
     """That sessions are kept in memory goes without saying in a test."""
     with make_app():

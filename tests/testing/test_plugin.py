@@ -174,4 +174,4 @@ def test_the_kit_names_what_it_lists() -> None:
     for name in testing.__all__:
         assert getattr(testing, name).__class__ is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        _ = testing.nonsense
+        _ = testing.nonsense  # type: ignore[attr-defined]
