@@ -89,8 +89,8 @@ def init(
 ) -> RecipeSpecification:
     """Describe the session recipe for an App's `recipe_list`; nothing else happens until the App is made.
 
-    `claims` are built into every new session. Lifetimes and intervals in seconds, fractions allowed. A wrong option
-    is a ConfigurationError that names it.
+    `claims` are built into every new session. Lifetimes and intervals in seconds, fractions allowed; every option is in
+    docs/configuration.md. A wrong option is a ConfigurationError that names it.
     """
     return RecipeSpecification("session", validated(**locals()), _build)
 

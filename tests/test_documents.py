@@ -5,9 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 
 import pytest
+
+from coatcheck import App, InputAppInfo, init
+from coatcheck.recipes import emailpassword, session
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [path for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))] if path.exists()]
@@ -58,6 +63,14 @@ def test_the_tests_of_the_testing_page_pass(
     for name, block in files:
         (tmp_path / name).write_text(block)
     run_apart("-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", *options, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("taker", [App, init, InputAppInfo, session.init, emailpassword.init])
+def test_the_page_lists_every_option(taker: Callable[..., object]) -> None:
+    """Whoever looks for an option on docs/configuration.md finds it."""
+    rows = [line for line in (ROOT / "docs" / "configuration.md").read_text().splitlines() if line.startswith("| `")]
+    listed = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert set(signature(taker).parameters) <= listed
 
 
 CITED = re.compile(r"rules? (\d+\.\d+)(?:(?:,| and| to) (\d+\.\d+))*")
