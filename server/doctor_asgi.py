@@ -33,6 +33,14 @@ WORDS = Words(
 )
 
 _DEEPEST = 20
+_MISSING = Finding(
+    "warning",
+    "there is no AuthMiddleware in the application",
+    "It serves nothing of the auth API, and a route whose session does not hold answers 500 in place of 401 or 403.",
+    "Call app.add_middleware(AuthMiddleware) (coatcheck.server.asgi; in FastAPI get_middleware()), or wrap the "
+    "application: AuthMiddleware(app).",
+)
+
 _WRAPPED = Finding(
     "warning",
     "AuthMiddleware is wrapped around the whole application",
@@ -84,9 +92,7 @@ def see(application: object) -> Seen:
     stack = _stack(application)
     auth, cors = _auth_of(stack), _cors_of(stack)
     if auth is None:
-        return Seen(
-            notes=(Unchecked("CORS: there is no AuthMiddleware in the application, so nothing to put it around"),)
-        )
+        return Seen(notes=(_MISSING, Unchecked("CORS: there is no AuthMiddleware to put it around")))
     inner = stack[-1].inner
     if cors is None and not isinstance(inner, Starlette):
         return Seen(notes=(Unchecked(f"CORS, which {type(inner).__name__} may have a way of its own for"),))

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..recipes.app import App
 from .doctor_cors import Cors, Words
-from .doctor_finding import Unchecked
+from .doctor_finding import Finding, Unchecked
 from .doctor_seen import Seen
 
 MIDDLEWARE = "flask-cors"
@@ -38,6 +38,14 @@ def is_flask(application: object) -> bool:
     return flask is not None and isinstance(application, flask.Flask)
 
 
+_MISSING = Finding(
+    "warning",
+    "the CoatCheck extension was not added to the Flask application",
+    "It serves nothing of the auth API, and views under @verify_session() answer 500.",
+    "Add it: CoatCheck(app), from coatcheck.server.flask.",
+)
+
+
 def app_of(application: Any) -> App | None:
     """Return the App that the extension serves."""
     # Not from wsgi_app, around which there may be a ProxyFix.
@@ -48,7 +56,7 @@ def app_of(application: Any) -> App | None:
 def see(application: Any, path: str) -> Seen:
     """Return what is to be seen of a Flask application, its CORS as it is for a path of the auth API."""
     if "coatcheck" not in application.extensions:
-        return Seen(notes=(Unchecked("CORS: the CoatCheck extension was not added to the Flask application"),))
+        return Seen(notes=(_MISSING, Unchecked("CORS, without the CoatCheck extension")))
     # The extension answers before all hooks, and tokens leave after them: the order does not matter here.
     resources = list(_resources(application))
     return Seen(MIDDLEWARE, _read(resources, path) if resources else None)
