@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Literal, ParamSpec, TypeVar
 
 import sqlalchemy
@@ -152,7 +151,7 @@ class App:
         """Call a blocking function: inline for a database in memory, otherwise as `database_work` does."""
         if self.database.inline:
             return fn(*args, **kwargs)
-        return await database_work(partial(fn, *args, **kwargs))
+        return await database_work(fn, *args, **kwargs)
 
     async def primary_user_id(self, recipe_user_id: str) -> str:
         """Return the id of the user who owns a login method; the same id where there is no such user."""
@@ -268,9 +267,9 @@ def _database(
     given: str | sqlalchemy.Engine | None, config: SupertokensConfig | None, clock: Clock, *, prepared: bool
 ) -> Database:
     named = None if config is None else config.database()
-    target = given if given is not None else named if named is not None else "sqlite://"
-    if target == "":
+    if given == "":
         raise ConfigurationError("database is empty: name one, or leave it out to keep everything in memory")
+    target = given or named or "sqlite://"
     try:
         return Database(target, clock=clock, prepared=prepared)
     except ValueError as error:

@@ -21,6 +21,12 @@ R = TypeVar("R")
 
 _bound: ContextVar[App | None] = ContextVar("coatcheck_app", default=None)
 
+_NONE = "Initialisation not done. Did you forget to call coatcheck.init(...), or to enter `with app.active():`?"
+_SEVERAL = (
+    "this thread has no context of a test, and several Apps are open in tests, so nobody can tell which is meant: "
+    "enter `with app.active():`, or start the thread with contextvars.copy_context().run"
+)
+
 
 class _Default:
     """Holds the process's default App and those of running tests, so that setting them needs no global statement."""
@@ -28,13 +34,13 @@ class _Default:
     app: App | None = None
     of_tests: tuple[App, ...] = ()
     without_context: App | None = None
-    """Whose the calls are that come without a context; None where nobody can tell."""
+    """Whose the calls are that come without a context, as every request asks; None where nobody can tell."""
     lock = threading.Lock()
 
 
 def _settle() -> None:
-    tests = _Default.of_tests
-    _Default.without_context = _Default.app if not tests else tests[0] if len(tests) == 1 else None
+    candidates = _Default.of_tests or (_Default.app,)
+    _Default.without_context = candidates[0] if len(candidates) == 1 else None
 
 
 def current_app() -> App:
@@ -46,13 +52,6 @@ def current_app() -> App:
     if app is None:
         raise NotInitialisedError(_SEVERAL if _Default.of_tests else _NONE)
     return app
-
-
-_NONE = "Initialisation not done. Did you forget to call coatcheck.init(...), or to enter `with app.active():`?"
-_SEVERAL = (
-    "this thread has no context of a test, and several Apps are open in tests, so nobody can tell which is meant: "
-    "enter `with app.active():`, or start the thread with contextvars.copy_context().run"
-)
 
 
 def default_app() -> App | None:

@@ -48,9 +48,13 @@ def default_secure(api_domain: str) -> bool:
     return _scheme(api_domain) == "https"
 
 
-def default_anti_csrf(same_site: SameSite) -> AntiCsrf:
-    """Return the protection cookies of this SameSite need (docs/protocol.md, rule 7.1)."""
-    return "VIA_CUSTOM_HEADER" if same_site == "none" else "NONE"
+def default_anti_csrf(same_site: SameSite, *, origin_varies: bool = False) -> AntiCsrf:
+    """Return the protection cookies of this SameSite need (docs/protocol.md, rule 7.1).
+
+    Where the website's origin is a function, SameSite says nothing: it answers pages that it does not know with some
+    website or other, which must not lift the protection of cookies that were set for another one.
+    """
+    return "VIA_CUSTOM_HEADER" if origin_varies or same_site == "none" else "NONE"
 
 
 def cookies_cannot_work(api_domain: str, website_origin: str, *, same_site: SameSite, secure: bool) -> bool:

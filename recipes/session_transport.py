@@ -72,11 +72,7 @@ class Transport:
 
     def anti_csrf_mode(self) -> AntiCsrf:
         """Return the protection that is configured, or else what SameSite asks for (docs/protocol.md, rule 7.1)."""
-        if self._config.anti_csrf is not None:
-            return self._config.anti_csrf
-        # A function answers pages that it does not know with some website or other, which must not lift the protection
-        # of cookies that were set for another one.
-        return "VIA_CUSTOM_HEADER" if callable(self._info.origin) else default_anti_csrf(self._same_site)
+        return self._config.anti_csrf or default_anti_csrf(self._same_site, origin_varies=callable(self._info.origin))
 
     def foreign_handshake(self) -> bool:
         """Tell whether a page of another origin than the website's opens a websocket (docs/protocol.md, rule 7.7)."""

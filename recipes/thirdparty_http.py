@@ -25,8 +25,6 @@ TOTAL_TIMEOUT_S = 10.0
 MAX_ANSWER_BYTES = 1_048_576
 """The largest answer that is read; discovery documents and key sets stay far below."""
 
-NOT_TEXT = "what it was to be sent is not valid text"
-
 _ERROR_CODE = re.compile(r"[a-z_]{1,40}")
 
 
@@ -47,11 +45,7 @@ class ProviderHTTP:
     ) -> Any:
         """Return the JSON that a GET is answered with; ProviderError for everything else."""
         self.check_address(url)
-        try:
-            address = with_query(url, params or {})
-        except UnicodeEncodeError:
-            raise self.failure(NOT_TEXT) from None
-        return self._json("GET", address, headers or {}, None)
+        return self._json("GET", self._encoded(lambda: with_query(url, params or {})), headers or {}, None)
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Any:
         """Return the JSON that a POST is answered with; ProviderError for everything else."""
@@ -61,11 +55,7 @@ class ProviderHTTP:
     def post_form(self, url: str, form: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Any:
         """Return the JSON that a form is answered with; ProviderError for everything else."""
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
-        try:
-            body = urlencode(form).encode()
-        except UnicodeEncodeError:
-            raise self.failure(NOT_TEXT) from None
-        return self.post(url, body, {**kind, **(headers or {})})
+        return self.post(url, self._encoded(lambda: urlencode(form)).encode(), {**kind, **(headers or {})})
 
     def check_address(self, url: str) -> None:
         """Raise ProviderError for an address that is not https, or not plain http where that will do."""
@@ -80,6 +70,12 @@ class ProviderHTTP:
     def failure(self, message: str) -> ProviderError:
         """Return the error that names this provider."""
         return ProviderError(self.third_party_id, message)
+
+    def _encoded(self, encode: Callable[[], str]) -> str:
+        try:
+            return encode()
+        except UnicodeEncodeError:  # half a surrogate pair, which JSON can hold
+            raise self.failure("what it was to be sent is not valid text") from None
 
     def _json(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Any:
         what = f"{method} {_without_query(url)}"

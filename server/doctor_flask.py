@@ -31,19 +31,18 @@ WORDS = Words(
 
 Pattern = str | re.Pattern[str]
 
-
-def is_flask(application: object) -> bool:
-    """Tell whether this is a Flask application."""
-    flask = sys.modules.get("flask")
-    return flask is not None and isinstance(application, flask.Flask)
-
-
 _MISSING = Finding(
     "warning",
     "the CoatCheck extension was not added to the Flask application",
     "It serves nothing of the auth API, and views under @verify_session() answer 500.",
     "Add it: CoatCheck(app), from coatcheck.server.flask.",
 )
+
+
+def is_flask(application: object) -> bool:
+    """Tell whether this is a Flask application."""
+    flask = sys.modules.get("flask")
+    return flask is not None and isinstance(application, flask.Flask)
 
 
 def app_of(application: Any) -> App | None:

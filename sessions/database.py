@@ -133,14 +133,11 @@ class Database:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return self._transaction(work, write=write)
-            except IntegrityError as error:
-                error.hide_parameters = True
+            except IntegrityError:
                 raise
             except (DBAPIError, sqlite3.OperationalError, PoolTimeoutError) as error:
                 again = _is_transient(error) or (not write and _is_disconnect(error))
                 if not again or attempt == _ATTEMPTS or time.monotonic() > give_up_at:
-                    if isinstance(error, DBAPIError):  # Whoever logs it must not log what was to be stored.
-                        error.hide_parameters = True
                     raise DatabaseError(self._complaint(error)) from error
             time.sleep(_delay(attempt))
         raise AssertionError("unreachable")  # pragma: no cover
@@ -154,6 +151,9 @@ class Database:
                 result = work(connection)
                 connection.commit()
                 return result
+        except DBAPIError as error:
+            error.hide_parameters = True  # Whoever logs it must not log what was to be stored.
+            raise
         finally:
             self._local.busy = False
 

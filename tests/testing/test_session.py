@@ -407,20 +407,10 @@ def test_overrides_that_need_a_loop() -> None:
 def test_an_age_is_nobody_elses() -> None:
     """Who signs in meanwhile does so now."""
 
-    def waiting(original: Any) -> Any:
-        create = original.create_new_session
-
-        async def create_new_session(**kwargs: Any) -> Any:
-            await asyncio.sleep(0)
-            return await create(**kwargs)
-
-        original.create_new_session = create_new_session
-        return original
-
     async def both(app: App) -> tuple[SignedIn, SignedIn]:
         return await asyncio.gather(async_sign_in(app, "now"), async_sign_in(app, "old", age=7200))
 
-    with make_app([session.init(override=InputOverrideConfig(functions=waiting))]) as app:
+    with make_app([session.init(override=InputOverrideConfig(functions=awaiting))]) as app:
         now, old = asyncio.run(both(app))
         assert [one.payload["iat"] - app.clock.now_ms() // 1000 for one in (now, old)] == [0, -7200]
 
