@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 
 from ..claims.payload import UserContext
-from .session_response import ResponseLog
 
 if TYPE_CHECKING:
     from .app import App
 
 _SCOPE_APP = "coatcheck.app"
-_SCOPE_LOG = "coatcheck.log"
 _SCOPE_JOBS = "coatcheck.after_response"
 _SCOPE_CONTEXT = "coatcheck.user_context"
 _SCOPE_ON_SESSION = "coatcheck.on_session"
@@ -56,14 +54,6 @@ def get_request_from_user_context(user_context: UserContext | None) -> Request |
     default = (user_context or {}).get("_default")
     request = default.get("request") if isinstance(default, dict) else None
     return request if isinstance(request, Request) else None
-
-
-def response_log(request: Request) -> ResponseLog:
-    """Return the log of token mutations for the response to `request`, begun at the first call."""
-    log = request.scope.get(_SCOPE_LOG)
-    if not isinstance(log, ResponseLog):
-        log = request.scope[_SCOPE_LOG] = ResponseLog()
-    return log
 
 
 def bind_app(scope: Any, app: App) -> None:

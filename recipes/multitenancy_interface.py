@@ -12,22 +12,11 @@ from starlette.responses import Response
 from ..claims.payload import JSONObject, UserContext
 from .layer import Layer
 from .override_config import InputOverrideConfig
+from .recipe import ThirdPartyProvider
 from .results import GeneralErrorResponse
 
 if TYPE_CHECKING:
     from .app_info import AppInfo
-
-
-@dataclass(frozen=True, slots=True)
-class ThirdPartyProvider:
-    """A provider as the sign-in page lists it."""
-
-    id: str
-    name: str
-
-    def to_json(self) -> JSONObject:
-        """Return the provider as the front ends read it."""
-        return {"id": self.id, "name": self.name}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from sqlalchemy import Connection
 
-from ..claims.payload import UserContext
+from ..claims.payload import JSONObject, UserContext
 from .chain import Chain
 from .current_app import current_app
 from .routing import Route
@@ -16,11 +16,22 @@ from .users import DeletedUser
 
 if TYPE_CHECKING:
     from .app import App
-    from .multitenancy_interface import ThirdPartyProvider
 
 F = TypeVar("F")
 """The interface of a recipe's functions."""
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ThirdPartyProvider:
+    """A provider as the sign-in page lists it."""
+
+    id: str
+    name: str
+
+    def to_json(self) -> JSONObject:
+        """Return the provider as the front ends read it."""
+        return {"id": self.id, "name": self.name}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
 
 from .session_cookies import (
     ACCESS_COOKIE,
@@ -31,6 +32,7 @@ ANTI_CSRF_HEADER = "anti-csrf"
 _EXPOSE = "access-control-expose-headers"
 _HEADERS = (FRONT_HEADER, ACCESS_HEADER, REFRESH_HEADER, ANTI_CSRF_HEADER)
 _REMOVE = "remove"
+_SCOPE_LOG = "coatcheck.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,3 +248,11 @@ def _expose(headers: MutableHeaders, names: list[str]) -> None:
     missing = [name for name in names if name not in known]
     if missing:
         headers[_EXPOSE] = ", ".join([given, *missing] if given else missing)
+
+
+def response_log(request: Request) -> ResponseLog:
+    """Return the log of token mutations for the response to `request`, begun at the first call."""
+    log = request.scope.get(_SCOPE_LOG)
+    if not isinstance(log, ResponseLog):
+        log = request.scope[_SCOPE_LOG] = ResponseLog()
+    return log

@@ -9,9 +9,8 @@ from starlette.requests import Request
 
 from ..claims.payload import UserContext
 from .any_request import is_handshake
-from .context import response_log
 from .session_cookies import cookies_of
-from .session_response import ClearLegacyCookie, ClearOlderCookies, ClearTokens, CookieSettings, SetTokens
+from .session_response import ClearLegacyCookie, ClearOlderCookies, ClearTokens, CookieSettings, SetTokens, response_log
 from .session_selection import (
     METHODS,
     SelectedToken,

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from ..claims.payload import UserContext
 from .chain import Chain
 from .exceptions import ConfigurationError, OverrideError
-from .multitenancy_interface import ThirdPartyProvider
 from .place import place_of
-from .recipe import Recipe
+from .recipe import Recipe, ThirdPartyProvider
 from .thirdparty_client import ClientTypeNotFoundError, config_for_client
 from .thirdparty_config import ProviderInput, ThirdPartyConfig
 from .thirdparty_documents import ProviderDocuments

@@ -16,9 +16,10 @@ from starlette.types import Message, Receive, Scope, Send
 from ..claims.payload import UserContext
 from ..recipes.any_request import AnyRequest, as_request, handshake_of
 from ..recipes.app import App
-from ..recipes.context import request_context, response_log
+from ..recipes.context import request_context
 from ..recipes.session_container import SessionContainer
 from ..recipes.session_interface import OverrideGlobalClaimValidators
+from ..recipes.session_response import response_log
 from .auth_api import AuthAPI, finish
 from .errors import error_response
 from .guard import Guard, answer_to

@@ -9,10 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..recipes.app import App
-from ..recipes.context import bind_app, has_jobs, jobs_of, let_go, request_context, response_log
+from ..recipes.context import bind_app, has_jobs, jobs_of, let_go, request_context
 from ..recipes.current_app import current_app
 from ..recipes.multitenancy import tenant_of
 from ..recipes.routing import ApiCall
+from ..recipes.session_response import response_log
 from ..sessions.blocking import in_background
 from .errors import error_response
 from .router import Match, Router

@@ -33,11 +33,12 @@ from ..claims.exceptions import CoatcheckError
 from ..claims.payload import UserContext
 from ..recipes.any_request import AnyRequest, as_request
 from ..recipes.app import App
-from ..recipes.context import has_jobs, request_context, response_log
+from ..recipes.context import has_jobs, request_context
 from ..recipes.exceptions import ConfigurationError, NotInitialisedError
 from ..recipes.routing import ApiResponse
 from ..recipes.session_api import UNCHECKED_METHODS
 from ..recipes.session_interface import OverrideGlobalClaimValidators
+from ..recipes.session_response import response_log
 from ..sessions.blocking import after_work
 from .auth_api import AuthAPI, finish, finish_now
 from .django_checks import check_middleware

@@ -9,11 +9,10 @@ from typing import Any, Literal
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .recipes.context import response_log
 from .recipes.exceptions import ConfigurationError
 from .recipes.routing import ApiResponse
 from .recipes.session_cookies import SetCookie, key_of
-from .recipes.session_response import Outcome
+from .recipes.session_response import Outcome, response_log
 
 SameSite = Literal["lax", "none", "strict"]
 

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from coatcheck import App
 from coatcheck.recipes import emailpassword, multitenancy
 from coatcheck.recipes.multitenancy import InputOverrideConfig, LoginMethodsGetOkResult
-from coatcheck.recipes.multitenancy_interface import ThirdPartyProvider
+from coatcheck.recipes.recipe import ThirdPartyProvider
 
 Make = Callable[..., App]
 Serve = Callable[..., TestClient]
