@@ -10,7 +10,7 @@ from measure import Contender, Size, race, seconds
 from table import Row
 
 from coatcheck import RecipeUserId
-from coatcheck.recipes.chain import Chain
+from coatcheck.recipes.chain.chain import Chain
 from coatcheck.recipes.session_recipe import POSITIONAL_ORDERS
 
 GROUP = "chain"

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from sqlalchemy import Connection
 
 from ..claims.payload import UserContext
-from .chain import Chain
+from .chain.chain import Chain
+from .chain.layer import Layer
+from .chain.override_config import InputOverrideConfig, checked_override
 from .current_app import synced
-from .layer import Layer
-from .override_config import InputOverrideConfig, checked_override
 from .recipe import Recipe, RecipeSpecification
 from .user import AccountInfo, User
 from .users import UsersResponse, list_by_account_info

@@ -22,14 +22,14 @@ from ..sessions.engine import SessionEngine
 from ..sessions.keys import KeyRing
 from . import accountlinking, multitenancy, usermetadata
 from .app_info import InputAppInfo, normalise
+from .chain.explain import explain
+from .chain.trace import Trace, trace
 from .current_app import Active, default_app, set_default_app
 from .driver import Driver, LoopThread, drive
 from .exceptions import ConfigurationError
-from .explain import explain
 from .outbox import Outbox
 from .recipe import Recipe, RecipeSpecification
 from .session_config import SessionConfig
-from .trace import Trace, trace
 from .users import UserDirectory
 
 P = ParamSpec("P")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..claims.payload import UserContext
 from ..claims.recipe_user_id import RecipeUserId
-from .chain import Chain
+from .chain.chain import Chain
+from .chain.override_config import InputOverrideConfig
 from .current_app import current_app, synced
 from .delivery import (
     EmailContent,
@@ -56,7 +57,6 @@ from .emailpassword_interface import (
 )
 from .emailpassword_recipe import API_ORDERS, FUNCTION_ORDERS, EmailPasswordRecipe
 from .emailpassword_routes import ROUTES
-from .override_config import InputOverrideConfig
 from .password_reset_mail import PasswordResetEmailTemplateVars
 from .passwords import ImportRefusedError
 from .recipe import RecipeSpecification

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from .chain.override_config import InputOverrideConfig, checked_override
 from .delivery import EmailDeliveryConfig
 from .emailpassword_form import (
     ConfiguredField,
@@ -15,7 +16,6 @@ from .emailpassword_form import (
     sign_up_fields,
 )
 from .exceptions import ConfigurationError
-from .override_config import InputOverrideConfig, checked_override
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from ..claims.payload import JSONObject, UserContext
 from ..claims.recipe_user_id import RecipeUserId
+from .chain.layer import Layer
 from .emailpassword_form import FormField
-from .layer import Layer
 from .results import GeneralErrorResponse, LinkingToSessionUserFailedError
 from .session_container import SessionContainer
 from .user import User

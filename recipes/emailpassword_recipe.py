@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from ..sessions.clean_up import CleanUp
 from . import emailpassword_rows as rows
-from .chain import Chain
+from .chain.chain import Chain
 from .delivery import DefaultEmailService, EmailDeliveryConfig, EmailDeliveryInterface
 from .emailpassword_config import EmailPasswordConfig
 from .emailpassword_form import PASSWORD, FormField, form_field_errors

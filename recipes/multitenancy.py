@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from ..claims.payload import UserContext
-from .chain import Chain
+from .chain.chain import Chain
+from .chain.override_config import InputOverrideConfig, checked_override
 from .exceptions import UnknownTenantError
 from .multitenancy_interface import (
     APIInterface,
@@ -17,7 +18,6 @@ from .multitenancy_interface import (
     LoginMethodsGetOkResult,
     RecipeInterface,
 )
-from .override_config import InputOverrideConfig, checked_override
 from .recipe import Recipe, RecipeSpecification
 from .results import GeneralErrorResponse
 from .routing import ApiCall, Route, answer

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..claims.payload import JSONObject, UserContext
-from .layer import Layer
-from .override_config import InputOverrideConfig
+from .chain.layer import Layer
+from .chain.override_config import InputOverrideConfig
 from .recipe import ThirdPartyProvider
 from .results import GeneralErrorResponse
 

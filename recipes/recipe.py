@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 from sqlalchemy import Connection
 
 from ..claims.payload import JSONObject, UserContext
-from .chain import Chain
+from .chain.chain import Chain
 from .current_app import current_app
 from .routing import Route
 from .users import DeletedUser

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..claims.claim import SessionClaim
 from . import exceptions
-from .chain import Chain
+from .chain.chain import Chain
+from .chain.override_config import InputOverrideConfig
 from .current_app import synced
-from .override_config import InputOverrideConfig
 from .recipe import RecipeSpecification
 from .results import GeneralErrorResponse
 from .session_api import ROUTES, SessionAPI

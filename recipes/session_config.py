@@ -12,8 +12,8 @@ from starlette.responses import Response
 
 from ..claims.claim import SessionClaim
 from ..claims.payload import UserContext
+from .chain.override_config import InputOverrideConfig
 from .exceptions import ConfigurationError
-from .override_config import InputOverrideConfig
 from .session_site import AntiCsrf, SameSite, normalise_cookie_domain
 
 TokenTransferMethod: TypeAlias = Literal["cookie", "header", "any"]

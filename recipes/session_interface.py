@@ -15,7 +15,7 @@ from ..claims.payload import JSONObject, UserContext
 from ..claims.recipe_user_id import RecipeUserId
 from ..claims.validation import ClaimsValidationResult
 from ..claims.validator import SessionClaimValidator
-from .layer import Layer
+from .chain.layer import Layer
 from .results import GeneralErrorResponse
 
 if TYPE_CHECKING:

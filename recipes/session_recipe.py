@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from ..claims.claim import SessionClaim
 from ..claims.validator import SessionClaimValidator
 from ..sessions.session_rows import remove_of_users
-from .chain import Chain
+from .chain.chain import Chain
 from .exceptions import ConfigurationError
 from .recipe import Recipe
 from .session_config import SessionConfig

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..claims.payload import UserContext
-from .chain import Chain
+from .chain.chain import Chain
+from .chain.override_config import InputOverrideConfig
 from .current_app import synced
-from .override_config import InputOverrideConfig
 from .recipe import RecipeSpecification
 from .session_container import SessionContainer
 from .thirdparty_api import ThirdPartyAPI

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 
 from ..claims.payload import JSONObject
+from .chain.override_config import InputOverrideConfig, checked_override
 from .exceptions import ConfigurationError
-from .override_config import InputOverrideConfig, checked_override
 
 if TYPE_CHECKING:
     from .thirdparty_provider import Provider

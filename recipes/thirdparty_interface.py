@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from ..claims.payload import JSONObject, UserContext
 from ..claims.recipe_user_id import RecipeUserId
-from .layer import Layer
+from .chain.layer import Layer
 from .results import GeneralErrorResponse, LinkingToSessionUserFailedError
 from .session_container import SessionContainer
 from .thirdparty_oauth import RedirectUriInfo

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..claims.payload import UserContext
-from .chain import Chain
+from .chain.chain import Chain
+from .chain.place import place_of
 from .exceptions import ConfigurationError, OverrideError
-from .place import place_of
 from .recipe import Recipe, ThirdPartyProvider
 from .thirdparty_client import ClientTypeNotFoundError, config_for_client
 from .thirdparty_config import ProviderInput, ThirdPartyConfig

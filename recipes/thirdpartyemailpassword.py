@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ..claims.payload import UserContext
 from . import emailpassword, thirdparty
+from .chain.override_config import InputOverrideConfig, checked_override
 from .current_app import synced
 from .delivery import EmailDeliveryConfig, SMTPService
 from .emailpassword import (
@@ -22,7 +23,6 @@ from .emailpassword_interface import (
     SignInResult,
     SignUpResult,
 )
-from .override_config import InputOverrideConfig, checked_override
 from .recipe import RecipeSpecification
 from .thirdparty_config import ProviderClientConfig, ProviderConfig, ProviderInput, SignInAndUpFeature
 from .thirdparty_interface import ManuallyCreateOrUpdateUserResult

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from ..claims.payload import JSONObject, UserContext
 from ..claims.recipe_user_id import RecipeUserId
+from .chain.layer import Layer
 from .emailpassword_form import FormField
 from .emailpassword_interface import (
     CreateResetPasswordOkResult,
@@ -25,7 +26,6 @@ from .emailpassword_interface import (
     UnknownUserIdError,
     UpdateResult,
 )
-from .layer import Layer
 from .results import GeneralErrorResponse
 from .session_container import SessionContainer
 from .thirdparty_interface import API_ORDERS as THIRDPARTY_APIS

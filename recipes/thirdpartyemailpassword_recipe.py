@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from ..claims.payload import UserContext
 from ..claims.recipe_user_id import RecipeUserId
 from .accountlinking import AccountLinkingRecipe
-from .chain import Chain
+from .chain.chain import Chain
+from .chain.override_config import InputOverrideConfig
 from .emailpassword_form import PASSWORD, FormField, field_value
 from .emailpassword_interface import (
     ConsumePasswordResetTokenOkResult,
@@ -24,7 +25,6 @@ from .emailpassword_interface import (
     UpdateEmailOrPasswordOkResult,
 )
 from .emailpassword_recipe import EmailPasswordRecipe
-from .override_config import InputOverrideConfig
 from .recipe import Recipe, RecipeSpecification
 from .thirdpartyemailpassword_interface import (
     API_ORDERS,

@@ -10,12 +10,12 @@ from sqlalchemy import Connection
 
 from ..claims.payload import JSONObject, UserContext
 from . import usermetadata_rows as rows
-from .chain import Chain
+from .chain.chain import Chain
+from .chain.layer import Layer
+from .chain.override_config import InputOverrideConfig, checked_override
 from .current_app import synced
 from .exceptions import BadInputError
-from .layer import Layer
 from .login_methods import storable_text
-from .override_config import InputOverrideConfig, checked_override
 from .recipe import Recipe, RecipeSpecification
 from .users import DeletedUser
 

@@ -10,10 +10,10 @@ from typing import Any, cast
 
 import pytest
 
-from coatcheck.recipes.chain import Chain, Layer, OpenRecursion
+from coatcheck.recipes.chain.chain import Chain, Layer, OpenRecursion
+from coatcheck.recipes.chain.explain import explain
 from coatcheck.recipes.driver import drive
 from coatcheck.recipes.exceptions import ConfigurationError, OverrideError
-from coatcheck.recipes.explain import explain
 
 
 class Greetings(ABC):

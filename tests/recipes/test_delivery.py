@@ -11,7 +11,7 @@ import pytest
 
 from coatcheck.claims.payload import UserContext
 from coatcheck.claims.recipe_user_id import RecipeUserId
-from coatcheck.recipes.chain import Chain
+from coatcheck.recipes.chain.chain import Chain
 from coatcheck.recipes.delivery import (
     DefaultEmailService,
     EmailDeliveryConfig,

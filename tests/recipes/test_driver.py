@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
-from coatcheck.recipes.chain import Chain
+from coatcheck.recipes.chain.chain import Chain
 from coatcheck.recipes.driver import LoopThread, drive, driven, sync_driver
 from coatcheck.recipes.exceptions import ForeignAwaitError
 from coatcheck.sessions.blocking import blocking

@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 from coatcheck import App, InputAppInfo, RecipeUserId
 from coatcheck.claims import ManualClock
 from coatcheck.recipes import accountlinking, emailpassword, session, usermetadata
+from coatcheck.recipes.chain.override_config import InputOverrideConfig
 from coatcheck.recipes.delivery import EmailDeliveryConfig
 from coatcheck.recipes.emailpassword import InputFormField, InputSignUpFeature
 from coatcheck.recipes.emailpassword_interface import (
@@ -32,7 +33,6 @@ from coatcheck.recipes.emailpassword_interface import (
     WrongCredentialsError,
 )
 from coatcheck.recipes.exceptions import BadInputError, ConfigurationError
-from coatcheck.recipes.override_config import InputOverrideConfig
 from coatcheck.recipes.passwords import ImportRefusedError
 from coatcheck.recipes.results import GeneralErrorResponse
 from coatcheck.recipes.user import AccountInfo

@@ -18,7 +18,7 @@ from operator import attrgetter
 from types import FunctionType, MethodType
 from typing import Any, Generic, Literal, NoReturn, TypeVar, cast
 
-from .exceptions import OverrideError
+from ..exceptions import OverrideError
 from .layer import Layer, OpenRecursion, passes_on
 from .link import Link, Run
 from .operation import Operation, Order, flags_of, operations_of, suggestion

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, TypeAlias
 
-from ..claims.recipe_user_id import RecipeUserId
+from ...claims.recipe_user_id import RecipeUserId
 from .feed import Feed, feed_of
 from .operation import Operation, Values
 from .place import Place, place_of

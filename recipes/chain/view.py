@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from .exceptions import OverrideError
+from ..exceptions import OverrideError
 from .link import Link
 from .operation import suggestion
 from .place import Place

@@ -18,7 +18,7 @@ from functools import lru_cache
 from types import FunctionType, MethodType
 from typing import Any
 
-from .exceptions import OverrideError
+from ..exceptions import OverrideError
 from .operation import Operation, Order, Values
 from .place import place_of
 

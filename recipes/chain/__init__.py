@@ -1,0 +1,1 @@
+"""The override chain; it knows no recipe and no App."""
