@@ -17,11 +17,11 @@ from .chain.layer import Layer
 from .chain.override_config import InputOverrideConfig, checked_override
 from .current_app import synced
 from .recipe import Recipe, RecipeSpecification
-from .user import AccountInfo, User
-from .users import UsersResponse, list_by_account_info
-from .users import delete_user as delete
-from .users import get_user as find_user
-from .users_page import UsersFilter, count, page
+from .users.directory import UsersResponse, list_by_account_info
+from .users.directory import delete_user as delete
+from .users.directory import get_user as find_user
+from .users.page import UsersFilter, count, page
+from .users.user import AccountInfo, User
 
 if TYPE_CHECKING:
     from .app import App

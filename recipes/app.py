@@ -30,7 +30,7 @@ from .exceptions import ConfigurationError
 from .outbox import Outbox
 from .recipe import Recipe, RecipeSpecification
 from .session_config import SessionConfig
-from .users import UserDirectory
+from .users.directory import UserDirectory
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -12,7 +12,7 @@ from .fdi import fdi_version, knows_linking_flag
 from .session_container import SessionContainer
 from .session_recipe import SessionRecipe
 from .session_requests import create_session, get_session
-from .user import User
+from .users.user import User
 
 LINKING_FUNCTION_MISSING = (
     "linking to the user of a session was asked for (by shouldTryLinkingWithSessionUser, or by passing a session), but "

@@ -40,7 +40,7 @@ from .emailpassword_interface import (
 from .password_reset_mail import PasswordResetEmailTemplateVars, PasswordResetEmailTemplateVarsUser
 from .results import GeneralErrorResponse, LinkingToSessionUserFailedError
 from .session_container import SessionContainer
-from .user import AccountInfo, LoginMethod, User
+from .users.user import AccountInfo, LoginMethod, User
 
 if TYPE_CHECKING:
     from .emailpassword_recipe import EmailPasswordRecipe

@@ -32,10 +32,10 @@ from .emailpassword_interface import (
 )
 from .emailpassword_rows import RECIPE_ID
 from .exceptions import BadInputError
-from .login_methods import EmailChange, add_login_method, set_email, storable_text
 from .session_container import SessionContainer
-from .user import AccountInfo, User
-from .users import get_user
+from .users.directory import get_user
+from .users.login_methods import EmailChange, add_login_method, set_email, storable_text
+from .users.user import AccountInfo, User
 
 if TYPE_CHECKING:
     from .emailpassword_recipe import EmailPasswordRecipe

@@ -15,7 +15,7 @@ from .chain.layer import Layer
 from .emailpassword_form import FormField
 from .results import GeneralErrorResponse, LinkingToSessionUserFailedError
 from .session_container import SessionContainer
-from .user import User
+from .users.user import User
 
 if TYPE_CHECKING:
     from .app_info import AppInfo

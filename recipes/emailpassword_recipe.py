@@ -15,7 +15,7 @@ from .emailpassword_form import PASSWORD, FormField, form_field_errors
 from .emailpassword_interface import APIInterface, RecipeInterface
 from .passwords import PasswordHasher
 from .recipe import Recipe
-from .users import DeletedUser
+from .users.directory import DeletedUser
 
 if TYPE_CHECKING:
     from .app import App

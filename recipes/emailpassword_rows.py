@@ -27,8 +27,8 @@ from sqlalchemy import (
 )
 
 from ..sessions.schema import metadata
-from .login_methods import WHOSE, EmailChange, identity_in, set_email, tenants
-from .user import AccountInfo
+from .users.login_methods import WHOSE, EmailChange, identity_in, set_email, tenants
+from .users.user import AccountInfo
 
 RECIPE_ID = "emailpassword"
 RESET_TOKEN_BYTES = 64

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from .delivery_interface import EmailContent
-from .user import normalised_email
+from .users.user import normalised_email
 
 CAPACITY = 1000
 

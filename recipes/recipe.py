@@ -12,7 +12,7 @@ from ..claims.payload import JSONObject, UserContext
 from .chain.chain import Chain
 from .current_app import current_app
 from .routing import Route
-from .users import DeletedUser
+from .users.directory import DeletedUser
 
 if TYPE_CHECKING:
     from .app import App

@@ -15,7 +15,7 @@ from .exceptions import ConfigurationError
 from .recipe import Recipe
 from .session_config import SessionConfig
 from .session_interface import APIInterface, APIOptions, RecipeInterface
-from .users import DeletedUser
+from .users.directory import DeletedUser
 
 if TYPE_CHECKING:
     from .app import App

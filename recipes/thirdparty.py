@@ -46,7 +46,7 @@ from .thirdparty_provider import Provider
 from .thirdparty_recipe import ThirdPartyRecipe
 from .thirdparty_routes import ROUTES
 from .thirdparty_user_info import RawUserInfoFromProvider, UserInfo, UserInfoEmail
-from .user import ThirdPartyInfo
+from .users.user import ThirdPartyInfo
 
 if TYPE_CHECKING:
     from .app import App

@@ -9,7 +9,6 @@ from sqlalchemy import Connection
 from ..claims.payload import JSONObject, UserContext
 from ..claims.recipe_user_id import RecipeUserId
 from .exceptions import BadInputError
-from .login_methods import EmailChange, add_login_method, find_recipe_user_id, set_email
 from .session_container import SessionContainer
 from .thirdparty_interface import EmailChangeNotAllowedError as ChangeRefused
 from .thirdparty_interface import (
@@ -22,8 +21,9 @@ from .thirdparty_interface import (
 )
 from .thirdparty_provider import Provider
 from .thirdparty_user_info import RawUserInfoFromProvider
-from .user import AccountInfo, ThirdPartyInfo, User
-from .users import get_user
+from .users.directory import get_user
+from .users.login_methods import EmailChange, add_login_method, find_recipe_user_id, set_email
+from .users.user import AccountInfo, ThirdPartyInfo, User
 
 if TYPE_CHECKING:
     from .thirdparty_recipe import ThirdPartyRecipe

@@ -17,7 +17,7 @@ from .session_container import SessionContainer
 from .thirdparty_oauth import RedirectUriInfo
 from .thirdparty_provider import Provider
 from .thirdparty_user_info import RawUserInfoFromProvider
-from .user import User
+from .users.user import User
 
 if TYPE_CHECKING:
     from .app_info import AppInfo

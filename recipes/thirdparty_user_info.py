@@ -8,8 +8,8 @@ from typing import Any
 
 from ..claims.payload import JSONObject
 from .exceptions import ProviderError
-from .login_methods import storable_text
 from .thirdparty_config import ProviderConfigForClient
+from .users.login_methods import storable_text
 
 MAX_USER_ID = 256
 """The longest user id of a provider that is accepted, in characters."""

@@ -35,7 +35,7 @@ from .thirdpartyemailpassword_interface import (
     ResetPasswordUsingTokenOkResult,
 )
 from .thirdpartyemailpassword_recipe import CombinedConfig, ThirdPartyEmailPasswordRecipe
-from .user import User
+from .users.user import User
 
 ThirdPartyEmailPasswordOverrideConfig = InputOverrideConfig
 

@@ -39,7 +39,7 @@ from .thirdparty_interface import (
 from .thirdparty_oauth import RedirectUriInfo
 from .thirdparty_provider import Provider
 from .thirdparty_user_info import RawUserInfoFromProvider
-from .user import User
+from .users.user import User
 
 
 @dataclass(frozen=True, slots=True)

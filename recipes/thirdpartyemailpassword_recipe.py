@@ -33,7 +33,7 @@ from .thirdpartyemailpassword_interface import (
     RecipeInterface,
     ResetPasswordUsingTokenOkResult,
 )
-from .user import AccountInfo, ThirdPartyInfo, User
+from .users.user import AccountInfo, ThirdPartyInfo, User
 
 if TYPE_CHECKING:
     from .app import App

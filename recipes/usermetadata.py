@@ -15,9 +15,9 @@ from .chain.layer import Layer
 from .chain.override_config import InputOverrideConfig, checked_override
 from .current_app import synced
 from .exceptions import BadInputError
-from .login_methods import storable_text
 from .recipe import Recipe, RecipeSpecification
-from .users import DeletedUser
+from .users.directory import DeletedUser
+from .users.login_methods import storable_text
 
 if TYPE_CHECKING:
     from .app import App

@@ -15,7 +15,7 @@ from coatcheck import App, RecipeUserId, get_user, sync
 from coatcheck.claims import BooleanClaim, PrimitiveClaim
 from coatcheck.recipes import emailpassword, session
 from coatcheck.recipes.session import SessionContainer
-from coatcheck.recipes.user import User
+from coatcheck.recipes.users.user import User
 from coatcheck.server import asgi
 from coatcheck.server.fastapi import SessionDependency, get_middleware, verify_session
 

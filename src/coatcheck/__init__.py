@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from .recipes.app_info import InputAppInfo
     from .recipes.context import get_all_cors_headers, get_request_from_user_context
     from .recipes.current_app import current_app
-    from .recipes.user import AccountInfo, User
+    from .recipes.users.user import AccountInfo, User
     from .sessions.blocking import blocking
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "AccountInfo": ".recipes.user",
+    "AccountInfo": ".recipes.users.user",
     "App": ".recipes.app",
     "InputAppInfo": ".recipes.app_info",
     "RecipeUserId": ".claims.recipe_user_id",
     "SupertokensConfig": ".recipes.app",
-    "User": ".recipes.user",
+    "User": ".recipes.users.user",
     "blocking": ".sessions.blocking",
     "current_app": ".recipes.current_app",
     "delete_user": ".recipes.accountlinking",

@@ -18,7 +18,7 @@ _SIGNED_IN_UP = {
 
 ATTRIBUTES: dict[str, dict[str, dict[str, Callable[[Any], Any]]]] = {
     "": {
-        "coatcheck.recipes.user:User": {
+        "coatcheck.recipes.users.user:User": {
             "user_id": lambda user: user.id,
             "email": lambda user: next(iter(user.emails), None),
             "third_party_info": lambda user: next(iter(user.third_party), None),

@@ -17,7 +17,7 @@ from .recipes.emailpassword_interface import (
     UpdateResult,
 )
 from .recipes.session_container import SessionContainer
-from .recipes.user import AccountInfo, LoginMethod, User
+from .recipes.users.user import AccountInfo, LoginMethod, User
 from .shim_recipe_user import login_method
 
 SessionOrContext = SessionContainer | UserContext | None

@@ -60,18 +60,18 @@ MODULES: dict[str, dict[str, str]] = {
         same(f"{S}users", "delete_user get_available_first_factors"),
     ),
     "types": {
-        **same(f"{R}.user", "User LoginMethod AccountInfo"),
+        **same(f"{R}.users.user", "User LoginMethod AccountInfo"),
         **same(C, "RecipeUserId"),
         **same(f"{C}.maybe_awaitable", "MaybeAwaitable"),
         **same(f"{R}.results", "GeneralErrorResponse"),
         **same(f"{S}types", "APIResponse"),
     },
     "types.base": {
-        **same(f"{R}.user", "User LoginMethod AccountInfo"),
+        **same(f"{R}.users.user", "User LoginMethod AccountInfo"),
         **same(C, "RecipeUserId"),
         **same(f"{C}.maybe_awaitable", "MaybeAwaitable"),
         **same(f"{C}.payload", "UserContext"),
-        "AccountInfoInput": f"{R}.user:AccountInfo",
+        "AccountInfoInput": f"{R}.users.user:AccountInfo",
     },
     "exceptions": {
         "SuperTokensError": f"{R}.exceptions:CoatcheckError",

@@ -14,7 +14,7 @@ from .recipes.current_app import synced
 from .recipes.session_container import SessionContainer
 from .recipes.thirdparty_config import ProviderConfig
 from .recipes.thirdparty_interface import ManuallyCreateOrUpdateUserResult
-from .recipes.user import AccountInfo, LoginMethod, ThirdPartyInfo, User
+from .recipes.users.user import AccountInfo, LoginMethod, ThirdPartyInfo, User
 
 VerifiedOrContext = bool | UserContext | None
 """What stands behind the address: newest whether it is verified, in the seed's time the user context."""

@@ -8,7 +8,7 @@ from typing import overload
 from urllib.parse import urlsplit
 
 from .recipes.outbox import Mail, Outbox
-from .recipes.user import normalised_email, normalised_phone_number
+from .recipes.users.user import normalised_email, normalised_phone_number
 from .server.testing_outbox import codes_in, parameters_of
 
 

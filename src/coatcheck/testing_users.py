@@ -10,7 +10,7 @@ from .recipes import emailpassword
 from .recipes.accountlinking import get_user, list_users_by_account_info
 from .recipes.app import App
 from .recipes.exceptions import ConfigurationError
-from .recipes.user import AccountInfo, User
+from .recipes.users.user import AccountInfo, User
 from .server.stub_personas import Persona, typed
 from .server.stub_routes import stub_providers
 

@@ -12,12 +12,13 @@ from starlette.testclient import TestClient
 
 from coatcheck import App, get_user
 from coatcheck.claims import ManualClock
-from coatcheck.recipes import accountlinking, emailpassword, login_methods, session, usermetadata
+from coatcheck.recipes import accountlinking, emailpassword, session, usermetadata
 from coatcheck.recipes.chain.override_config import InputOverrideConfig
 from coatcheck.recipes.exceptions import BadInputError
 from coatcheck.recipes.recipe import Recipe, RecipeSpecification
-from coatcheck.recipes.user import AccountInfo, User
-from coatcheck.recipes.users import DeletedUser
+from coatcheck.recipes.users import login_methods
+from coatcheck.recipes.users.directory import DeletedUser
+from coatcheck.recipes.users.user import AccountInfo, User
 
 Make = Callable[..., App]
 Serve = Callable[..., TestClient]

@@ -35,7 +35,7 @@ from coatcheck.recipes.emailpassword_interface import (
 from coatcheck.recipes.exceptions import BadInputError, ConfigurationError
 from coatcheck.recipes.passwords import ImportRefusedError
 from coatcheck.recipes.results import GeneralErrorResponse
-from coatcheck.recipes.user import AccountInfo
+from coatcheck.recipes.users.user import AccountInfo
 from coatcheck.server.asgi import AuthMiddleware
 
 Make = Callable[..., App]

@@ -11,8 +11,8 @@ from starlette.testclient import TestClient
 
 from coatcheck import App
 from coatcheck.recipes import emailpassword
-from coatcheck.recipes.login_methods import add_login_method
-from coatcheck.recipes.user import AccountInfo
+from coatcheck.recipes.users.login_methods import add_login_method
+from coatcheck.recipes.users.user import AccountInfo
 
 Make = Callable[..., App]
 Serve = Callable[..., TestClient]

@@ -20,7 +20,7 @@ from coatcheck import App, InputAppInfo, RecipeUserId
 from coatcheck.claims import Clock, ManualClock
 from coatcheck.recipes import accountlinking, emailpassword, session
 from coatcheck.recipes import emailpassword_rows as rows
-from coatcheck.recipes.user import AccountInfo
+from coatcheck.recipes.users.user import AccountInfo
 from coatcheck.server import create_app
 from coatcheck.server.asgi import AuthMiddleware
 from coatcheck.sessions.blocking import HASHES_WAITING_PER_CPU, hashing

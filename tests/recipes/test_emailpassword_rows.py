@@ -10,8 +10,8 @@ from sqlalchemy import select
 
 from coatcheck.recipes import emailpassword_rows as rows
 from coatcheck.recipes.emailpassword_rows import ConsumedResetToken
-from coatcheck.recipes.login_methods import EmailChange, add_login_method
-from coatcheck.recipes.user import AccountInfo
+from coatcheck.recipes.users.login_methods import EmailChange, add_login_method
+from coatcheck.recipes.users.user import AccountInfo
 from coatcheck.sessions.database import Database
 
 NOW = 1_700_000_000_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coatcheck.claims.recipe_user_id import RecipeUserId
-from coatcheck.recipes.user import (
+from coatcheck.recipes.users.user import (
     LoginMethod,
     ThirdPartyInfo,
     User,

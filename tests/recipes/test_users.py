@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert, select, update
 
-from coatcheck.recipes import login_methods, users
 from coatcheck.recipes.exceptions import BadInputError
-from coatcheck.recipes.login_methods import (
+from coatcheck.recipes.users import directory as users
+from coatcheck.recipes.users import login_methods
+from coatcheck.recipes.users.directory import DeletedUser, UserDirectory, delete_user, get_user, list_by_account_info
+from coatcheck.recipes.users.login_methods import (
     MAX_IDENTITY_BYTES,
     EmailChange,
     add_login_method,
@@ -18,8 +20,7 @@ from coatcheck.recipes.login_methods import (
     set_email,
     set_verified,
 )
-from coatcheck.recipes.user import AccountInfo, LoginMethod, ThirdPartyInfo, User
-from coatcheck.recipes.users import DeletedUser, UserDirectory, delete_user, get_user, list_by_account_info
+from coatcheck.recipes.users.user import AccountInfo, LoginMethod, ThirdPartyInfo, User
 from coatcheck.sessions.database import Database
 
 GOOGLE = AccountInfo(email="g@example.com", third_party=ThirdPartyInfo("google", "42"))

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 
 from coatcheck.recipes.exceptions import BadInputError
-from coatcheck.recipes.login_methods import add_login_method, methods
-from coatcheck.recipes.user import AccountInfo, ThirdPartyInfo
-from coatcheck.recipes.users_page import UsersFilter, count, page
+from coatcheck.recipes.users.login_methods import add_login_method, methods
+from coatcheck.recipes.users.page import UsersFilter, count, page
+from coatcheck.recipes.users.user import AccountInfo, ThirdPartyInfo
 from coatcheck.sessions.database import Database
 
 PUBLIC = UsersFilter("public")

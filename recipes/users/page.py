@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, distinct, exists, func, or_, select
 
-from .exceptions import BadInputError
+from ..exceptions import BadInputError
+from .directory import UsersResponse, user_id_of, users_by_id
 from .login_methods import methods, storable_text, tenants
-from .users import UsersResponse, user_id_of, users_by_id
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 500

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ..claims.payload import JSONObject
-from ..claims.recipe_user_id import RecipeUserId
+from ...claims.payload import JSONObject
+from ...claims.recipe_user_id import RecipeUserId
 
 T = TypeVar("T")
 

@@ -34,9 +34,9 @@ from sqlalchemy import (
     update,
 )
 
-from ..claims.recipe_user_id import RecipeUserId
-from ..sessions.schema import metadata
-from .exceptions import BadInputError
+from ...claims.recipe_user_id import RecipeUserId
+from ...sessions.schema import metadata
+from ..exceptions import BadInputError
 from .user import AccountInfo, LoginMethod, ThirdPartyInfo, normalised_email, normalised_phone_number
 
 MAX_IDENTITY_BYTES = 1024

@@ -1,0 +1,1 @@
+"""Who somebody is: users, their login methods, and the tables of both."""
