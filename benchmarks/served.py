@@ -26,7 +26,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from coatcheck import App
-from coatcheck.recipes.current_app import set_default_app
+from coatcheck.recipes.kit.services import set_default_app
 from coatcheck.server import create_app
 from coatcheck.server.asgi import AuthMiddleware
 from coatcheck.server.asgi import verify_session as guard

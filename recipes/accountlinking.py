@@ -15,8 +15,8 @@ from ..claims.payload import UserContext
 from .chain.chain import Chain
 from .chain.layer import Layer
 from .chain.override_config import InputOverrideConfig, checked_override
-from .current_app import synced
-from .recipe import Recipe, RecipeSpecification
+from .kit.recipe import Recipe, RecipeSpecification
+from .kit.services import synced
 from .users.directory import UsersResponse, list_by_account_info
 from .users.directory import delete_user as delete
 from .users.directory import get_user as find_user

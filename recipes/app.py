@@ -21,14 +21,14 @@ from ..sessions.database import IN_MEMORY_WARNING, Database
 from ..sessions.engine import SessionEngine
 from ..sessions.keys import KeyRing
 from . import accountlinking, multitenancy, usermetadata
-from .app_info import InputAppInfo, normalise
 from .chain.explain import explain
 from .chain.trace import Trace, trace
-from .current_app import Active, default_app, set_default_app
-from .driver import Driver, LoopThread, drive
 from .exceptions import ConfigurationError
+from .kit.app_info import InputAppInfo, normalise
+from .kit.driver import Driver, LoopThread, drive
+from .kit.recipe import Recipe, RecipeSpecification
+from .kit.services import Active, default_app, set_default_app
 from .outbox import Outbox
-from .recipe import Recipe, RecipeSpecification
 from .session_config import SessionConfig
 from .users.directory import UserDirectory
 

@@ -8,7 +8,7 @@ from ..claims.payload import UserContext
 from ..claims.recipe_user_id import RecipeUserId
 from .app import App
 from .exceptions import BadInputError, ConfigurationError
-from .fdi import fdi_version, knows_linking_flag
+from .kit.fdi import fdi_version, knows_linking_flag
 from .session_container import SessionContainer
 from .session_recipe import SessionRecipe
 from .session_requests import create_session, get_session

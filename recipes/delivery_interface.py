@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..claims.payload import UserContext
-from .current_app import current_app
 from .exceptions import NotInitialisedError
+from .kit.services import current_app
 
 
 @dataclass(slots=True)

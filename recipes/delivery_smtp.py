@@ -15,10 +15,10 @@ from typing import Any
 
 from ..claims.payload import UserContext
 from ..sessions.blocking import blocking
-from .current_app import current_app
 from .delivery_interface import EmailContent, EmailDeliveryInterface, default_content
 from .email_message import address, mime_message
 from .exceptions import ConfigurationError, NotInitialisedError
+from .kit.services import current_app
 from .outbox import Mail, Outbox
 
 TIMEOUT_S = 15.0

@@ -8,7 +8,6 @@ from ..claims.payload import UserContext
 from ..claims.recipe_user_id import RecipeUserId
 from .chain.chain import Chain
 from .chain.override_config import InputOverrideConfig
-from .current_app import current_app, synced
 from .delivery import (
     EmailContent,
     EmailDeliveryConfig,
@@ -57,10 +56,11 @@ from .emailpassword_interface import (
 )
 from .emailpassword_recipe import API_ORDERS, FUNCTION_ORDERS, EmailPasswordRecipe
 from .emailpassword_routes import ROUTES
+from .kit.recipe import RecipeSpecification
+from .kit.results import GeneralErrorResponse, LinkingToSessionUserFailedError
+from .kit.services import current_app, synced
 from .password_reset_mail import PasswordResetEmailTemplateVars
 from .passwords import ImportRefusedError
-from .recipe import RecipeSpecification
-from .results import GeneralErrorResponse, LinkingToSessionUserFailedError
 from .session_container import SessionContainer
 
 if TYPE_CHECKING:

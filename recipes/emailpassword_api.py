@@ -11,7 +11,6 @@ from ..claims.payload import UserContext
 from ..claims.recipe_user_id import RecipeUserId
 from .accountlinking import AccountLinkingRecipe
 from .auth_session import linking_failure, refuse_linking, session_after_sign_in
-from .context import after_response
 from .emailpassword_form import EMAIL, PASSWORD, FormField, field_value
 from .emailpassword_interface import (
     APIInterface,
@@ -37,8 +36,9 @@ from .emailpassword_interface import (
     UpdateEmailOrPasswordOkResult,
     WrongCredentialsError,
 )
+from .kit.context import after_response
+from .kit.results import GeneralErrorResponse, LinkingToSessionUserFailedError
 from .password_reset_mail import PasswordResetEmailTemplateVars, PasswordResetEmailTemplateVarsUser
-from .results import GeneralErrorResponse, LinkingToSessionUserFailedError
 from .session_container import SessionContainer
 from .users.user import AccountInfo, LoginMethod, User
 

@@ -13,14 +13,14 @@ from ..claims.payload import JSONObject, UserContext
 from ..claims.recipe_user_id import RecipeUserId
 from .chain.layer import Layer
 from .emailpassword_form import FormField
-from .results import GeneralErrorResponse, LinkingToSessionUserFailedError
+from .kit.results import GeneralErrorResponse, LinkingToSessionUserFailedError
 from .session_container import SessionContainer
 from .users.user import User
 
 if TYPE_CHECKING:
-    from .app_info import AppInfo
     from .delivery import EmailDeliveryInterface
     from .emailpassword_config import EmailPasswordConfig
+    from .kit.app_info import AppInfo
 
 # Results of functions
 

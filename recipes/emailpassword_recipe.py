@@ -13,13 +13,13 @@ from .delivery import DefaultEmailService, EmailDeliveryConfig, EmailDeliveryInt
 from .emailpassword_config import EmailPasswordConfig
 from .emailpassword_form import PASSWORD, FormField, form_field_errors
 from .emailpassword_interface import APIInterface, RecipeInterface
+from .kit.recipe import Recipe
 from .passwords import PasswordHasher
-from .recipe import Recipe
 from .users.directory import DeletedUser
 
 if TYPE_CHECKING:
     from .app import App
-    from .routing import Route
+    from .kit.routing import Route
 
 _CREDENTIALS = ("email", "password", "tenant_id", "user_context")
 _FORM_POST = ("form_fields", "tenant_id", "api_options", "user_context")

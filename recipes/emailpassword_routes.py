@@ -27,9 +27,9 @@ from .emailpassword_interface import (
 )
 from .emailpassword_recipe import EmailPasswordRecipe
 from .exceptions import BadInputError
-from .fdi import fdi_version, has_user_objects
-from .json_body import json_body
-from .routing import ApiCall, Route, answer
+from .kit.fdi import fdi_version, has_user_objects
+from .kit.json_body import json_body
+from .kit.routing import ApiCall, Route, answer
 
 EMAIL_TAKEN = "This email already exists. Please sign in instead."
 

@@ -10,6 +10,9 @@ from ..claims.payload import UserContext
 from .chain.chain import Chain
 from .chain.override_config import InputOverrideConfig, checked_override
 from .exceptions import UnknownTenantError
+from .kit.recipe import Recipe, RecipeSpecification
+from .kit.results import GeneralErrorResponse
+from .kit.routing import ApiCall, Route, answer
 from .multitenancy_interface import (
     APIInterface,
     APIOptions,
@@ -18,9 +21,6 @@ from .multitenancy_interface import (
     LoginMethodsGetOkResult,
     RecipeInterface,
 )
-from .recipe import Recipe, RecipeSpecification
-from .results import GeneralErrorResponse
-from .routing import ApiCall, Route, answer
 
 if TYPE_CHECKING:
     from .app import App

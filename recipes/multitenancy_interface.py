@@ -12,11 +12,11 @@ from starlette.responses import Response
 from ..claims.payload import JSONObject, UserContext
 from .chain.layer import Layer
 from .chain.override_config import InputOverrideConfig
-from .recipe import ThirdPartyProvider
-from .results import GeneralErrorResponse
+from .kit.recipe import ThirdPartyProvider
+from .kit.results import GeneralErrorResponse
 
 if TYPE_CHECKING:
-    from .app_info import AppInfo
+    from .kit.app_info import AppInfo
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from ..claims.claim import SessionClaim
 from . import exceptions
 from .chain.chain import Chain
 from .chain.override_config import InputOverrideConfig
-from .current_app import synced
-from .recipe import RecipeSpecification
-from .results import GeneralErrorResponse
+from .kit.recipe import RecipeSpecification
+from .kit.results import GeneralErrorResponse
+from .kit.services import synced
 from .session_api import ROUTES, SessionAPI
 from .session_calls import (
     create_jwt,

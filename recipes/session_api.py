@@ -8,8 +8,8 @@ from starlette.responses import Response
 from ..claims.payload import JSONObject, UserContext
 from ..sessions.exceptions import UnauthorisedError
 from .exceptions import ConfigurationError
-from .results import GeneralErrorResponse
-from .routing import ApiCall, Route, answer, public_path
+from .kit.results import GeneralErrorResponse
+from .kit.routing import ApiCall, Route, answer, public_path
 from .session_container import SessionContainer
 from .session_functions import JWKS_PATH
 from .session_interface import (

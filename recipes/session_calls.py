@@ -11,9 +11,9 @@ from ..claims.payload import JSONObject, UserContext, changed, copied
 from ..claims.recipe_user_id import RecipeUserId
 from ..claims.validation import ClaimsValidationResult
 from ..claims.validator import SessionClaimValidator
-from .any_request import AnyRequest, as_request
-from .context import app_of, with_request
-from .current_app import current_app
+from .kit.context import app_of, with_request
+from .kit.request import AnyRequest, as_request
+from .kit.services import current_app
 from .session_container import SessionContainer
 from .session_interface import (
     GetClaimValueOkResult,

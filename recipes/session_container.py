@@ -15,9 +15,9 @@ from ..claims.validator import SessionClaimValidator
 from ..sessions.access_token import read_unverified
 from ..sessions.engine import EngineSession
 from ..sessions.exceptions import InvalidClaimsError, UnauthorisedError
-from .any_request import AnyRequest, as_request
-from .context import set_session
-from .current_app import synced
+from .kit.context import set_session
+from .kit.request import AnyRequest, as_request
+from .kit.services import synced
 from .session_facts import SessionFacts
 from .session_interface import SessionInformationResult
 from .session_transport import Transport

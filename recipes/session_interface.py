@@ -16,10 +16,10 @@ from ..claims.recipe_user_id import RecipeUserId
 from ..claims.validation import ClaimsValidationResult
 from ..claims.validator import SessionClaimValidator
 from .chain.layer import Layer
-from .results import GeneralErrorResponse
+from .kit.results import GeneralErrorResponse
 
 if TYPE_CHECKING:
-    from .app_info import AppInfo
+    from .kit.app_info import AppInfo
     from .session_config import SessionConfig
     from .session_container import SessionContainer
 

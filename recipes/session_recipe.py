@@ -12,14 +12,14 @@ from ..claims.validator import SessionClaimValidator
 from ..sessions.session_rows import remove_of_users
 from .chain.chain import Chain
 from .exceptions import ConfigurationError
-from .recipe import Recipe
+from .kit.recipe import Recipe
 from .session_config import SessionConfig
 from .session_interface import APIInterface, APIOptions, RecipeInterface
 from .users.directory import DeletedUser
 
 if TYPE_CHECKING:
     from .app import App
-    from .routing import Route
+    from .kit.routing import Route
 
 POSITIONAL_ORDERS = {
     "create_new_session": (

@@ -15,8 +15,8 @@ from ..sessions.exceptions import (
     TryRefreshTokenError,
     UnauthorisedError,
 )
-from .context import ask_for_session, with_request
 from .exceptions import ConfigurationError
+from .kit.context import ask_for_session, with_request
 from .session_container import SessionContainer
 from .session_interface import OverrideGlobalClaimValidators, SessionInformationResult
 from .session_selection import carried_by, checked_answer, has_legacy_cookie, select_access_token

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 
 from ..claims.payload import UserContext
-from .any_request import is_handshake
+from .kit.request import is_handshake
 from .session_cookies import cookies_of
 from .session_response import ClearLegacyCookie, ClearOlderCookies, ClearTokens, CookieSettings, SetTokens, response_log
 from .session_selection import (

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from ..claims.payload import UserContext
 from .chain.chain import Chain
 from .chain.override_config import InputOverrideConfig
-from .current_app import synced
-from .recipe import RecipeSpecification
+from .kit.recipe import RecipeSpecification
+from .kit.services import synced
 from .session_container import SessionContainer
 from .thirdparty_api import ThirdPartyAPI
 from .thirdparty_client import ClientTypeNotFoundError

@@ -15,7 +15,7 @@ from ..claims.maybe_awaitable import settled
 from ..claims.payload import JSONObject, UserContext
 from .auth_session import linking_failure, refuse_linking, session_after_sign_in
 from .exceptions import BadInputError, ProviderError
-from .results import GeneralErrorResponse, LinkingToSessionUserFailedError
+from .kit.results import GeneralErrorResponse, LinkingToSessionUserFailedError
 from .session_container import SessionContainer
 from .thirdparty_http import with_query
 from .thirdparty_interface import (

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from ..claims.payload import JSONObject, UserContext
 from ..claims.recipe_user_id import RecipeUserId
 from .chain.layer import Layer
-from .results import GeneralErrorResponse, LinkingToSessionUserFailedError
+from .kit.results import GeneralErrorResponse, LinkingToSessionUserFailedError
 from .session_container import SessionContainer
 from .thirdparty_oauth import RedirectUriInfo
 from .thirdparty_provider import Provider
@@ -20,7 +20,7 @@ from .thirdparty_user_info import RawUserInfoFromProvider
 from .users.user import User
 
 if TYPE_CHECKING:
-    from .app_info import AppInfo
+    from .kit.app_info import AppInfo
     from .thirdparty_config import ProviderInput, ThirdPartyConfig
 
 # Results of functions

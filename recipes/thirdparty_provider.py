@@ -10,8 +10,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from ..claims.maybe_awaitable import settled
 from ..claims.payload import JSONObject, UserContext
 from ..sessions.blocking import blocking
-from .current_app import synced
 from .exceptions import BadInputError
+from .kit.services import synced
 from .thirdparty_client import config_for_client
 from .thirdparty_config import ProviderConfigForClient, ProviderInput
 from .thirdparty_documents import ProviderDocuments

@@ -8,7 +8,7 @@ from ..claims.payload import UserContext
 from .chain.chain import Chain
 from .chain.place import place_of
 from .exceptions import ConfigurationError, OverrideError
-from .recipe import Recipe, ThirdPartyProvider
+from .kit.recipe import Recipe, ThirdPartyProvider
 from .thirdparty_client import ClientTypeNotFoundError, config_for_client
 from .thirdparty_config import ProviderInput, ThirdPartyConfig
 from .thirdparty_documents import ProviderDocuments
@@ -18,7 +18,7 @@ from .thirdparty_provider import Provider
 
 if TYPE_CHECKING:
     from .app import App
-    from .routing import Route
+    from .kit.routing import Route
 
 DEFAULT_TENANT = "public"
 

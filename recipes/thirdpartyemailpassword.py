@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from ..claims.payload import UserContext
 from . import emailpassword, thirdparty
 from .chain.override_config import InputOverrideConfig, checked_override
-from .current_app import synced
 from .delivery import EmailDeliveryConfig, SMTPService
 from .emailpassword import (
     create_reset_password_link,
@@ -23,7 +22,8 @@ from .emailpassword_interface import (
     SignInResult,
     SignUpResult,
 )
-from .recipe import RecipeSpecification
+from .kit.recipe import RecipeSpecification
+from .kit.services import synced
 from .thirdparty_config import ProviderClientConfig, ProviderConfig, ProviderInput, SignInAndUpFeature
 from .thirdparty_interface import ManuallyCreateOrUpdateUserResult
 from .thirdparty_provider import Provider

@@ -26,7 +26,7 @@ from .emailpassword_interface import (
     UnknownUserIdError,
     UpdateResult,
 )
-from .results import GeneralErrorResponse
+from .kit.results import GeneralErrorResponse
 from .session_container import SessionContainer
 from .thirdparty_interface import API_ORDERS as THIRDPARTY_APIS
 from .thirdparty_interface import FUNCTION_ORDERS as THIRDPARTY_FUNCTIONS

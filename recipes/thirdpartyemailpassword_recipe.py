@@ -25,7 +25,7 @@ from .emailpassword_interface import (
     UpdateEmailOrPasswordOkResult,
 )
 from .emailpassword_recipe import EmailPasswordRecipe
-from .recipe import Recipe, RecipeSpecification
+from .kit.recipe import Recipe, RecipeSpecification
 from .thirdpartyemailpassword_interface import (
     API_ORDERS,
     FUNCTION_ORDERS,

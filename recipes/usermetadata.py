@@ -13,9 +13,9 @@ from . import usermetadata_rows as rows
 from .chain.chain import Chain
 from .chain.layer import Layer
 from .chain.override_config import InputOverrideConfig, checked_override
-from .current_app import synced
 from .exceptions import BadInputError
-from .recipe import Recipe, RecipeSpecification
+from .kit.recipe import Recipe, RecipeSpecification
+from .kit.services import synced
 from .users.directory import DeletedUser
 from .users.login_methods import storable_text
 

@@ -15,9 +15,9 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..recipes.app import App
-from ..recipes.context import get_all_cors_headers
-from ..recipes.current_app import current_app
-from ..recipes.routing import ApiResponse
+from ..recipes.kit.context import get_all_cors_headers
+from ..recipes.kit.routing import ApiResponse
+from ..recipes.kit.services import current_app
 from ..sessions.exceptions import DatabaseError
 from .asgi import AuthMiddleware
 from .stub_routes import stub_routes

@@ -14,9 +14,9 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from ..claims.payload import UserContext
-from ..recipes.any_request import AnyRequest, as_request, handshake_of
 from ..recipes.app import App
-from ..recipes.context import request_context
+from ..recipes.kit.context import request_context
+from ..recipes.kit.request import AnyRequest, as_request, handshake_of
 from ..recipes.session_container import SessionContainer
 from ..recipes.session_interface import OverrideGlobalClaimValidators
 from ..recipes.session_response import response_log

@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..recipes.app import App
-from ..recipes.context import bind_app, has_jobs, jobs_of, let_go, request_context
-from ..recipes.current_app import current_app
+from ..recipes.kit.context import bind_app, has_jobs, jobs_of, let_go, request_context
+from ..recipes.kit.routing import ApiCall
+from ..recipes.kit.services import current_app
 from ..recipes.multitenancy import tenant_of
-from ..recipes.routing import ApiCall
 from ..recipes.session_response import response_log
 from ..sessions.blocking import in_background
 from .errors import error_response

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from ..claims.clock import ManualClock
 from ..recipes import emailpassword, session, thirdparty, usermetadata
 from ..recipes.app import App
-from ..recipes.app_info import InputAppInfo
-from ..recipes.recipe import RecipeSpecification
-from ..recipes.web_address import normal_origin, normal_path
+from ..recipes.kit.app_info import InputAppInfo
+from ..recipes.kit.recipe import RecipeSpecification
+from ..recipes.kit.web_address import normal_origin, normal_path
 from ..sessions.database_url import parse_url, shown
 from .address import is_any_address, is_loopback
 from .exceptions import OptionsError

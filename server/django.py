@@ -31,11 +31,11 @@ from starlette.responses import Response
 
 from ..claims.exceptions import CoatcheckError
 from ..claims.payload import UserContext
-from ..recipes.any_request import AnyRequest, as_request
 from ..recipes.app import App
-from ..recipes.context import has_jobs, request_context
 from ..recipes.exceptions import ConfigurationError, NotInitialisedError
-from ..recipes.routing import ApiResponse
+from ..recipes.kit.context import has_jobs, request_context
+from ..recipes.kit.request import AnyRequest, as_request
+from ..recipes.kit.routing import ApiResponse
 from ..recipes.session_api import UNCHECKED_METHODS
 from ..recipes.session_interface import OverrideGlobalClaimValidators
 from ..recipes.session_response import response_log

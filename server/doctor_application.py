@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..recipes.app import App
-from ..recipes.current_app import default_app
+from ..recipes.kit.services import default_app
 from . import doctor_asgi, doctor_django, doctor_flask
 from .doctor_finding import Unchecked
 from .doctor_seen import Seen

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ..recipes.context import get_all_cors_headers
+from ..recipes.kit.context import get_all_cors_headers
 from ..recipes.session_response import ACCESS_HEADER, ANTI_CSRF_HEADER, FRONT_HEADER, REFRESH_HEADER
 from .doctor_finding import Finding
 from .doctor_setup import Setup

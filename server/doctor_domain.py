@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..recipes.web_address import is_local
+from ..recipes.kit.web_address import is_local
 from .doctor_finding import Finding
 from .doctor_setup import Setup, has_site
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from ..recipes.web_address import host_of, is_local
+from ..recipes.kit.web_address import host_of, is_local
 from .doctor_finding import Finding
 from .doctor_setup import Setup, has_site, is_deployed, is_https, is_own_machine, site_of
 

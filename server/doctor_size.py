@@ -18,8 +18,8 @@ from ..claims.payload import JSONObject
 from ..claims.recipe_user_id import RecipeUserId
 from ..recipes import session
 from ..recipes.app import App
-from ..recipes.app_info import AppInfo, InputAppInfo
-from ..recipes.driver import LoopThread
+from ..recipes.kit.app_info import AppInfo, InputAppInfo
+from ..recipes.kit.driver import LoopThread
 from ..recipes.session_cookies import ACCESS_COOKIE
 from ..recipes.session_recipe import SessionRecipe
 from ..sessions.token_cache import LONGEST_TOKEN

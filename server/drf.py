@@ -17,7 +17,7 @@ from rest_framework.request import Request
 
 from ..claims.payload import UserContext
 from ..claims.validator import SessionClaimValidator
-from ..recipes.any_request import as_request
+from ..recipes.kit.request import as_request
 from ..recipes.session_api import UNCHECKED_METHODS
 from ..recipes.session_container import SessionContainer
 from .django_request import varying

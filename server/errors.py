@@ -13,9 +13,9 @@ from starlette.responses import Response
 from ..claims.exceptions import CoatcheckError, ProtectedClaimError
 from ..claims.payload import UserContext
 from ..recipes.app import App
-from ..recipes.context import request_context
 from ..recipes.exceptions import BadInputError, ConfigurationError, UnknownTenantError
-from ..recipes.routing import ApiResponse
+from ..recipes.kit.context import request_context
+from ..recipes.kit.routing import ApiResponse
 from ..recipes.session_recipe import SessionRecipe
 from ..recipes.session_transport import Transport
 from ..sessions.exceptions import (

@@ -15,8 +15,8 @@ except ImportError as missing:
 
 from starlette.requests import HTTPConnection
 
-from ..recipes.any_request import as_request
 from ..recipes.exceptions import ConfigurationError
+from ..recipes.kit.request import as_request
 from ..recipes.session_container import SessionContainer
 from ..recipes.session_cookies import ACCESS_COOKIE
 from ..recipes.session_interface import OverrideGlobalClaimValidators

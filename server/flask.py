@@ -17,10 +17,10 @@ from starlette.responses import Response
 
 from ..claims.exceptions import CoatcheckError
 from ..claims.payload import UserContext
-from ..recipes.any_request import as_request
 from ..recipes.app import App
-from ..recipes.context import on_session, request_context
 from ..recipes.exceptions import ConfigurationError
+from ..recipes.kit.context import on_session, request_context
+from ..recipes.kit.request import as_request
 from ..recipes.session_interface import OverrideGlobalClaimValidators
 from .guard import Guard, answer_to, served_by
 from .wsgi import TokenMiddleware, body_of

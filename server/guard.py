@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..recipes.app import App
-from ..recipes.context import app_of, request_context, set_session
-from ..recipes.current_app import current_app, is_current
 from ..recipes.exceptions import ConfigurationError
+from ..recipes.kit.context import app_of, request_context, set_session
+from ..recipes.kit.services import current_app, is_current
 from ..recipes.session_container import SessionContainer
 from ..recipes.session_interface import OverrideGlobalClaimValidators
 from ..recipes.session_recipe import SessionRecipe

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 
 from ..recipes.app import App
-from ..recipes.recipe import RecipeSpecification
+from ..recipes.kit.recipe import RecipeSpecification
 from .exceptions import RecipesError
 from .users_code import users_code
 

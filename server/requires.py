@@ -9,8 +9,8 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from starlette.requests import Request
 
-from ..recipes.any_request import AnyRequest, as_request
 from ..recipes.exceptions import ConfigurationError
+from ..recipes.kit.request import AnyRequest, as_request
 from ..recipes.session_interface import OverrideGlobalClaimValidators
 from .guard import Guard
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from ..recipes.app import App
-from ..recipes.routing import Route, public_path
+from ..recipes.kit.routing import Route, public_path
 
 DEFAULT_TENANT = "public"
 ALIASES = {

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from ..recipes.exceptions import ConfigurationError
+from ..recipes.kit.web_address import normal_path
 from ..recipes.thirdparty_config import ProviderClientConfig, ProviderConfig, ProviderInput
-from ..recipes.web_address import normal_path
 from .stub_clients import StubClient
 from .stub_personas import PERSONAS, Persona
 from .stub_provider import StubProvider

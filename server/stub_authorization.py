@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ..claims.clock import current_clock
 from ..recipes.app import App
-from ..recipes.context import app_of
+from ..recipes.kit.context import app_of
 from .stub_grants import CODE_LIFETIME_MS, Authorization
 from .stub_page import choice, hand_over, refusal
 from .stub_personas import Persona, typed

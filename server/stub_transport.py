@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx2
 from starlette.types import Message, Scope
 
-from ..recipes.driver import drive
+from ..recipes.kit.driver import drive
 from .stub_provider import SlowAnswerError, StubProvider
 
 _CHUNK = 65_536

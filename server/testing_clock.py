@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..claims.clock import Clock, ManualClock
-from ..recipes.current_app import current_app
 from ..recipes.exceptions import BadInputError
-from ..recipes.routing import ApiResponse
+from ..recipes.kit.routing import ApiResponse
+from ..recipes.kit.services import current_app
 from .testing_body import LATEST_MS, ClockMove, NoQuery, body_of, only_one, query_of
 
 logger = logging.getLogger("coatcheck.server")

@@ -10,9 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..recipes.current_app import current_app
 from ..recipes.exceptions import BadInputError
-from ..recipes.routing import ApiResponse
+from ..recipes.kit.routing import ApiResponse
+from ..recipes.kit.services import current_app
 from .stub_personas import Persona
 from .stub_provider import StubProvider
 from .stub_routes import stub_providers

@@ -16,8 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..claims.exceptions import CoatcheckError
 from ..recipes.app import App
-from ..recipes.current_app import current_app
-from ..recipes.routing import ApiResponse, public_path
+from ..recipes.kit.routing import ApiResponse, public_path
+from ..recipes.kit.services import current_app
 from .errors import error_response
 from .testing_clock import ClockRoute
 from .testing_guard import Guard

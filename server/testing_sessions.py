@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from ..recipes import session
 from ..recipes.exceptions import BadInputError
-from ..recipes.routing import ApiResponse
+from ..recipes.kit.routing import ApiResponse
 from .testing_body import NoQuery, query_of
 
 

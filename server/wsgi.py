@@ -13,10 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message
 
-from ..recipes.any_request import KEY
 from ..recipes.app import App
-from ..recipes.context import has_jobs
-from ..recipes.json_body import MAX_BODY_BYTES
+from ..recipes.kit.context import has_jobs
+from ..recipes.kit.json_body import MAX_BODY_BYTES
+from ..recipes.kit.request import KEY
 from ..recipes.session_response import response_log
 from .auth_api import AuthAPI, finish_now, run_jobs
 from .guard import answer_to

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from coatcheck import App, InputAppInfo, shim
 from coatcheck.claims import Clock, ManualClock
 from coatcheck.recipes import emailpassword, session, usermetadata
-from coatcheck.recipes.current_app import default_app, set_default_app
+from coatcheck.recipes.kit.services import default_app, set_default_app
 from coatcheck.server import create_app
 from coatcheck.sessions.schema import metadata, schema_table
 

@@ -29,7 +29,7 @@ PORT = "3567"
 SERVERS = ("python", "uvicorn", "gunicorn", "waitress-serve")
 DOCTOR = """
 import sys
-from coatcheck.recipes.current_app import set_default_app
+from coatcheck.recipes.kit.services import set_default_app
 from coatcheck.server.cli import run
 for target in sys.argv[1:]:
     set_default_app(None)

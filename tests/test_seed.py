@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 
 from coatcheck import App, RecipeUserId, current_app
 from coatcheck.recipes import emailpassword, session, thirdpartyemailpassword, usermetadata
-from coatcheck.recipes.current_app import default_app, set_default_app
+from coatcheck.recipes.kit.services import default_app, set_default_app
 from coatcheck.server.asgi import verify_session
 from coatcheck.server.stub import PERSONAS, stub
 

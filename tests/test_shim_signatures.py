@@ -13,7 +13,7 @@ import coatcheck
 from coatcheck import App, RecipeUserId, exceptions, shim
 from coatcheck.claims import BooleanClaim
 from coatcheck.recipes import emailpassword, session, thirdparty
-from coatcheck.recipes.current_app import set_default_app
+from coatcheck.recipes.kit.services import set_default_app
 
 EMAIL, PASSWORD = "ann@example.com", "correct horse 1"
 TenantClaim = BooleanClaim("seen", lambda _user, tenant, _context: tenant == "public")

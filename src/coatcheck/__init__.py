@@ -18,9 +18,9 @@ if TYPE_CHECKING:
         sync,
     )
     from .recipes.app import App, SupertokensConfig, init
-    from .recipes.app_info import InputAppInfo
-    from .recipes.context import get_all_cors_headers, get_request_from_user_context
-    from .recipes.current_app import current_app
+    from .recipes.kit.app_info import InputAppInfo
+    from .recipes.kit.context import get_all_cors_headers, get_request_from_user_context
+    from .recipes.kit.services import current_app
     from .recipes.users.user import AccountInfo, User
     from .sessions.blocking import blocking
 
@@ -29,16 +29,16 @@ __version__ = "0.1.0"
 _HOME = {
     "AccountInfo": ".recipes.users.user",
     "App": ".recipes.app",
-    "InputAppInfo": ".recipes.app_info",
+    "InputAppInfo": ".recipes.kit.app_info",
     "RecipeUserId": ".claims.recipe_user_id",
     "SupertokensConfig": ".recipes.app",
     "User": ".recipes.users.user",
     "blocking": ".sessions.blocking",
-    "current_app": ".recipes.current_app",
+    "current_app": ".recipes.kit.services",
     "delete_user": ".recipes.accountlinking",
     "exceptions": ".recipes",
-    "get_all_cors_headers": ".recipes.context",
-    "get_request_from_user_context": ".recipes.context",
+    "get_all_cors_headers": ".recipes.kit.context",
+    "get_request_from_user_context": ".recipes.kit.context",
     "get_user": ".recipes.accountlinking",
     "get_user_count": ".recipes.accountlinking",
     "get_users_newest_first": ".recipes.accountlinking",

@@ -8,7 +8,6 @@ from __future__ import annotations
 from .claims.payload import UserContext
 from .claims.recipe_user_id import RecipeUserId
 from .recipes import accountlinking, emailpassword
-from .recipes.current_app import synced
 from .recipes.emailpassword_interface import (
     CreateResetPasswordOkResult,
     SignInResult,
@@ -16,6 +15,7 @@ from .recipes.emailpassword_interface import (
     UnknownUserIdError,
     UpdateResult,
 )
+from .recipes.kit.services import synced
 from .recipes.session_container import SessionContainer
 from .recipes.users.user import AccountInfo, LoginMethod, User
 from .shim_recipe_user import login_method

@@ -12,13 +12,13 @@ from starlette.requests import Request
 from .claims.payload import UserContext
 from .claims.recipe_user_id import RecipeUserId
 from .recipes import app as apps
-from .recipes import app_info as addresses
 from .recipes.app import App, Framework, Mode, SupertokensConfig
-from .recipes.app_info import AppInfo, OriginFunction
-from .recipes.context import get_all_cors_headers
-from .recipes.current_app import current_app, default_app, set_default_app
 from .recipes.exceptions import ConfigurationError
-from .recipes.recipe import RecipeSpecification
+from .recipes.kit import app_info as addresses
+from .recipes.kit.app_info import AppInfo, OriginFunction
+from .recipes.kit.context import get_all_cors_headers
+from .recipes.kit.recipe import RecipeSpecification
+from .recipes.kit.services import current_app, default_app, set_default_app
 from .sessions.database_url import parse_url, shown
 from .shim_overrides import given_sdk_request
 from .shim_requests import get_request_from_user_context

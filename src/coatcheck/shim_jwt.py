@@ -7,7 +7,7 @@ from typing import Any
 
 from .claims.payload import JSONObject, UserContext
 from .recipes import session
-from .recipes.current_app import synced
+from .recipes.kit.services import synced
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from .recipes import (
     thirdpartyemailpassword_recipe,
     usermetadata,
 )
-from .recipes.current_app import current_app
-from .recipes.recipe import Recipe
+from .recipes.kit.recipe import Recipe
+from .recipes.kit.services import current_app
 from .shim_init import reset
 
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from .recipes.exceptions import ConfigurationError
-from .recipes.routing import ApiResponse
+from .recipes.kit.routing import ApiResponse
 from .recipes.session_cookies import SetCookie, key_of
 from .recipes.session_response import Outcome, response_log
 

@@ -14,9 +14,9 @@ from .claims.recipe_user_id import RecipeUserId
 from .claims.validation import ClaimsValidationResult
 from .claims.validator import ClaimValidationError
 from .recipes import session
-from .recipes.any_request import AnyRequest
-from .recipes.current_app import current_app, synced
-from .recipes.recipe import RecipeSpecification
+from .recipes.kit.recipe import RecipeSpecification
+from .recipes.kit.request import AnyRequest
+from .recipes.kit.services import current_app, synced
 from .recipes.session_container import SessionContainer
 from .recipes.session_interface import OverrideGlobalClaimValidators
 from .recipes.session_recipe import SessionRecipe

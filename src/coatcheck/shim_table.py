@@ -44,10 +44,10 @@ MODULES: dict[str, dict[str, str]] = {
     "": {
         **same(f"{S}init", "init InputAppInfo Supertokens convert_to_recipe_user_id is_recipe_initialized"),
         **same(f"{R}.app", "SupertokensConfig"),
-        **same(f"{R}.app_info", "AppInfo"),
-        **same(f"{R}.context", "get_all_cors_headers"),
+        **same(f"{R}.kit.app_info", "AppInfo"),
+        **same(f"{R}.kit.context", "get_all_cors_headers"),
         **same(C, "RecipeUserId"),
-        "RecipeInit": f"{R}.recipe:RecipeSpecification",
+        "RecipeInit": f"{R}.kit.recipe:RecipeSpecification",
         "get_request_from_user_context": f"{S}requests:get_request_from_user_context",
     },
     "supertokens": same(f"{S}init", "Supertokens"),
@@ -63,7 +63,7 @@ MODULES: dict[str, dict[str, str]] = {
         **same(f"{R}.users.user", "User LoginMethod AccountInfo"),
         **same(C, "RecipeUserId"),
         **same(f"{C}.maybe_awaitable", "MaybeAwaitable"),
-        **same(f"{R}.results", "GeneralErrorResponse"),
+        **same(f"{R}.kit.results", "GeneralErrorResponse"),
         **same(f"{S}types", "APIResponse"),
     },
     "types.base": {

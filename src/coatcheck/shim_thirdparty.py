@@ -10,7 +10,7 @@ from typing import Any
 
 from .claims.payload import UserContext
 from .recipes import accountlinking, thirdparty, thirdparty_config, thirdpartyemailpassword
-from .recipes.current_app import synced
+from .recipes.kit.services import synced
 from .recipes.session_container import SessionContainer
 from .recipes.thirdparty_config import ProviderConfig
 from .recipes.thirdparty_interface import ManuallyCreateOrUpdateUserResult

@@ -11,9 +11,9 @@ from typing import Any
 from .claims.payload import UserContext
 from .recipes import accountlinking, multitenancy
 from .recipes.chain.override_config import InputOverrideConfig
-from .recipes.current_app import current_app, synced
 from .recipes.exceptions import ConfigurationError
-from .recipes.recipe import RecipeSpecification
+from .recipes.kit.recipe import RecipeSpecification
+from .recipes.kit.services import current_app, synced
 
 
 def init_accountlinking(

@@ -10,9 +10,9 @@ from typing import Any
 from .claims.clock import ManualClock, system_clock
 from .recipes import emailpassword, session, usermetadata
 from .recipes.app import App
-from .recipes.app_info import InputAppInfo
-from .recipes.current_app import standing_in
-from .recipes.recipe import RecipeSpecification
+from .recipes.kit.app_info import InputAppInfo
+from .recipes.kit.recipe import RecipeSpecification
+from .recipes.kit.services import standing_in
 from .server.stub_routes import stub_providers
 
 APP_INFO = InputAppInfo("Test", "http://localhost:3567", website_domain="http://localhost:3000")

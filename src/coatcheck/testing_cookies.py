@@ -12,8 +12,8 @@ from functools import lru_cache
 import httpx2
 
 from .claims.clock import Clock
+from .recipes.kit.web_address import is_local
 from .recipes.session_site import top_level
-from .recipes.web_address import is_local
 
 _SAME_SITE = {"lax": "lax", "strict": "strict", "none": "none"}
 

@@ -13,7 +13,7 @@ from . import testing
 if TYPE_CHECKING:
     from .claims.clock import ManualClock
     from .recipes.app import App
-    from .recipes.recipe import RecipeSpecification
+    from .recipes.kit.recipe import RecipeSpecification
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 import httpx2
 
 from .recipes.app import App
-from .recipes.current_app import current_app
 from .recipes.exceptions import ConfigurationError, NotInitialisedError
+from .recipes.kit.services import current_app
 from .server.app import create_app
 from .testing_asgi import ASGITransport
 from .testing_wsgi import WSGITransport

@@ -15,7 +15,7 @@ from coatcheck.claims import ManualClock
 from coatcheck.recipes import accountlinking, emailpassword, session, usermetadata
 from coatcheck.recipes.chain.override_config import InputOverrideConfig
 from coatcheck.recipes.exceptions import BadInputError
-from coatcheck.recipes.recipe import Recipe, RecipeSpecification
+from coatcheck.recipes.kit.recipe import Recipe, RecipeSpecification
 from coatcheck.recipes.users import login_methods
 from coatcheck.recipes.users.directory import DeletedUser
 from coatcheck.recipes.users.user import AccountInfo, User

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from coatcheck.claims.payload import UserContext
-from coatcheck.recipes.app_info import AppInfo, InputAppInfo, normalise
 from coatcheck.recipes.exceptions import ConfigurationError
-from coatcheck.recipes.web_address import normal_host, normal_origin, normal_path
+from coatcheck.recipes.kit.app_info import AppInfo, InputAppInfo, normalise
+from coatcheck.recipes.kit.web_address import normal_host, normal_origin, normal_path
 
 
 def app_info(**changes: Any) -> AppInfo:

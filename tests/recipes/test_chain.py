@@ -12,8 +12,8 @@ import pytest
 
 from coatcheck.recipes.chain.chain import Chain, Layer, OpenRecursion
 from coatcheck.recipes.chain.explain import explain
-from coatcheck.recipes.driver import drive
 from coatcheck.recipes.exceptions import ConfigurationError, OverrideError
+from coatcheck.recipes.kit.driver import drive
 
 
 class Greetings(ABC):

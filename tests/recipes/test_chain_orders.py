@@ -13,8 +13,8 @@ import pytest
 from coatcheck.claims.recipe_user_id import RecipeUserId
 from coatcheck.recipes.chain.chain import Chain, Layer
 from coatcheck.recipes.chain.explain import explain
-from coatcheck.recipes.driver import drive
 from coatcheck.recipes.exceptions import OverrideError
+from coatcheck.recipes.kit.driver import drive
 
 Override = Callable[[Any], Any]
 Create = Callable[..., Awaitable[Any]]

@@ -12,7 +12,7 @@ import pytest
 from coatcheck.recipes.chain.chain import Chain
 from coatcheck.recipes.chain.masking import MASK, shown, without_tokens
 from coatcheck.recipes.chain.trace import Trace, trace
-from coatcheck.recipes.driver import drive
+from coatcheck.recipes.kit.driver import drive
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0aaaaaaaaa1.c2lnbmF0dXJlc2lnbmF0dXJl9"
 UUID = "7f8d2c1e-4b5a-4c3d-9e8f-0a1b2c3d4e5f"

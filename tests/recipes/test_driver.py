@@ -13,8 +13,8 @@ import anyio
 import pytest
 
 from coatcheck.recipes.chain.chain import Chain
-from coatcheck.recipes.driver import LoopThread, drive, driven, sync_driver
 from coatcheck.recipes.exceptions import ForeignAwaitError
+from coatcheck.recipes.kit.driver import LoopThread, drive, driven, sync_driver
 from coatcheck.sessions.blocking import blocking
 
 context: ContextVar[str] = ContextVar("context", default="outside")

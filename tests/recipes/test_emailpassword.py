@@ -33,8 +33,8 @@ from coatcheck.recipes.emailpassword_interface import (
     WrongCredentialsError,
 )
 from coatcheck.recipes.exceptions import BadInputError, ConfigurationError
+from coatcheck.recipes.kit.results import GeneralErrorResponse
 from coatcheck.recipes.passwords import ImportRefusedError
-from coatcheck.recipes.results import GeneralErrorResponse
 from coatcheck.recipes.users.user import AccountInfo
 from coatcheck.server.asgi import AuthMiddleware
 

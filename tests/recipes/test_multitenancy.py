@@ -10,8 +10,8 @@ from starlette.testclient import TestClient
 
 from coatcheck import App
 from coatcheck.recipes import emailpassword, multitenancy
+from coatcheck.recipes.kit.recipe import ThirdPartyProvider
 from coatcheck.recipes.multitenancy import InputOverrideConfig, LoginMethodsGetOkResult
-from coatcheck.recipes.recipe import ThirdPartyProvider
 
 Make = Callable[..., App]
 Serve = Callable[..., TestClient]

@@ -15,8 +15,8 @@ from coatcheck import App
 from coatcheck.claims import ManualClock
 from coatcheck.claims.clock import current_clock
 from coatcheck.recipes import emailpassword, thirdparty, thirdpartyemailpassword
-from coatcheck.recipes.driver import drive
 from coatcheck.recipes.exceptions import ConfigurationError, OverrideError, ProviderError
+from coatcheck.recipes.kit.driver import drive
 from coatcheck.recipes.thirdparty import (
     ClientTypeNotFoundError,
     ProviderClientConfig,

@@ -23,7 +23,7 @@ from starlette.testclient import TestClient
 
 from coatcheck import App, RecipeUserId
 from coatcheck.recipes import session
-from coatcheck.recipes.current_app import set_default_app
+from coatcheck.recipes.kit.services import set_default_app
 from coatcheck.server.django import verify_session
 
 API = "http://localhost:3567"

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from coatcheck.recipes.app_info import InputAppInfo, normalise
+from coatcheck.recipes.kit.app_info import InputAppInfo, normalise
 from coatcheck.server.address import is_loopback
 from coatcheck.server.build import default_api_domain
 from coatcheck.server.settings import Settings

@@ -16,9 +16,9 @@ from django.urls import path
 from coatcheck import App, RecipeUserId, current_app
 from coatcheck.claims import current_clock
 from coatcheck.recipes import session
-from coatcheck.recipes.current_app import set_default_app
-from coatcheck.recipes.driver import LoopThread
-from coatcheck.recipes.json_body import MAX_BODY_BYTES
+from coatcheck.recipes.kit.driver import LoopThread
+from coatcheck.recipes.kit.json_body import MAX_BODY_BYTES
+from coatcheck.recipes.kit.services import set_default_app
 from coatcheck.server.django import Middleware, user_context, verify_session
 from coatcheck.sessions.exceptions import HashingBusyError
 

@@ -12,7 +12,7 @@ import pytest
 from django.urls import path
 
 from coatcheck import App
-from coatcheck.recipes.current_app import set_default_app
+from coatcheck.recipes.kit.services import set_default_app
 from coatcheck.server.django import Middleware
 
 from .django_project import COOKIES, LOGIN, VIEWS, Project, me

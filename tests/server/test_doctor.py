@@ -16,9 +16,9 @@ from starlette.middleware.cors import CORSMiddleware
 from coatcheck import App, InputAppInfo, get_all_cors_headers
 from coatcheck.claims import PrimitiveArrayClaim
 from coatcheck.recipes import emailpassword, session, thirdparty, usermetadata
-from coatcheck.recipes.current_app import default_app, set_default_app
 from coatcheck.recipes.delivery import EmailDeliveryConfig, SMTPService
 from coatcheck.recipes.delivery_smtp import SMTPSettings, SMTPSettingsFrom
+from coatcheck.recipes.kit.services import default_app, set_default_app
 from coatcheck.server.asgi import AuthMiddleware
 from coatcheck.server.cli import run
 from coatcheck.server.doctor import Diagnosis, Finding, diagnose, examine

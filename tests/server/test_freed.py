@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from coatcheck import App, RecipeUserId
 from coatcheck.recipes import session
-from coatcheck.recipes.any_request import KEY
+from coatcheck.recipes.kit.request import KEY
 from coatcheck.server import asgi, wsgi
 
 if TYPE_CHECKING:

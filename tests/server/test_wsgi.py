@@ -23,11 +23,11 @@ from werkzeug.test import Client
 from coatcheck import App, InputAppInfo, RecipeUserId
 from coatcheck.claims import Clock
 from coatcheck.recipes import emailpassword, session
-from coatcheck.recipes.any_request import as_request
-from coatcheck.recipes.context import after_response
 from coatcheck.recipes.delivery import EmailDeliveryConfig, EmailDeliveryInterface
 from coatcheck.recipes.exceptions import ConfigurationError
-from coatcheck.recipes.json_body import MAX_BODY_BYTES
+from coatcheck.recipes.kit.context import after_response
+from coatcheck.recipes.kit.json_body import MAX_BODY_BYTES
+from coatcheck.recipes.kit.request import as_request
 from coatcheck.recipes.session import SessionContainer
 from coatcheck.server.guard import Guard
 from coatcheck.server.wsgi import AuthMiddleware, TokenMiddleware, request_of

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from coatcheck import App
-from coatcheck.recipes.any_request import as_request
+from coatcheck.recipes.kit.request import as_request
 from coatcheck.server.guard import Guard
 from coatcheck.server.wsgi import AuthMiddleware
 

@@ -13,9 +13,9 @@ from coatcheck import App, InputAppInfo, RecipeUserId, current_app
 from coatcheck.claims import Clock, ManualClock
 from coatcheck.claims.clock import current_clock
 from coatcheck.recipes import emailpassword, session, thirdparty
-from coatcheck.recipes.current_app import default_app, set_default_app
 from coatcheck.recipes.emailpassword_recipe import EmailPasswordRecipe
 from coatcheck.recipes.exceptions import ConfigurationError, NotInitialisedError, TryRefreshTokenError
+from coatcheck.recipes.kit.services import default_app, set_default_app
 from coatcheck.recipes.thirdparty import SignInAndUpFeature
 from coatcheck.server.stub import provider_of, stub
 from coatcheck.testing import APP_INFO, client, make_app, sign_in

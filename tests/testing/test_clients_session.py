@@ -15,8 +15,8 @@ from starlette.routing import Route
 
 from coatcheck import App, InputAppInfo, testing
 from coatcheck.claims import ManualClock
-from coatcheck.recipes.current_app import set_default_app
 from coatcheck.recipes.exceptions import ConfigurationError
+from coatcheck.recipes.kit.services import set_default_app
 from coatcheck.server import create_app
 from coatcheck.server.fastapi import verify_session
 from coatcheck.testing import BrowserClient, client, sign_in

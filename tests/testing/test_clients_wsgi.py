@@ -20,7 +20,7 @@ from django.urls import path
 from coatcheck import App
 from coatcheck.claims import ManualClock
 from coatcheck.claims.clock import current_clock
-from coatcheck.recipes.current_app import set_default_app
+from coatcheck.recipes.kit.services import set_default_app
 from coatcheck.server.django import verify_session as django_session
 from coatcheck.server.flask import CoatCheck
 from coatcheck.server.flask import verify_session as flask_session

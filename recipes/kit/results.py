@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..claims.payload import JSONObject
+from ...claims.payload import JSONObject
 
 
 @dataclass(frozen=True, slots=True)

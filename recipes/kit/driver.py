@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from types import FrameType, TracebackType
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from .exceptions import ForeignAwaitError
+from ..exceptions import ForeignAwaitError
 
 P = ParamSpec("P")
 R = TypeVar("R")

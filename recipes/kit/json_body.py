@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
-from .exceptions import BadInputError
+from ..exceptions import BadInputError
 
 MAX_BODY_BYTES = 1_048_576
 """How much of a body is read; an API has no use for more than a fraction of it."""

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ..claims.payload import UserContext
-from .exceptions import ConfigurationError
+from ...claims.payload import UserContext
+from ..exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from .app import App
+    from ..app import App
     from .app_info import AppInfo
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 
-from ..claims.payload import UserContext
+from ...claims.payload import UserContext
 
 if TYPE_CHECKING:
-    from .app import App
+    from ..app import App
 
 _SCOPE_APP = "coatcheck.app"
 _SCOPE_JOBS = "coatcheck.after_response"

@@ -9,12 +9,12 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from ..claims.clock import Clock, current_clock
+from ...claims.clock import Clock, current_clock
+from ..exceptions import NotInitialisedError
 from .driver import Driver, drive, driven
-from .exceptions import NotInitialisedError
 
 if TYPE_CHECKING:
-    from .app import App
+    from ..app import App
 
 P = ParamSpec("P")
 R = TypeVar("R")

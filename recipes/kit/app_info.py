@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 from starlette.requests import Request
 
-from ..claims.payload import UserContext
-from .exceptions import ConfigurationError
+from ...claims.payload import UserContext
+from ..exceptions import ConfigurationError
 from .web_address import normal_origin, normal_path
 
 OriginFunction: TypeAlias = Callable[[Request | None, UserContext], str]

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from sqlalchemy import Connection
 
-from ..claims.payload import JSONObject, UserContext
-from .chain.chain import Chain
-from .current_app import current_app
+from ...claims.payload import JSONObject, UserContext
+from ..chain.chain import Chain
+from ..users.directory import DeletedUser
 from .routing import Route
-from .users.directory import DeletedUser
+from .services import current_app
 
 if TYPE_CHECKING:
-    from .app import App
+    from ..app import App
 
 F = TypeVar("F")
 """The interface of a recipe's functions."""
