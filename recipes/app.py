@@ -23,12 +23,12 @@ from ..sessions.keys import KeyRing
 from . import accountlinking, multitenancy, usermetadata
 from .chain.explain import explain
 from .chain.trace import Trace, trace
+from .delivery.outbox import Outbox
 from .exceptions import ConfigurationError
 from .kit.app_info import InputAppInfo, normalise
 from .kit.driver import Driver, LoopThread, drive
 from .kit.recipe import Recipe, RecipeSpecification
 from .kit.services import Active, default_app, set_default_app
-from .outbox import Outbox
 from .session_config import SessionConfig
 from .users.directory import UserDirectory
 

@@ -7,7 +7,7 @@ from html import escape
 
 from ..claims.payload import JSONObject
 from ..claims.recipe_user_id import RecipeUserId
-from .delivery_interface import EmailContent
+from .delivery.interface import EmailContent
 
 SUBJECT = "Password reset instructions"
 

@@ -30,7 +30,7 @@ def pair(module: str, *homes: dict[str, str]) -> dict[str, dict[str, str]]:
 OVERRIDE = same(f"{S}overrides", "InputOverrideConfig")
 DELIVERY = {
     **same(f"{S}delivery", "EmailDeliveryConfig EmailDeliveryInterface"),
-    **same(f"{R}.delivery_smtp", "SMTPService"),
+    **same(f"{R}.delivery.smtp", "SMTPService"),
 }
 PROVIDER = same(
     f"{R}.thirdparty", "Provider ProviderConfig ProviderClientConfig UserInfoMap UserFields RedirectUriInfo"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import overload
 from urllib.parse import urlsplit
 
-from .recipes.outbox import Mail, Outbox
+from .recipes.delivery.outbox import Mail, Outbox
 from .recipes.users.user import normalised_email, normalised_phone_number
 from .server.testing_outbox import codes_in, parameters_of
 

@@ -32,8 +32,8 @@ from coatcheck.recipes.delivery import (
     SMTPSettings,
     SMTPSettingsFrom,
 )
-from coatcheck.recipes.delivery_smtp import send_over_smtp
-from coatcheck.recipes.email_message import address, mime_message
+from coatcheck.recipes.delivery.email_message import address, mime_message
+from coatcheck.recipes.delivery.smtp import send_over_smtp
 from coatcheck.recipes.exceptions import ConfigurationError
 from coatcheck.recipes.password_reset_mail import (
     PasswordResetEmailTemplateVars,

@@ -17,7 +17,7 @@ from coatcheck import App, InputAppInfo, get_all_cors_headers
 from coatcheck.claims import PrimitiveArrayClaim
 from coatcheck.recipes import emailpassword, session, thirdparty, usermetadata
 from coatcheck.recipes.delivery import EmailDeliveryConfig, SMTPService
-from coatcheck.recipes.delivery_smtp import SMTPSettings, SMTPSettingsFrom
+from coatcheck.recipes.delivery.smtp import SMTPSettings, SMTPSettingsFrom
 from coatcheck.recipes.kit.services import default_app, set_default_app
 from coatcheck.server.asgi import AuthMiddleware
 from coatcheck.server.cli import run

@@ -18,8 +18,8 @@ from coatcheck import App, InputAppInfo
 from coatcheck.claims import ManualClock
 from coatcheck.claims.payload import UserContext
 from coatcheck.recipes import emailpassword, session, thirdparty
+from coatcheck.recipes.delivery.outbox import Mail
 from coatcheck.recipes.exceptions import BadInputError, NotInitialisedError
-from coatcheck.recipes.outbox import Mail
 from coatcheck.server import create_app
 from coatcheck.server.stub import stub
 from coatcheck.server.testing_body import LATEST_MS, ClockMove, OutboxQuery, Plan

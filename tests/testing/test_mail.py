@@ -19,7 +19,7 @@ from coatcheck.recipes.delivery import (
     SMTPSettings,
     SMTPSettingsFrom,
 )
-from coatcheck.recipes.outbox import Mail
+from coatcheck.recipes.delivery.outbox import Mail
 from coatcheck.testing import Mailbox, client, make_app, sign_in
 
 

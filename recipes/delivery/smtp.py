@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from email.headerregistry import Address
 from typing import Any
 
-from ..claims.payload import UserContext
-from ..sessions.blocking import blocking
-from .delivery_interface import EmailContent, EmailDeliveryInterface, default_content
+from ...claims.payload import UserContext
+from ...sessions.blocking import blocking
+from ..exceptions import ConfigurationError, NotInitialisedError
+from ..kit.services import current_app
 from .email_message import address, mime_message
-from .exceptions import ConfigurationError, NotInitialisedError
-from .kit.services import current_app
+from .interface import EmailContent, EmailDeliveryInterface, default_content
 from .outbox import Mail, Outbox
 
 TIMEOUT_S = 15.0

@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..claims.payload import UserContext
-from .exceptions import NotInitialisedError
-from .kit.services import current_app
+from ...claims.payload import UserContext
+from ..exceptions import NotInitialisedError
+from ..kit.services import current_app
 
 
 @dataclass(slots=True)

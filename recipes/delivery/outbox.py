@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from .delivery_interface import EmailContent
-from .users.user import normalised_email
+from ..users.user import normalised_email
+from .interface import EmailContent
 
 CAPACITY = 1000
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..claims.payload import UserContext
-from .delivery_interface import EmailContent, EmailDeliveryInterface, EmailTemplate, default_content
-from .delivery_smtp import SMTPService, SMTPServiceInterface, SMTPSettings, SMTPSettingsFrom
+from ...claims.payload import UserContext
+from .interface import EmailContent, EmailDeliveryInterface, EmailTemplate, default_content
 from .outbox import Mail, Outbox
+from .smtp import SMTPService, SMTPServiceInterface, SMTPSettings, SMTPSettingsFrom
 
 __all__ = [
     "DefaultEmailService",

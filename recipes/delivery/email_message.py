@@ -9,8 +9,8 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formatdate
 
-from ..claims.clock import current_clock
-from .delivery_interface import EmailContent
+from ...claims.clock import current_clock
+from .interface import EmailContent
 
 _ATOM = r"[^\x00-\x20\x7f\s()<>\[\]:;@\\,\"]+"
 _ADDRESS = re.compile(
