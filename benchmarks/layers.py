@@ -11,7 +11,7 @@ from table import Row
 
 from coatcheck import RecipeUserId
 from coatcheck.recipes.chain.chain import Chain
-from coatcheck.recipes.session_recipe import POSITIONAL_ORDERS
+from coatcheck.recipes.session.recipe import POSITIONAL_ORDERS
 
 GROUP = "chain"
 ARGUMENTS = ("user", RecipeUserId("user"), {}, {}, False, "public", {})

@@ -29,7 +29,7 @@ from .kit.app_info import InputAppInfo, normalise
 from .kit.driver import Driver, LoopThread, drive
 from .kit.recipe import Recipe, RecipeSpecification
 from .kit.services import Active, default_app, set_default_app
-from .session_config import SessionConfig
+from .session.config import SessionConfig
 from .users.directory import UserDirectory
 
 P = ParamSpec("P")

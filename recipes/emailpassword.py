@@ -61,7 +61,7 @@ from .kit.results import GeneralErrorResponse, LinkingToSessionUserFailedError
 from .kit.services import current_app, synced
 from .password_reset_mail import PasswordResetEmailTemplateVars
 from .passwords import ImportRefusedError
-from .session_container import SessionContainer
+from .session.container import SessionContainer
 
 if TYPE_CHECKING:
     from .app import App

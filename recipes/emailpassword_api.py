@@ -10,7 +10,6 @@ from starlette.requests import Request
 from ..claims.payload import UserContext
 from ..claims.recipe_user_id import RecipeUserId
 from .accountlinking import AccountLinkingRecipe
-from .auth_session import linking_failure, refuse_linking, session_after_sign_in
 from .emailpassword_form import EMAIL, PASSWORD, FormField, field_value
 from .emailpassword_interface import (
     APIInterface,
@@ -39,7 +38,8 @@ from .emailpassword_interface import (
 from .kit.context import after_response
 from .kit.results import GeneralErrorResponse, LinkingToSessionUserFailedError
 from .password_reset_mail import PasswordResetEmailTemplateVars, PasswordResetEmailTemplateVarsUser
-from .session_container import SessionContainer
+from .session.container import SessionContainer
+from .session.sign_in import linking_failure, refuse_linking, session_after_sign_in
 from .users.user import AccountInfo, LoginMethod, User
 
 if TYPE_CHECKING:

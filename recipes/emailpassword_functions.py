@@ -12,7 +12,6 @@ from ..claims.recipe_user_id import RecipeUserId
 from ..sessions.blocking import hashing, patient_hashing
 from ..sessions.exceptions import DatabaseError, HashingBusyError
 from . import emailpassword_rows as rows
-from .auth_session import refuse_linking
 from .emailpassword_interface import (
     ConsumePasswordResetTokenOkResult,
     CreateResetPasswordOkResult,
@@ -32,7 +31,8 @@ from .emailpassword_interface import (
 )
 from .emailpassword_rows import RECIPE_ID
 from .exceptions import BadInputError
-from .session_container import SessionContainer
+from .session.container import SessionContainer
+from .session.sign_in import refuse_linking
 from .users.directory import get_user
 from .users.login_methods import EmailChange, add_login_method, set_email, storable_text
 from .users.user import AccountInfo, User

@@ -14,7 +14,7 @@ from ..claims.recipe_user_id import RecipeUserId
 from .chain.layer import Layer
 from .emailpassword_form import FormField
 from .kit.results import GeneralErrorResponse, LinkingToSessionUserFailedError
-from .session_container import SessionContainer
+from .session.container import SessionContainer
 from .users.user import User
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from typing import Any
 
 from starlette.responses import Response
 
-from .auth_session import linking_flag, session_for_sign_in
 from .emailpassword_form import (
     EMAIL,
     PASSWORD,
@@ -30,6 +29,7 @@ from .exceptions import BadInputError
 from .kit.fdi import fdi_version, has_user_objects
 from .kit.json_body import json_body
 from .kit.routing import ApiCall, Route, answer
+from .session.sign_in import linking_flag, session_for_sign_in
 
 EMAIL_TAKEN = "This email already exists. Please sign in instead."
 

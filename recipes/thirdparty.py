@@ -9,7 +9,7 @@ from .chain.chain import Chain
 from .chain.override_config import InputOverrideConfig
 from .kit.recipe import RecipeSpecification
 from .kit.services import synced
-from .session_container import SessionContainer
+from .session.container import SessionContainer
 from .thirdparty_api import ThirdPartyAPI
 from .thirdparty_client import ClientTypeNotFoundError
 from .thirdparty_config import (

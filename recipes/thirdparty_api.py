@@ -13,10 +13,10 @@ from starlette.responses import HTMLResponse
 
 from ..claims.maybe_awaitable import settled
 from ..claims.payload import JSONObject, UserContext
-from .auth_session import linking_failure, refuse_linking, session_after_sign_in
 from .exceptions import BadInputError, ProviderError
 from .kit.results import GeneralErrorResponse, LinkingToSessionUserFailedError
-from .session_container import SessionContainer
+from .session.container import SessionContainer
+from .session.sign_in import linking_failure, refuse_linking, session_after_sign_in
 from .thirdparty_http import with_query
 from .thirdparty_interface import (
     APIInterface,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from ..claims.payload import JSONObject, UserContext
 from ..claims.recipe_user_id import RecipeUserId
 from .exceptions import BadInputError
-from .session_container import SessionContainer
+from .session.container import SessionContainer
 from .thirdparty_interface import EmailChangeNotAllowedError as ChangeRefused
 from .thirdparty_interface import (
     ManuallyCreateOrUpdateUserOkResult,

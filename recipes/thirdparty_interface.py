@@ -13,7 +13,7 @@ from ..claims.payload import JSONObject, UserContext
 from ..claims.recipe_user_id import RecipeUserId
 from .chain.layer import Layer
 from .kit.results import GeneralErrorResponse, LinkingToSessionUserFailedError
-from .session_container import SessionContainer
+from .session.container import SessionContainer
 from .thirdparty_oauth import RedirectUriInfo
 from .thirdparty_provider import Provider
 from .thirdparty_user_info import RawUserInfoFromProvider

@@ -7,11 +7,11 @@ from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 
-from .auth_session import linking_flag, session_for_sign_in
 from .exceptions import BadInputError, ConfigurationError
 from .kit.fdi import fdi_version, has_user_objects
 from .kit.json_body import json_body, limited_body
 from .kit.routing import ApiCall, Route, answer
+from .session.sign_in import linking_flag, session_for_sign_in
 from .thirdparty_interface import APIOptions, SignInUpPostOkResult
 from .thirdparty_oauth import RedirectUriInfo
 from .thirdparty_provider import Provider

@@ -27,7 +27,7 @@ from .emailpassword_interface import (
     UpdateResult,
 )
 from .kit.results import GeneralErrorResponse
-from .session_container import SessionContainer
+from .session.container import SessionContainer
 from .thirdparty_interface import API_ORDERS as THIRDPARTY_APIS
 from .thirdparty_interface import FUNCTION_ORDERS as THIRDPARTY_FUNCTIONS
 from .thirdparty_interface import (

@@ -17,9 +17,9 @@ from ..claims.payload import UserContext
 from ..recipes.app import App
 from ..recipes.kit.context import request_context
 from ..recipes.kit.request import AnyRequest, as_request, handshake_of
-from ..recipes.session_container import SessionContainer
-from ..recipes.session_interface import OverrideGlobalClaimValidators
-from ..recipes.session_response import response_log
+from ..recipes.session.container import SessionContainer
+from ..recipes.session.interface import OverrideGlobalClaimValidators
+from ..recipes.session.response import response_log
 from .auth_api import AuthAPI, finish
 from .errors import error_response
 from .guard import Guard, answer_to

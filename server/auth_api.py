@@ -13,7 +13,7 @@ from ..recipes.kit.context import bind_app, has_jobs, jobs_of, let_go, request_c
 from ..recipes.kit.routing import ApiCall
 from ..recipes.kit.services import current_app
 from ..recipes.multitenancy import tenant_of
-from ..recipes.session_response import response_log
+from ..recipes.session.response import response_log
 from ..sessions.blocking import in_background
 from .errors import error_response
 from .router import Match, Router

@@ -36,9 +36,9 @@ from ..recipes.exceptions import ConfigurationError, NotInitialisedError
 from ..recipes.kit.context import has_jobs, request_context
 from ..recipes.kit.request import AnyRequest, as_request
 from ..recipes.kit.routing import ApiResponse
-from ..recipes.session_api import UNCHECKED_METHODS
-from ..recipes.session_interface import OverrideGlobalClaimValidators
-from ..recipes.session_response import response_log
+from ..recipes.session.api import UNCHECKED_METHODS
+from ..recipes.session.interface import OverrideGlobalClaimValidators
+from ..recipes.session.response import response_log
 from ..sessions.blocking import after_work
 from .auth_api import AuthAPI, finish, finish_now
 from .django_checks import check_middleware

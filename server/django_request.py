@@ -15,7 +15,7 @@ from ..recipes.exceptions import BadInputError, ConfigurationError
 from ..recipes.kit.context import on_session
 from ..recipes.kit.json_body import MAX_BODY_BYTES, TOO_LARGE
 from ..recipes.kit.request import KEY
-from ..recipes.session_container import SessionContainer
+from ..recipes.session.container import SessionContainer
 from .wsgi import number, request_from, scope_of
 
 

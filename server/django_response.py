@@ -14,8 +14,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 
 from ..recipes.app import App
-from ..recipes.session_cookies import key_of
-from ..recipes.session_response import ResponseLog
+from ..recipes.session.cookies import key_of
+from ..recipes.session.response import ResponseLog
 from .wsgi import body_of
 
 R = TypeVar("R")

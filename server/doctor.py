@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..recipes.app import App
-from ..recipes.session_recipe import SessionRecipe
+from ..recipes.session.recipe import SessionRecipe
 from . import doctor_cors, doctor_domain, doctor_safety, doctor_site
 from .doctor_answers import allows_cookies, website_of
 from .doctor_application import see

@@ -5,8 +5,8 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from ..recipes.app import App
-from ..recipes.session_config import SessionConfig
-from ..recipes.session_selection import checked_answer, creation_method
+from ..recipes.session.config import SessionConfig
+from ..recipes.session.selection import checked_answer, creation_method
 from .doctor_finding import Unchecked
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from ..recipes.exceptions import ConfigurationError
 from ..recipes.kit.web_address import host_of, is_local
-from ..recipes.session_config import SessionConfig
-from ..recipes.session_site import AntiCsrf, SameSite, default_anti_csrf, default_same_site, default_secure, top_level
+from ..recipes.session.config import SessionConfig
+from ..recipes.session.site import AntiCsrf, SameSite, default_anti_csrf, default_same_site, default_secure, top_level
 from .address import is_loopback
 
 _OF_THIS_NETWORK = (".localhost", ".local", ".test")

@@ -20,8 +20,8 @@ from ..recipes import session
 from ..recipes.app import App
 from ..recipes.kit.app_info import AppInfo, InputAppInfo
 from ..recipes.kit.driver import LoopThread
-from ..recipes.session_cookies import ACCESS_COOKIE
-from ..recipes.session_recipe import SessionRecipe
+from ..recipes.session.cookies import ACCESS_COOKIE
+from ..recipes.session.recipe import SessionRecipe
 from ..sessions.token_cache import LONGEST_TOKEN
 from .doctor_finding import Finding, Unchecked
 

@@ -18,8 +18,8 @@ from rest_framework.request import Request
 from ..claims.payload import UserContext
 from ..claims.validator import SessionClaimValidator
 from ..recipes.kit.request import as_request
-from ..recipes.session_api import UNCHECKED_METHODS
-from ..recipes.session_container import SessionContainer
+from ..recipes.session.api import UNCHECKED_METHODS
+from ..recipes.session.container import SessionContainer
 from .django_request import varying
 from .django_response import SESSION_HEADERS
 from .guard import Guard, served_by

@@ -16,8 +16,8 @@ from ..recipes.app import App
 from ..recipes.exceptions import BadInputError, ConfigurationError, UnknownTenantError
 from ..recipes.kit.context import request_context
 from ..recipes.kit.routing import ApiResponse
-from ..recipes.session_recipe import SessionRecipe
-from ..recipes.session_transport import Transport
+from ..recipes.session.recipe import SessionRecipe
+from ..recipes.session.transport import Transport
 from ..sessions.exceptions import (
     ClearDuplicateSessionCookiesError,
     DatabaseError,

@@ -21,7 +21,7 @@ from ..recipes.app import App
 from ..recipes.exceptions import ConfigurationError
 from ..recipes.kit.context import on_session, request_context
 from ..recipes.kit.request import as_request
-from ..recipes.session_interface import OverrideGlobalClaimValidators
+from ..recipes.session.interface import OverrideGlobalClaimValidators
 from .guard import Guard, answer_to, served_by
 from .wsgi import TokenMiddleware, body_of
 

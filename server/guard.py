@@ -13,9 +13,9 @@ from ..recipes.app import App
 from ..recipes.exceptions import ConfigurationError
 from ..recipes.kit.context import app_of, request_context, set_session
 from ..recipes.kit.services import current_app, is_current
-from ..recipes.session_container import SessionContainer
-from ..recipes.session_interface import OverrideGlobalClaimValidators
-from ..recipes.session_recipe import SessionRecipe
+from ..recipes.session.container import SessionContainer
+from ..recipes.session.interface import OverrideGlobalClaimValidators
+from ..recipes.session.recipe import SessionRecipe
 from ..sessions.exceptions import SessionError
 from .errors import error_response
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from ..recipes.exceptions import ConfigurationError
 from ..recipes.kit.request import AnyRequest, as_request
-from ..recipes.session_interface import OverrideGlobalClaimValidators
+from ..recipes.session.interface import OverrideGlobalClaimValidators
 from .guard import Guard
 
 P = ParamSpec("P")

@@ -16,7 +16,7 @@ from .recipes.emailpassword_interface import (
     UpdateResult,
 )
 from .recipes.kit.services import synced
-from .recipes.session_container import SessionContainer
+from .recipes.session.container import SessionContainer
 from .recipes.users.user import AccountInfo, LoginMethod, User
 from .shim_recipe_user import login_method
 

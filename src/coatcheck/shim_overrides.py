@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from .claims.maybe_awaitable import settled
-from .recipes import session_config
 from .recipes.chain import override_config
 from .recipes.chain.operation import operation_names
 from .recipes.exceptions import ConfigurationError
+from .recipes.session import config as session_config
 from .shim_requests import known_to_sdk
 from .shim_responses import BaseResponse
 

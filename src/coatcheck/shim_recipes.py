@@ -10,7 +10,6 @@ from .recipes import (
     emailpassword,
     emailpassword_recipe,
     multitenancy,
-    session_recipe,
     thirdparty,
     thirdparty_recipe,
     thirdpartyemailpassword,
@@ -19,6 +18,7 @@ from .recipes import (
 )
 from .recipes.kit.recipe import Recipe
 from .recipes.kit.services import current_app
+from .recipes.session import recipe as session_recipe
 from .shim_init import reset
 
 

@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from .recipes.exceptions import ConfigurationError
 from .recipes.kit.routing import ApiResponse
-from .recipes.session_cookies import SetCookie, key_of
-from .recipes.session_response import Outcome, response_log
+from .recipes.session.cookies import SetCookie, key_of
+from .recipes.session.response import Outcome, response_log
 
 SameSite = Literal["lax", "none", "strict"]
 

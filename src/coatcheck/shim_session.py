@@ -17,10 +17,10 @@ from .recipes import session
 from .recipes.kit.recipe import RecipeSpecification
 from .recipes.kit.request import AnyRequest
 from .recipes.kit.services import current_app, synced
-from .recipes.session_container import SessionContainer
-from .recipes.session_interface import OverrideGlobalClaimValidators
-from .recipes.session_recipe import SessionRecipe
-from .recipes.session_requests import required_validators
+from .recipes.session.container import SessionContainer
+from .recipes.session.interface import OverrideGlobalClaimValidators
+from .recipes.session.recipe import SessionRecipe
+from .recipes.session.requests import required_validators
 from .shim_overrides import given_sdk_request
 from .shim_recipe_user import login_method
 

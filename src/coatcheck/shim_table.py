@@ -1,6 +1,6 @@
 """The table behind `coatcheck.shim`: every `supertokens_python` module there is, and what each of its names means.
 
-    MODULES["recipe.session"]["SessionContainer"] == "coatcheck.recipes.session_container:SessionContainer"
+    MODULES["recipe.session"]["SessionContainer"] == "coatcheck.recipes.session.container:SessionContainer"
 
 Keys are paths below `supertokens_python`, targets `module:attribute`. Functions stand in pairs: `.asyncio` has the
 awaitable ones, `.syncio` their plain forms, which coatcheck keeps in a class named `sync`. What is knowingly absent is
@@ -97,18 +97,18 @@ MODULES: dict[str, dict[str, str]] = {
         **OVERRIDE,
         "SessionOverrideConfig": f"{S}overrides:InputOverrideConfig",
         **same(f"{S}overrides", "InputErrorHandlers"),
-        **same(f"{R}.session_container", "SessionContainer"),
+        **same(f"{R}.session.container", "SessionContainer"),
         **same(f"{S}recipes", "SessionRecipe"),
-        **same(f"{R}.session_config", "TokenTransferMethod"),
+        **same(f"{R}.session.config", "TokenTransferMethod"),
     },
     "recipe.session.claims": CLAIMS,
     "recipe.session.interfaces": {
         **same(
-            f"{R}.session_interface",
+            f"{R}.session.interface",
             "RecipeInterface APIInterface APIOptions SessionInformationResult SessionDoesNotExistError "
             "GetClaimValueOkResult RegenerateAccessTokenOkResult SessionObj AccessTokenObj SignOutOkayResponse",
         ),
-        **same(f"{R}.session_container", "SessionContainer ReqResInfo"),
+        **same(f"{R}.session.container", "SessionContainer ReqResInfo"),
         **same(C, "SessionClaim SessionClaimValidator ClaimValidationResult ClaimsValidationResult"),
         **same("coatcheck.sessions.engine_values", "TokenInfo"),
         **same(f"{C}.payload", "JSONObject"),
@@ -129,12 +129,12 @@ MODULES: dict[str, dict[str, str]] = {
         ),
     },
     "recipe.session.utils": {
-        **same(f"{R}.session_config", "TokenTransferMethod SessionConfig"),
+        **same(f"{R}.session.config", "TokenTransferMethod SessionConfig"),
         **same(f"{S}overrides", "InputErrorHandlers"),
         "ErrorHandlers": f"{S}overrides:InputErrorHandlers",
     },
-    "recipe.session.session_class": {"Session": f"{R}.session_container:SessionContainer"},
-    "recipe.session.recipe_implementation": {"RecipeImplementation": f"{R}.session_functions:SessionFunctions"},
+    "recipe.session.session_class": {"Session": f"{R}.session.container:SessionContainer"},
+    "recipe.session.recipe_implementation": {"RecipeImplementation": f"{R}.session.functions:SessionFunctions"},
     "recipe.session.recipe": same(f"{S}recipes", "SessionRecipe"),
     **pair(
         "recipe.session",

@@ -11,7 +11,7 @@ from typing import Any
 from .claims.payload import UserContext
 from .recipes import accountlinking, thirdparty, thirdparty_config, thirdpartyemailpassword
 from .recipes.kit.services import synced
-from .recipes.session_container import SessionContainer
+from .recipes.session.container import SessionContainer
 from .recipes.thirdparty_config import ProviderConfig
 from .recipes.thirdparty_interface import ManuallyCreateOrUpdateUserResult
 from .recipes.users.user import AccountInfo, LoginMethod, ThirdPartyInfo, User

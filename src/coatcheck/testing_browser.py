@@ -10,8 +10,8 @@ import httpx2
 
 from .claims.clock import Clock
 from .recipes.app import App
-from .recipes.session_recipe import SessionRecipe
-from .recipes.session_selection import TransferMethod
+from .recipes.session.recipe import SessionRecipe
+from .recipes.session.selection import TransferMethod
 from .testing_cookies import CookieJar
 from .testing_tokens import Tokens
 

@@ -10,8 +10,8 @@ import httpx2
 from .recipes.app import App
 from .recipes.exceptions import ConfigurationError
 from .recipes.kit.web_address import normal_origin
-from .recipes.session_cookies import ACCESS_COOKIE, REFRESH_COOKIE
-from .recipes.session_selection import METHODS, TransferMethod
+from .recipes.session.cookies import ACCESS_COOKIE, REFRESH_COOKIE
+from .recipes.session.selection import METHODS, TransferMethod
 from .testing_browser import Brought, Browser, BrowserClock, Site
 from .testing_cookie_view import CookieView
 from .testing_hand_over import HasTokens, hand_over

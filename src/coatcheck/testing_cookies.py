@@ -13,7 +13,7 @@ import httpx2
 
 from .claims.clock import Clock
 from .recipes.kit.web_address import is_local
-from .recipes.session_site import top_level
+from .recipes.session.site import top_level
 
 _SAME_SITE = {"lax": "lax", "strict": "strict", "none": "none"}
 

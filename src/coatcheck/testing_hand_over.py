@@ -11,10 +11,10 @@ from starlette.requests import Request
 
 from .recipes.app import App
 from .recipes.exceptions import ConfigurationError
-from .recipes.session_recipe import SessionRecipe
-from .recipes.session_requests import INSECURE_COOKIES
-from .recipes.session_response import ResponseLog, SetTokens
-from .recipes.session_transport import Transport
+from .recipes.session.recipe import SessionRecipe
+from .recipes.session.requests import INSECURE_COOKIES
+from .recipes.session.response import ResponseLog, SetTokens
+from .recipes.session.transport import Transport
 from .testing_browser import Browser
 
 

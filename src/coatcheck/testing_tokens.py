@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 
 from .claims.clock import Clock
-from .recipes.session_response import ACCESS_HEADER, ANTI_CSRF_HEADER, FRONT_HEADER, REFRESH_HEADER
+from .recipes.session.response import ACCESS_HEADER, ANTI_CSRF_HEADER, FRONT_HEADER, REFRESH_HEADER
 
 _REMOVED = "remove"
 _LEAST_SKEW_MS = 7_000

@@ -13,7 +13,7 @@ from .claims.clock import Duration, ManualClock, milliseconds
 from .recipes import session
 from .recipes.app import App
 from .recipes.exceptions import ConfigurationError
-from .recipes.session_recipe import SessionRecipe
+from .recipes.session.recipe import SessionRecipe
 from .testing_clients import BrowserClient
 from .testing_misuse import must_be
 from .testing_outage import unreachable

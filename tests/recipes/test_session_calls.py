@@ -29,7 +29,7 @@ from coatcheck.recipes.exceptions import (
     UnauthorisedError,
 )
 from coatcheck.recipes.session import InputOverrideConfig, SessionContainer
-from coatcheck.recipes.session_interface import GetClaimValueOkResult, SessionDoesNotExistError
+from coatcheck.recipes.session.interface import GetClaimValueOkResult, SessionDoesNotExistError
 
 Make = Callable[..., App]
 TrueClaim = BooleanClaim("st-true", lambda *_: True)

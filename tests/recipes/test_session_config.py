@@ -11,7 +11,7 @@ from coatcheck import App, InputAppInfo, RecipeUserId
 from coatcheck.claims import BooleanClaim
 from coatcheck.recipes import session
 from coatcheck.recipes.exceptions import ConfigurationError, DatabaseError
-from coatcheck.recipes.session_config import SessionConfig
+from coatcheck.recipes.session.config import SessionConfig
 
 Make = Callable[..., App]
 INFO = InputAppInfo("Test", "http://localhost:3567", website_domain="http://localhost:3000")

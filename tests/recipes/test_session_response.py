@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.datastructures import MutableHeaders
 
-from coatcheck.recipes.session_cookies import key_of
-from coatcheck.recipes.session_response import (
+from coatcheck.recipes.session.cookies import key_of
+from coatcheck.recipes.session.response import (
     ClearLegacyCookie,
     ClearOlderCookies,
     ClearTokens,
@@ -20,7 +20,7 @@ from coatcheck.recipes.session_response import (
     ResponseLog,
     SetTokens,
 )
-from coatcheck.recipes.session_selection import TransferMethod
+from coatcheck.recipes.session.selection import TransferMethod
 
 NOW = 1_700_000_000_000  # Tue, 14 Nov 2023 22:13:20 GMT
 SETTINGS = CookieSettings(domain=None, secure=False, same_site="lax", refresh_path="/auth/session/refresh")

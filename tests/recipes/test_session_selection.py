@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from coatcheck.recipes.exceptions import ConfigurationError
-from coatcheck.recipes.session_cookies import cookies_of
-from coatcheck.recipes.session_selection import (
+from coatcheck.recipes.session.cookies import cookies_of
+from coatcheck.recipes.session.selection import (
     SelectedToken,
     SelectorAnswer,
     TransferMethod,

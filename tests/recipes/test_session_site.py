@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coatcheck.recipes.exceptions import ConfigurationError
-from coatcheck.recipes.session_site import (
+from coatcheck.recipes.session.site import (
     SameSite,
     cookies_cannot_work,
     default_anti_csrf,

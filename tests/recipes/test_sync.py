@@ -18,7 +18,7 @@ from coatcheck import App, RecipeUserId
 from coatcheck import recipes as package
 from coatcheck.recipes import emailpassword, multitenancy, session, thirdparty, usermetadata
 from coatcheck.recipes.kit.recipe import RecipeSpecification
-from coatcheck.recipes.session_container import PlainSession, SessionContainer
+from coatcheck.recipes.session.container import PlainSession, SessionContainer
 from coatcheck.recipes.thirdparty import RedirectUriInfo, SignInAndUpFeature, UserInfo, UserInfoEmail
 from coatcheck.recipes.thirdparty_provider import PlainProvider, Provider
 from coatcheck.server.stub import stub

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from coatcheck import App, RecipeUserId, get_request_from_user_context
 from coatcheck.recipes import session
 from coatcheck.recipes.session import InputOverrideConfig, SessionContainer
-from coatcheck.recipes.session_container import Method
+from coatcheck.recipes.session.container import Method
 from coatcheck.server.asgi import AuthMiddleware, user_context, verify_session
 
 from ..conftest import API

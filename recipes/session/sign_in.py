@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from ..claims.payload import UserContext
-from ..claims.recipe_user_id import RecipeUserId
-from .app import App
-from .exceptions import BadInputError, ConfigurationError
-from .kit.fdi import fdi_version, knows_linking_flag
-from .session_container import SessionContainer
-from .session_recipe import SessionRecipe
-from .session_requests import create_session, get_session
-from .users.user import User
+from ...claims.payload import UserContext
+from ...claims.recipe_user_id import RecipeUserId
+from ..app import App
+from ..exceptions import BadInputError, ConfigurationError
+from ..kit.fdi import fdi_version, knows_linking_flag
+from ..users.user import User
+from .container import SessionContainer
+from .recipe import SessionRecipe
+from .requests import create_session, get_session
 
 LINKING_FUNCTION_MISSING = (
     "linking to the user of a session was asked for (by shouldTryLinkingWithSessionUser, or by passing a session), but "

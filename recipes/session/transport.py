@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
-from ..claims.payload import UserContext
-from .kit.request import is_handshake
-from .session_cookies import cookies_of
-from .session_response import ClearLegacyCookie, ClearOlderCookies, ClearTokens, CookieSettings, SetTokens, response_log
-from .session_selection import (
+from ...claims.payload import UserContext
+from ..kit.request import is_handshake
+from .cookies import cookies_of
+from .response import ClearLegacyCookie, ClearOlderCookies, ClearTokens, CookieSettings, SetTokens, response_log
+from .selection import (
     METHODS,
     SelectedToken,
     SelectorAnswer,
@@ -27,11 +27,11 @@ from .session_selection import (
     has_legacy_cookie,
     select_refresh_token,
 )
-from .session_site import AntiCsrf, SameSite, cookies_cannot_work, default_anti_csrf, default_same_site, default_secure
+from .site import AntiCsrf, SameSite, cookies_cannot_work, default_anti_csrf, default_same_site, default_secure
 
 if TYPE_CHECKING:
-    from .session_container import SessionContainer
-    from .session_recipe import SessionRecipe
+    from .container import SessionContainer
+    from .recipe import SessionRecipe
 
 
 class Transport:

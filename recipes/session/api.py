@@ -5,22 +5,22 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..claims.payload import JSONObject, UserContext
-from ..sessions.exceptions import UnauthorisedError
-from .exceptions import ConfigurationError
-from .kit.results import GeneralErrorResponse
-from .kit.routing import ApiCall, Route, answer, public_path
-from .session_container import SessionContainer
-from .session_functions import JWKS_PATH
-from .session_interface import (
+from ...claims.payload import JSONObject, UserContext
+from ...sessions.exceptions import UnauthorisedError
+from ..exceptions import ConfigurationError
+from ..kit.results import GeneralErrorResponse
+from ..kit.routing import ApiCall, Route, answer, public_path
+from .container import SessionContainer
+from .functions import JWKS_PATH
+from .interface import (
     APIInterface,
     APIOptions,
     OverrideGlobalClaimValidators,
     SignOutOkayResponse,
 )
-from .session_recipe import SessionRecipe
-from .session_requests import get_session, refresh_session
-from .session_transport import Transport
+from .recipe import SessionRecipe
+from .requests import get_session, refresh_session
+from .transport import Transport
 
 DISCOVERY_PATH = "/.well-known/openid-configuration"
 UNCHECKED_METHODS = frozenset({"OPTIONS", "TRACE"})

@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 
-from ..claims.payload import JSONObject, UserContext, without_protected
-from ..claims.recipe_user_id import RecipeUserId
-from ..claims.validator import SessionClaimValidator
-from ..sessions.exceptions import (
+from ...claims.payload import JSONObject, UserContext, without_protected
+from ...claims.recipe_user_id import RecipeUserId
+from ...claims.validator import SessionClaimValidator
+from ...sessions.exceptions import (
     ClearDuplicateSessionCookiesError,
     TryRefreshTokenError,
     UnauthorisedError,
 )
-from .exceptions import ConfigurationError
-from .kit.context import ask_for_session, with_request
-from .session_container import SessionContainer
-from .session_interface import OverrideGlobalClaimValidators, SessionInformationResult
-from .session_selection import carried_by, checked_answer, has_legacy_cookie, select_access_token
-from .session_transport import Transport
+from ..exceptions import ConfigurationError
+from ..kit.context import ask_for_session, with_request
+from .container import SessionContainer
+from .interface import OverrideGlobalClaimValidators, SessionInformationResult
+from .selection import carried_by, checked_answer, has_legacy_cookie, select_access_token
+from .transport import Transport
 
 if TYPE_CHECKING:
-    from .session_recipe import SessionRecipe
+    from .recipe import SessionRecipe
 
 CUSTOM_HEADER_MISSING = (
     "anti-csrf check failed. Please pass 'rid: \"session\"' header in the request, or set anti_csrf_check to false "

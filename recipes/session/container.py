@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from starlette.requests import Request
 
-from ..claims.claim import SessionClaim
-from ..claims.payload import PROTECTED, JSONObject, UserContext, changed, copied, merged, without_protected
-from ..claims.validator import SessionClaimValidator
-from ..sessions.access_token import read_unverified
-from ..sessions.engine import EngineSession
-from ..sessions.exceptions import InvalidClaimsError, UnauthorisedError
-from .kit.context import set_session
-from .kit.request import AnyRequest, as_request
-from .kit.services import synced
-from .session_facts import SessionFacts
-from .session_interface import SessionInformationResult
-from .session_transport import Transport
+from ...claims.claim import SessionClaim
+from ...claims.payload import PROTECTED, JSONObject, UserContext, changed, copied, merged, without_protected
+from ...claims.validator import SessionClaimValidator
+from ...sessions.access_token import read_unverified
+from ...sessions.engine import EngineSession
+from ...sessions.exceptions import InvalidClaimsError, UnauthorisedError
+from ..kit.context import set_session
+from ..kit.request import AnyRequest, as_request
+from ..kit.services import synced
+from .facts import SessionFacts
+from .interface import SessionInformationResult
+from .transport import Transport
 
 if TYPE_CHECKING:
-    from .session_recipe import SessionRecipe
+    from .recipe import SessionRecipe
 
 P = ParamSpec("P")
 R = TypeVar("R")

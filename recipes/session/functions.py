@@ -6,16 +6,16 @@ import hmac
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..claims.claim import SessionClaim
-from ..claims.payload import JSONObject, UserContext, merged, without_protected
-from ..claims.recipe_user_id import RecipeUserId
-from ..claims.validation import ClaimsValidationResult, validate_claims
-from ..claims.validator import SessionClaimValidator
-from ..sessions.engine import SessionInformation
-from ..sessions.exceptions import TryRefreshTokenError, UnauthorisedError
-from .exceptions import ConfigurationError
-from .session_container import SessionContainer
-from .session_interface import (
+from ...claims.claim import SessionClaim
+from ...claims.payload import JSONObject, UserContext, merged, without_protected
+from ...claims.recipe_user_id import RecipeUserId
+from ...claims.validation import ClaimsValidationResult, validate_claims
+from ...claims.validator import SessionClaimValidator
+from ...sessions.engine import SessionInformation
+from ...sessions.exceptions import TryRefreshTokenError, UnauthorisedError
+from ..exceptions import ConfigurationError
+from .container import SessionContainer
+from .interface import (
     AccessTokenObj,
     GetClaimValueOkResult,
     MaybeAwaitableValidators,
@@ -28,7 +28,7 @@ from .session_interface import (
 )
 
 if TYPE_CHECKING:
-    from .session_recipe import SessionRecipe
+    from .recipe import SessionRecipe
 
 NO_SESSION = (
     "Session does not exist. Are you sending the session tokens in the request with the appropriate token transfer "

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..claims.payload import JSONObject, UserContext, copied
-from ..claims.recipe_user_id import RecipeUserId
-from ..sessions.engine import EngineSession, TokenInfo
-from ..sessions.front_token import front_token
+from ...claims.payload import JSONObject, UserContext, copied
+from ...claims.recipe_user_id import RecipeUserId
+from ...sessions.engine import EngineSession, TokenInfo
+from ...sessions.front_token import front_token
 
 
 class SessionFacts:

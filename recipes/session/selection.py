@@ -12,8 +12,8 @@ from typing import Literal, TypeAlias
 
 from starlette.requests import Request
 
-from .exceptions import ConfigurationError
-from .session_cookies import ACCESS_COOKIE, LEGACY_COOKIE, REFRESH_COOKIE, cookies_of
+from ..exceptions import ConfigurationError
+from .cookies import ACCESS_COOKIE, LEGACY_COOKIE, REFRESH_COOKIE, cookies_of
 
 TransferMethod: TypeAlias = Literal["cookie", "header"]
 SelectorAnswer: TypeAlias = Literal["any", "header", "cookie"]

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..claims.claim import SessionClaim
-from ..claims.payload import JSONObject, UserContext
-from ..claims.recipe_user_id import RecipeUserId
-from ..claims.validation import ClaimsValidationResult
-from ..claims.validator import SessionClaimValidator
-from .chain.layer import Layer
-from .kit.results import GeneralErrorResponse
+from ...claims.claim import SessionClaim
+from ...claims.payload import JSONObject, UserContext
+from ...claims.recipe_user_id import RecipeUserId
+from ...claims.validation import ClaimsValidationResult
+from ...claims.validator import SessionClaimValidator
+from ..chain.layer import Layer
+from ..kit.results import GeneralErrorResponse
 
 if TYPE_CHECKING:
-    from .kit.app_info import AppInfo
-    from .session_config import SessionConfig
-    from .session_container import SessionContainer
+    from ..kit.app_info import AppInfo
+    from .config import SessionConfig
+    from .container import SessionContainer
 
 MaybeAwaitableValidators: TypeAlias = "list[SessionClaimValidator] | Awaitable[list[SessionClaimValidator]]"
 OverrideGlobalClaimValidators: TypeAlias = Callable[

@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 
 from starlette.requests import Request
 
-from .session_site import SameSite
+from .site import SameSite
 
 ACCESS_COOKIE = "sAccessToken"
 REFRESH_COOKIE = "sRefreshToken"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..claims.claim import SessionClaim
-from . import exceptions
-from .chain.chain import Chain
-from .chain.override_config import InputOverrideConfig
-from .kit.recipe import RecipeSpecification
-from .kit.results import GeneralErrorResponse
-from .kit.services import synced
-from .session_api import ROUTES, SessionAPI
-from .session_calls import (
+from ...claims.claim import SessionClaim
+from .. import exceptions
+from ..chain.chain import Chain
+from ..chain.override_config import InputOverrideConfig
+from ..kit.recipe import RecipeSpecification
+from ..kit.results import GeneralErrorResponse
+from ..kit.services import synced
+from .api import ROUTES, SessionAPI
+from .calls import (
     create_jwt,
     create_new_session,
     create_new_session_without_request_response,
@@ -36,16 +36,16 @@ from .session_calls import (
     update_session_data_in_database,
     validate_claims_for_session_handle,
 )
-from .session_config import (
+from .config import (
     InputErrorHandlers,
     SessionConfig,
     TokenTransferMethod,
     TransferMethodSelector,
     validated,
 )
-from .session_container import SessionContainer
-from .session_functions import SessionFunctions
-from .session_interface import (
+from .container import SessionContainer
+from .functions import SessionFunctions
+from .interface import (
     APIInterface,
     APIOptions,
     APIsLayer,
@@ -57,11 +57,11 @@ from .session_interface import (
     SessionInformationResult,
     SignOutOkayResponse,
 )
-from .session_recipe import POSITIONAL_ORDERS, SessionRecipe
-from .session_site import AntiCsrf, SameSite
+from .recipe import POSITIONAL_ORDERS, SessionRecipe
+from .site import AntiCsrf, SameSite
 
 if TYPE_CHECKING:
-    from .app import App
+    from ..app import App
 
 SessionOverrideConfig = InputOverrideConfig
 

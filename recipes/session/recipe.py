@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
-from ..claims.claim import SessionClaim
-from ..claims.validator import SessionClaimValidator
-from ..sessions.session_rows import remove_of_users
-from .chain.chain import Chain
-from .exceptions import ConfigurationError
-from .kit.recipe import Recipe
-from .session_config import SessionConfig
-from .session_interface import APIInterface, APIOptions, RecipeInterface
-from .users.directory import DeletedUser
+from ...claims.claim import SessionClaim
+from ...claims.validator import SessionClaimValidator
+from ...sessions.session_rows import remove_of_users
+from ..chain.chain import Chain
+from ..exceptions import ConfigurationError
+from ..kit.recipe import Recipe
+from ..users.directory import DeletedUser
+from .config import SessionConfig
+from .interface import APIInterface, APIOptions, RecipeInterface
 
 if TYPE_CHECKING:
-    from .app import App
-    from .kit.routing import Route
+    from ..app import App
+    from ..kit.routing import Route
 
 POSITIONAL_ORDERS = {
     "create_new_session": (

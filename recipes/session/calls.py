@@ -6,25 +6,25 @@ from typing import Any
 
 from starlette.requests import Request
 
-from ..claims.claim import SessionClaim
-from ..claims.payload import JSONObject, UserContext, changed, copied
-from ..claims.recipe_user_id import RecipeUserId
-from ..claims.validation import ClaimsValidationResult
-from ..claims.validator import SessionClaimValidator
-from .kit.context import app_of, with_request
-from .kit.request import AnyRequest, as_request
-from .kit.services import current_app
-from .session_container import SessionContainer
-from .session_interface import (
+from ...claims.claim import SessionClaim
+from ...claims.payload import JSONObject, UserContext, changed, copied
+from ...claims.recipe_user_id import RecipeUserId
+from ...claims.validation import ClaimsValidationResult
+from ...claims.validator import SessionClaimValidator
+from ..kit.context import app_of, with_request
+from ..kit.request import AnyRequest, as_request
+from ..kit.services import current_app
+from .container import SessionContainer
+from .interface import (
     GetClaimValueOkResult,
     OverrideGlobalClaimValidators,
     SessionDoesNotExistError,
     SessionInformationResult,
 )
-from .session_recipe import SessionRecipe
-from .session_requests import assert_required_claims, create_session, first_payload, required_validators
-from .session_requests import get_session as get_session_of_request
-from .session_requests import refresh_session as refresh_session_of_request
+from .recipe import SessionRecipe
+from .requests import assert_required_claims, create_session, first_payload, required_validators
+from .requests import get_session as get_session_of_request
+from .requests import refresh_session as refresh_session_of_request
 
 
 def _served(given: AnyRequest) -> tuple[SessionRecipe, Request]:

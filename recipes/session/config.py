@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..claims.claim import SessionClaim
-from ..claims.payload import UserContext
-from .chain.override_config import InputOverrideConfig
-from .exceptions import ConfigurationError
-from .session_site import AntiCsrf, SameSite, normalise_cookie_domain
+from ...claims.claim import SessionClaim
+from ...claims.payload import UserContext
+from ..chain.override_config import InputOverrideConfig
+from ..exceptions import ConfigurationError
+from .site import AntiCsrf, SameSite, normalise_cookie_domain
 
 TokenTransferMethod: TypeAlias = Literal["cookie", "header", "any"]
 TransferMethodSelector: TypeAlias = Callable[[Request, bool, UserContext], TokenTransferMethod]

@@ -12,7 +12,7 @@ from typing import Protocol
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 
-from .session_cookies import (
+from .cookies import (
     ACCESS_COOKIE,
     ACCESS_COOKIE_LIFE_MS,
     LEGACY_COOKIE,
@@ -21,8 +21,8 @@ from .session_cookies import (
     SetCookie,
     key_of,
 )
-from .session_selection import TransferMethod
-from .session_site import SameSite
+from .selection import TransferMethod
+from .site import SameSite
 
 FRONT_HEADER = "front-token"
 ACCESS_HEADER = "st-access-token"
