@@ -12,7 +12,7 @@ from measure import Contender, Size, race, ratio, seconds
 from table import Row
 
 from coatcheck.recipes import emailpassword
-from coatcheck.recipes.passwords import HASH_BYTES, ITERATIONS, LANES, MEMORY_KIB, SALT_BYTES
+from coatcheck.recipes.emailpassword.passwords import HASH_BYTES, ITERATIONS, LANES, MEMORY_KIB, SALT_BYTES
 
 GROUP = "sign-in"
 HASH = "Argon2id"

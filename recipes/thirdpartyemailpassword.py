@@ -15,8 +15,8 @@ from .emailpassword import (
     send_reset_password_email,
     update_email_or_password,
 )
-from .emailpassword_form import FormField, InputFormField, InputSignUpFeature
-from .emailpassword_interface import (
+from .emailpassword.form import FormField, InputFormField, InputSignUpFeature
+from .emailpassword.interface import (
     PasswordPolicyViolationError,
     PasswordResetTokenInvalidError,
     SignInResult,

@@ -11,8 +11,8 @@ from starlette.responses import Response
 from ..claims.payload import JSONObject, UserContext
 from ..claims.recipe_user_id import RecipeUserId
 from .chain.layer import Layer
-from .emailpassword_form import FormField
-from .emailpassword_interface import (
+from .emailpassword.form import FormField
+from .emailpassword.interface import (
     CreateResetPasswordOkResult,
     EmailExistsGetOkResult,
     GenerateTokenPostResult,

@@ -15,8 +15,8 @@ from ..claims.recipe_user_id import RecipeUserId
 from .accountlinking import AccountLinkingRecipe
 from .chain.chain import Chain
 from .chain.override_config import InputOverrideConfig
-from .emailpassword_form import PASSWORD, FormField, field_value
-from .emailpassword_interface import (
+from .emailpassword.form import PASSWORD, FormField, field_value
+from .emailpassword.interface import (
     ConsumePasswordResetTokenOkResult,
     PasswordPolicyViolationError,
     PasswordResetPostOkResult,
@@ -24,7 +24,7 @@ from .emailpassword_interface import (
     PasswordResetTokenInvalidError,
     UpdateEmailOrPasswordOkResult,
 )
-from .emailpassword_recipe import EmailPasswordRecipe
+from .emailpassword.recipe import EmailPasswordRecipe
 from .kit.recipe import Recipe, RecipeSpecification
 from .thirdpartyemailpassword_interface import (
     API_ORDERS,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..claims.clock import ManualClock
 from ..recipes.app import ENCRYPTION_KEY_VARIABLE, App
-from ..recipes.emailpassword_recipe import EmailPasswordRecipe
+from ..recipes.emailpassword.recipe import EmailPasswordRecipe
 from ..recipes.session.config import SessionConfig
 from .doctor_finding import Finding
 from .doctor_setup import is_deployed, is_https

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ..recipes.app import ENCRYPTION_KEY_VARIABLE, App
-from ..recipes.emailpassword_recipe import EmailPasswordRecipe
+from ..recipes.emailpassword.recipe import EmailPasswordRecipe
 from ..recipes.kit.web_address import host_of, is_local
 from ..sessions.database_url import parse_url
 from .address import is_loopback

@@ -8,7 +8,7 @@ from __future__ import annotations
 from .claims.payload import UserContext
 from .claims.recipe_user_id import RecipeUserId
 from .recipes import accountlinking, emailpassword
-from .recipes.emailpassword_interface import (
+from .recipes.emailpassword.interface import (
     CreateResetPasswordOkResult,
     SignInResult,
     SignUpResult,

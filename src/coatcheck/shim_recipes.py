@@ -8,7 +8,6 @@ from . import shim_session, shim_users
 from .recipes import (
     accountlinking,
     emailpassword,
-    emailpassword_recipe,
     multitenancy,
     thirdparty,
     thirdparty_recipe,
@@ -16,6 +15,7 @@ from .recipes import (
     thirdpartyemailpassword_recipe,
     usermetadata,
 )
+from .recipes.emailpassword import recipe as emailpassword_recipe
 from .recipes.kit.recipe import Recipe
 from .recipes.kit.services import current_app
 from .recipes.session import recipe as session_recipe

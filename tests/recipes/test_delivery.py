@@ -19,11 +19,11 @@ from coatcheck.recipes.delivery import (
     Mail,
     Outbox,
 )
-from coatcheck.recipes.exceptions import OverrideError
-from coatcheck.recipes.password_reset_mail import (
+from coatcheck.recipes.emailpassword.mail import (
     PasswordResetEmailTemplateVars,
     PasswordResetEmailTemplateVarsUser,
 )
+from coatcheck.recipes.exceptions import OverrideError
 
 LINK = "https://example.com/auth/reset-password?token=abc&tenantId=public"
 

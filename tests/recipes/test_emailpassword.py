@@ -22,7 +22,7 @@ from coatcheck.recipes import accountlinking, emailpassword, session, usermetada
 from coatcheck.recipes.chain.override_config import InputOverrideConfig
 from coatcheck.recipes.delivery import EmailDeliveryConfig
 from coatcheck.recipes.emailpassword import InputFormField, InputSignUpFeature
-from coatcheck.recipes.emailpassword_interface import (
+from coatcheck.recipes.emailpassword.interface import (
     EmailAlreadyExistsError,
     PasswordPolicyViolationError,
     PasswordResetTokenInvalidError,
@@ -32,9 +32,9 @@ from coatcheck.recipes.emailpassword_interface import (
     UpdateEmailOrPasswordOkResult,
     WrongCredentialsError,
 )
+from coatcheck.recipes.emailpassword.passwords import ImportRefusedError
 from coatcheck.recipes.exceptions import BadInputError, ConfigurationError
 from coatcheck.recipes.kit.results import GeneralErrorResponse
-from coatcheck.recipes.passwords import ImportRefusedError
 from coatcheck.recipes.users.user import AccountInfo
 from coatcheck.server.asgi import AuthMiddleware
 

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from coatcheck import App, RecipeUserId, current_app
 from coatcheck.recipes import emailpassword
 from coatcheck.recipes.delivery import EmailDeliveryConfig, SMTPService, SMTPSettings, SMTPSettingsFrom
-from coatcheck.recipes.password_reset_mail import PasswordResetEmailTemplateVars, PasswordResetEmailTemplateVarsUser
+from coatcheck.recipes.emailpassword.mail import PasswordResetEmailTemplateVars, PasswordResetEmailTemplateVarsUser
 
 Make = Callable[..., App]
 Serve = Callable[..., TestClient]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coatcheck.recipes import emailpassword_validators as validators
-from coatcheck.recipes.emailpassword_form import (
+from coatcheck.recipes.emailpassword import validators
+from coatcheck.recipes.emailpassword.form import (
     FormField,
     InputFormField,
     InputSignUpFeature,
@@ -24,7 +24,7 @@ from coatcheck.recipes.emailpassword_form import (
     sign_in_fields,
     sign_up_fields,
 )
-from coatcheck.recipes.emailpassword_validators import valid_email, valid_password
+from coatcheck.recipes.emailpassword.validators import valid_email, valid_password
 from coatcheck.recipes.exceptions import BadInputError, ConfigurationError
 
 SIGN_UP = sign_up_fields(None)

@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 from coatcheck import App, InputAppInfo, RecipeUserId
 from coatcheck.claims import Clock, ManualClock
 from coatcheck.recipes import accountlinking, emailpassword, session
-from coatcheck.recipes import emailpassword_rows as rows
+from coatcheck.recipes.emailpassword import rows
 from coatcheck.recipes.users.user import AccountInfo
 from coatcheck.server import create_app
 from coatcheck.server.asgi import AuthMiddleware

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from coatcheck.recipes import emailpassword_rows as rows
-from coatcheck.recipes.emailpassword_rows import ConsumedResetToken
+from coatcheck.recipes.emailpassword import rows
+from coatcheck.recipes.emailpassword.rows import ConsumedResetToken
 from coatcheck.recipes.users.login_methods import EmailChange, add_login_method
 from coatcheck.recipes.users.user import AccountInfo
 from coatcheck.sessions.database import Database

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from coatcheck import App, InputAppInfo, RecipeUserId
 from coatcheck.claims import Clock
 from coatcheck.recipes import emailpassword, session
-from coatcheck.recipes import emailpassword_rows as rows
+from coatcheck.recipes.emailpassword import rows
 from coatcheck.sessions.blocking import hashing
 
 Make = Callable[..., App]

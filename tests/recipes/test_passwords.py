@@ -15,15 +15,15 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coatcheck.recipes.exceptions import RecipeError
-from coatcheck.recipes.password_formats import (
+from coatcheck.recipes.emailpassword.password_formats import (
     ARGON2_MAX_LANES,
     ARGON2_MAX_MEMORY_KIB,
     BCRYPT_MAX_COST,
     SCRYPT_MAX_LN,
     recognise,
 )
-from coatcheck.recipes.passwords import UNSAFE_MARK, ImportRefusedError, PasswordHasher
+from coatcheck.recipes.emailpassword.passwords import UNSAFE_MARK, ImportRefusedError, PasswordHasher
+from coatcheck.recipes.exceptions import RecipeError
 
 SAFE = PasswordHasher()
 UNSAFE = PasswordHasher(unsafe_for_tests=True)
@@ -168,7 +168,7 @@ def test_bcrypt_needs_its_extra() -> None:
     program = f"""
 import sys
 sys.modules["bcrypt"] = None
-from coatcheck.recipes.passwords import ImportRefusedError, PasswordHasher
+from coatcheck.recipes.emailpassword.passwords import ImportRefusedError, PasswordHasher
 hasher = PasswordHasher(unsafe_for_tests=True)
 assert not hasher.verify("x", {bcrypt_hash(b"x")!r})
 try:

@@ -34,11 +34,11 @@ from coatcheck.recipes.delivery import (
 )
 from coatcheck.recipes.delivery.email_message import address, mime_message
 from coatcheck.recipes.delivery.smtp import send_over_smtp
-from coatcheck.recipes.exceptions import ConfigurationError
-from coatcheck.recipes.password_reset_mail import (
+from coatcheck.recipes.emailpassword.mail import (
     PasswordResetEmailTemplateVars,
     PasswordResetEmailTemplateVarsUser,
 )
+from coatcheck.recipes.exceptions import ConfigurationError
 
 # The test server's own remark about passwords without TLS, which is what some tests are about.
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning")

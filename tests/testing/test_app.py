@@ -13,7 +13,7 @@ from coatcheck import App, InputAppInfo, RecipeUserId, current_app
 from coatcheck.claims import Clock, ManualClock
 from coatcheck.claims.clock import current_clock
 from coatcheck.recipes import emailpassword, session, thirdparty
-from coatcheck.recipes.emailpassword_recipe import EmailPasswordRecipe
+from coatcheck.recipes.emailpassword.recipe import EmailPasswordRecipe
 from coatcheck.recipes.exceptions import ConfigurationError, NotInitialisedError, TryRefreshTokenError
 from coatcheck.recipes.kit.services import default_app, set_default_app
 from coatcheck.recipes.thirdparty import SignInAndUpFeature

@@ -7,11 +7,16 @@ from urllib.parse import urlencode
 
 from starlette.requests import Request
 
-from ..claims.payload import UserContext
-from ..claims.recipe_user_id import RecipeUserId
-from .accountlinking import AccountLinkingRecipe
-from .emailpassword_form import EMAIL, PASSWORD, FormField, field_value
-from .emailpassword_interface import (
+from ...claims.payload import UserContext
+from ...claims.recipe_user_id import RecipeUserId
+from ..accountlinking import AccountLinkingRecipe
+from ..kit.context import after_response
+from ..kit.results import GeneralErrorResponse, LinkingToSessionUserFailedError
+from ..session.container import SessionContainer
+from ..session.sign_in import linking_failure, refuse_linking, session_after_sign_in
+from ..users.user import AccountInfo, LoginMethod, User
+from .form import EMAIL, PASSWORD, FormField, field_value
+from .interface import (
     APIInterface,
     APIOptions,
     ConsumePasswordResetTokenOkResult,
@@ -35,15 +40,10 @@ from .emailpassword_interface import (
     UpdateEmailOrPasswordOkResult,
     WrongCredentialsError,
 )
-from .kit.context import after_response
-from .kit.results import GeneralErrorResponse, LinkingToSessionUserFailedError
-from .password_reset_mail import PasswordResetEmailTemplateVars, PasswordResetEmailTemplateVarsUser
-from .session.container import SessionContainer
-from .session.sign_in import linking_failure, refuse_linking, session_after_sign_in
-from .users.user import AccountInfo, LoginMethod, User
+from .mail import PasswordResetEmailTemplateVars, PasswordResetEmailTemplateVarsUser
 
 if TYPE_CHECKING:
-    from .emailpassword_recipe import EmailPasswordRecipe
+    from .recipe import EmailPasswordRecipe
 
 PLACEHOLDER_DOMAINS = ("@stfakeemail.supertokens.com", ".fakeemail.com")
 """The ends of addresses that stand for a missing one; nobody signs in or up with them as a first factor."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
-from ..claims.payload import JSONObject
-from ..claims.recipe_user_id import RecipeUserId
-from .delivery.interface import EmailContent
+from ...claims.payload import JSONObject
+from ...claims.recipe_user_id import RecipeUserId
+from ..delivery.interface import EmailContent
 
 SUBJECT = "Password reset instructions"
 

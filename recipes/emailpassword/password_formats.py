@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from .exceptions import RecipeError
+from ..exceptions import RecipeError
 
 try:
     from .password_bcrypt import bcrypt_matches

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
-from ..sessions.clean_up import CleanUp
-from . import emailpassword_rows as rows
-from .chain.chain import Chain
-from .delivery import DefaultEmailService, EmailDeliveryConfig, EmailDeliveryInterface
-from .emailpassword_config import EmailPasswordConfig
-from .emailpassword_form import PASSWORD, FormField, form_field_errors
-from .emailpassword_interface import APIInterface, RecipeInterface
-from .kit.recipe import Recipe
+from ...sessions.clean_up import CleanUp
+from ..chain.chain import Chain
+from ..delivery import DefaultEmailService, EmailDeliveryConfig, EmailDeliveryInterface
+from ..kit.recipe import Recipe
+from ..users.directory import DeletedUser
+from . import rows
+from .config import EmailPasswordConfig
+from .form import PASSWORD, FormField, form_field_errors
+from .interface import APIInterface, RecipeInterface
 from .passwords import PasswordHasher
-from .users.directory import DeletedUser
 
 if TYPE_CHECKING:
-    from .app import App
-    from .kit.routing import Route
+    from ..app import App
+    from ..kit.routing import Route
 
 _CREDENTIALS = ("email", "password", "tenant_id", "user_context")
 _FORM_POST = ("form_fields", "tenant_id", "api_options", "user_context")

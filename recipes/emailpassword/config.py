@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from .chain.override_config import InputOverrideConfig, checked_override
-from .delivery import EmailDeliveryConfig
-from .emailpassword_form import (
+from ..chain.override_config import InputOverrideConfig, checked_override
+from ..delivery import EmailDeliveryConfig
+from ..exceptions import ConfigurationError
+from .form import (
     ConfiguredField,
     InputSignUpFeature,
     reset_fields,
@@ -15,7 +16,6 @@ from .emailpassword_form import (
     sign_in_fields,
     sign_up_fields,
 )
-from .exceptions import ConfigurationError
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Connection
 
-from ..claims.payload import UserContext
-from ..claims.recipe_user_id import RecipeUserId
-from ..sessions.blocking import hashing, patient_hashing
-from ..sessions.exceptions import DatabaseError, HashingBusyError
-from . import emailpassword_rows as rows
-from .emailpassword_interface import (
+from ...claims.payload import UserContext
+from ...claims.recipe_user_id import RecipeUserId
+from ...sessions.blocking import hashing, patient_hashing
+from ...sessions.exceptions import DatabaseError, HashingBusyError
+from ..exceptions import BadInputError
+from ..session.container import SessionContainer
+from ..session.sign_in import refuse_linking
+from ..users.directory import get_user
+from ..users.login_methods import EmailChange, add_login_method, set_email, storable_text
+from ..users.user import AccountInfo, User
+from . import rows
+from .interface import (
     ConsumePasswordResetTokenOkResult,
     CreateResetPasswordOkResult,
     EmailAlreadyExistsError,
@@ -29,16 +35,10 @@ from .emailpassword_interface import (
     UpdateResult,
     WrongCredentialsError,
 )
-from .emailpassword_rows import RECIPE_ID
-from .exceptions import BadInputError
-from .session.container import SessionContainer
-from .session.sign_in import refuse_linking
-from .users.directory import get_user
-from .users.login_methods import EmailChange, add_login_method, set_email, storable_text
-from .users.user import AccountInfo, User
+from .rows import RECIPE_ID
 
 if TYPE_CHECKING:
-    from .emailpassword_recipe import EmailPasswordRecipe
+    from .recipe import EmailPasswordRecipe
 
 T = TypeVar("T")
 

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..claims.maybe_awaitable import settled
-from ..claims.payload import JSONObject
-from .emailpassword_validators import valid_email, valid_password
-from .exceptions import BadInputError, ConfigurationError
+from ...claims.maybe_awaitable import settled
+from ...claims.payload import JSONObject
+from ..exceptions import BadInputError, ConfigurationError
+from .validators import valid_email, valid_password
 
 EMAIL = "email"
 PASSWORD = "password"  # noqa: S105 - the name of a field

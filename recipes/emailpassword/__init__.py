@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..claims.payload import UserContext
-from ..claims.recipe_user_id import RecipeUserId
-from .chain.chain import Chain
-from .chain.override_config import InputOverrideConfig
-from .delivery import (
+from ...claims.payload import UserContext
+from ...claims.recipe_user_id import RecipeUserId
+from ..chain.chain import Chain
+from ..chain.override_config import InputOverrideConfig
+from ..delivery import (
     EmailContent,
     EmailDeliveryConfig,
     EmailDeliveryInterface,
@@ -16,11 +16,15 @@ from .delivery import (
     SMTPSettings,
     SMTPSettingsFrom,
 )
-from .emailpassword_api import EmailPasswordAPI, reset_link, send_reset_link
-from .emailpassword_config import EmailPasswordConfig, validated
-from .emailpassword_form import FormField, InputFormField, InputSignUpFeature
-from .emailpassword_functions import EmailPasswordFunctions
-from .emailpassword_interface import (
+from ..kit.recipe import RecipeSpecification
+from ..kit.results import GeneralErrorResponse, LinkingToSessionUserFailedError
+from ..kit.services import current_app, synced
+from ..session.container import SessionContainer
+from .api import EmailPasswordAPI, reset_link, send_reset_link
+from .config import EmailPasswordConfig, validated
+from .form import FormField, InputFormField, InputSignUpFeature
+from .functions import EmailPasswordFunctions
+from .interface import (
     APIInterface,
     APIOptions,
     APIsLayer,
@@ -54,17 +58,13 @@ from .emailpassword_interface import (
     UpdateResult,
     WrongCredentialsError,
 )
-from .emailpassword_recipe import API_ORDERS, FUNCTION_ORDERS, EmailPasswordRecipe
-from .emailpassword_routes import ROUTES
-from .kit.recipe import RecipeSpecification
-from .kit.results import GeneralErrorResponse, LinkingToSessionUserFailedError
-from .kit.services import current_app, synced
-from .password_reset_mail import PasswordResetEmailTemplateVars
+from .mail import PasswordResetEmailTemplateVars
 from .passwords import ImportRefusedError
-from .session.container import SessionContainer
+from .recipe import API_ORDERS, FUNCTION_ORDERS, EmailPasswordRecipe
+from .routes import ROUTES
 
 if TYPE_CHECKING:
-    from .app import App
+    from ..app import App
 
 EmailPasswordOverrideConfig = InputOverrideConfig
 EmailTemplateVars = PasswordResetEmailTemplateVars

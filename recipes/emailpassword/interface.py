@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, TypeAlias
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..claims.payload import JSONObject, UserContext
-from ..claims.recipe_user_id import RecipeUserId
-from .chain.layer import Layer
-from .emailpassword_form import FormField
-from .kit.results import GeneralErrorResponse, LinkingToSessionUserFailedError
-from .session.container import SessionContainer
-from .users.user import User
+from ...claims.payload import JSONObject, UserContext
+from ...claims.recipe_user_id import RecipeUserId
+from ..chain.layer import Layer
+from ..kit.results import GeneralErrorResponse, LinkingToSessionUserFailedError
+from ..session.container import SessionContainer
+from ..users.user import User
+from .form import FormField
 
 if TYPE_CHECKING:
-    from .delivery import EmailDeliveryInterface
-    from .emailpassword_config import EmailPasswordConfig
-    from .kit.app_info import AppInfo
+    from ..delivery import EmailDeliveryInterface
+    from ..kit.app_info import AppInfo
+    from .config import EmailPasswordConfig
 
 # Results of functions
 

@@ -7,7 +7,12 @@ from typing import Any
 
 from starlette.responses import Response
 
-from .emailpassword_form import (
+from ..exceptions import BadInputError
+from ..kit.fdi import fdi_version, has_user_objects
+from ..kit.json_body import json_body
+from ..kit.routing import ApiCall, Route, answer
+from ..session.sign_in import linking_flag, session_for_sign_in
+from .form import (
     EMAIL,
     PASSWORD,
     ConfiguredField,
@@ -17,19 +22,14 @@ from .emailpassword_form import (
     form_field_errors,
     parse_form_fields,
 )
-from .emailpassword_interface import (
+from .interface import (
     APIOptions,
     EmailAlreadyExistsError,
     PasswordPolicyViolationError,
     SignInPostOkResult,
     SignUpPostOkResult,
 )
-from .emailpassword_recipe import EmailPasswordRecipe
-from .exceptions import BadInputError
-from .kit.fdi import fdi_version, has_user_objects
-from .kit.json_body import json_body
-from .kit.routing import ApiCall, Route, answer
-from .session.sign_in import linking_flag, session_for_sign_in
+from .recipe import EmailPasswordRecipe
 
 EMAIL_TAKEN = "This email already exists. Please sign in instead."
 

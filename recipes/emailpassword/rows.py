@@ -26,9 +26,9 @@ from sqlalchemy import (
     update,
 )
 
-from ..sessions.schema import metadata
-from .users.login_methods import WHOSE, EmailChange, identity_in, set_email, tenants
-from .users.user import AccountInfo
+from ...sessions.schema import metadata
+from ..users.login_methods import WHOSE, EmailChange, identity_in, set_email, tenants
+from ..users.user import AccountInfo
 
 RECIPE_ID = "emailpassword"
 RESET_TOKEN_BYTES = 64
