@@ -24,9 +24,9 @@ from .emailpassword.interface import (
 )
 from .kit.recipe import RecipeSpecification
 from .kit.services import synced
-from .thirdparty_config import ProviderClientConfig, ProviderConfig, ProviderInput, SignInAndUpFeature
-from .thirdparty_interface import ManuallyCreateOrUpdateUserResult
-from .thirdparty_provider import Provider
+from .thirdparty.config import ProviderClientConfig, ProviderConfig, ProviderInput, SignInAndUpFeature
+from .thirdparty.interface import ManuallyCreateOrUpdateUserResult
+from .thirdparty.provider import Provider
 from .thirdpartyemailpassword_interface import (
     APIInterface,
     APIsLayer,

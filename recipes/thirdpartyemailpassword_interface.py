@@ -28,17 +28,17 @@ from .emailpassword.interface import (
 )
 from .kit.results import GeneralErrorResponse
 from .session.container import SessionContainer
-from .thirdparty_interface import API_ORDERS as THIRDPARTY_APIS
-from .thirdparty_interface import FUNCTION_ORDERS as THIRDPARTY_FUNCTIONS
-from .thirdparty_interface import (
+from .thirdparty.interface import API_ORDERS as THIRDPARTY_APIS
+from .thirdparty.interface import FUNCTION_ORDERS as THIRDPARTY_FUNCTIONS
+from .thirdparty.interface import (
     AuthorisationUrlGetOkResult,
     ManuallyCreateOrUpdateUserResult,
     SignInUpPostResult,
     SignInUpResult,
 )
-from .thirdparty_oauth import RedirectUriInfo
-from .thirdparty_provider import Provider
-from .thirdparty_user_info import RawUserInfoFromProvider
+from .thirdparty.oauth import RedirectUriInfo
+from .thirdparty.provider import Provider
+from .thirdparty.user_info import RawUserInfoFromProvider
 from .users.user import User
 
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from ..recipes.exceptions import ConfigurationError
 from ..recipes.kit.web_address import normal_path
-from ..recipes.thirdparty_config import ProviderClientConfig, ProviderConfig, ProviderInput
+from ..recipes.thirdparty.config import ProviderClientConfig, ProviderConfig, ProviderInput
 from .stub_clients import StubClient
 from .stub_personas import PERSONAS, Persona
 from .stub_provider import StubProvider

@@ -11,7 +11,7 @@ from ..recipes.exceptions import ConfigurationError
 from .stub_provider import StubProvider
 
 if TYPE_CHECKING:
-    from ..recipes.thirdparty_config import ProviderInput
+    from ..recipes.thirdparty.config import ProviderInput
 
 
 def stub_routes(app: App) -> list[BaseRoute]:

@@ -11,9 +11,9 @@ from typing import Any
 
 _CREATED = {"created_new_user": lambda result: result.created_new_recipe_user}
 _SIGNED_IN_UP = {
-    "coatcheck.recipes.thirdparty_interface:SignInUpOkResult": _CREATED,
-    "coatcheck.recipes.thirdparty_interface:SignInUpPostOkResult": _CREATED,
-    "coatcheck.recipes.thirdparty_interface:ManuallyCreateOrUpdateUserOkResult": _CREATED,
+    "coatcheck.recipes.thirdparty.interface:SignInUpOkResult": _CREATED,
+    "coatcheck.recipes.thirdparty.interface:SignInUpPostOkResult": _CREATED,
+    "coatcheck.recipes.thirdparty.interface:ManuallyCreateOrUpdateUserOkResult": _CREATED,
 }
 
 ATTRIBUTES: dict[str, dict[str, dict[str, Callable[[Any], Any]]]] = {

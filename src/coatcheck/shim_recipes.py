@@ -10,7 +10,6 @@ from .recipes import (
     emailpassword,
     multitenancy,
     thirdparty,
-    thirdparty_recipe,
     thirdpartyemailpassword,
     thirdpartyemailpassword_recipe,
     usermetadata,
@@ -19,6 +18,7 @@ from .recipes.emailpassword import recipe as emailpassword_recipe
 from .recipes.kit.recipe import Recipe
 from .recipes.kit.services import current_app
 from .recipes.session import recipe as session_recipe
+from .recipes.thirdparty import recipe as thirdparty_recipe
 from .shim_init import reset
 
 

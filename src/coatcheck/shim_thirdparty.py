@@ -9,11 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 from .claims.payload import UserContext
-from .recipes import accountlinking, thirdparty, thirdparty_config, thirdpartyemailpassword
+from .recipes import accountlinking, thirdparty, thirdpartyemailpassword
 from .recipes.kit.services import synced
 from .recipes.session.container import SessionContainer
-from .recipes.thirdparty_config import ProviderConfig
-from .recipes.thirdparty_interface import ManuallyCreateOrUpdateUserResult
+from .recipes.thirdparty import config as thirdparty_config
+from .recipes.thirdparty.config import ProviderConfig
+from .recipes.thirdparty.interface import ManuallyCreateOrUpdateUserResult
 from .recipes.users.user import AccountInfo, LoginMethod, ThirdPartyInfo, User
 
 VerifiedOrContext = bool | UserContext | None

@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from .recipes.app import App
 from .recipes.exceptions import ConfigurationError
-from .recipes.thirdparty_http import CONNECT_TIMEOUT_S
+from .recipes.thirdparty.http import CONNECT_TIMEOUT_S
 from .server.stub_provider import SlowAnswerError, StubProvider
 from .server.stub_script import Endpoint
 from .server.stub_transport import StubTransport

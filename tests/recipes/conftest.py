@@ -14,7 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from coatcheck.claims.clock import Clock
-from coatcheck.recipes.thirdparty_config import ProviderInput
+from coatcheck.recipes.thirdparty.config import ProviderInput
 from coatcheck.server.stub import Persona, provider_of
 from coatcheck.sessions.database import Database
 

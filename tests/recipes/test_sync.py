@@ -20,7 +20,7 @@ from coatcheck.recipes import emailpassword, multitenancy, session, thirdparty, 
 from coatcheck.recipes.kit.recipe import RecipeSpecification
 from coatcheck.recipes.session.container import PlainSession, SessionContainer
 from coatcheck.recipes.thirdparty import RedirectUriInfo, SignInAndUpFeature, UserInfo, UserInfoEmail
-from coatcheck.recipes.thirdparty_provider import PlainProvider, Provider
+from coatcheck.recipes.thirdparty.provider import PlainProvider, Provider
 from coatcheck.server.stub import stub
 
 Functions = dict[str, Callable[..., Any]]

@@ -16,7 +16,7 @@ from coatcheck.claims import ManualClock
 from coatcheck.recipes import accountlinking, thirdparty
 from coatcheck.recipes.exceptions import ConfigurationError
 from coatcheck.recipes.thirdparty import ProviderClientConfig, ProviderConfig, ProviderInput, SignInAndUpFeature
-from coatcheck.recipes.thirdparty_http import MAX_ANSWER_BYTES
+from coatcheck.recipes.thirdparty.http import MAX_ANSWER_BYTES
 from coatcheck.server.stub import Persona, StubError, provider_of, stub
 
 Make = Callable[..., App]

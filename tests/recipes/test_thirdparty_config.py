@@ -27,10 +27,10 @@ from coatcheck.recipes.thirdparty import (
     UserFields,
     UserInfoMap,
 )
-from coatcheck.recipes.thirdparty_client import config_for_client
-from coatcheck.recipes.thirdparty_oauth import authorisation_redirect
-from coatcheck.recipes.thirdparty_table import ROWS, row_of
-from coatcheck.recipes.thirdparty_user_info import mapped
+from coatcheck.recipes.thirdparty.builtin import ROWS, row_of
+from coatcheck.recipes.thirdparty.client import config_for_client
+from coatcheck.recipes.thirdparty.oauth import authorisation_redirect
+from coatcheck.recipes.thirdparty.user_info import mapped
 
 Make = Callable[..., App]
 CLIENT = ProviderClientConfig("client", "secret")

@@ -10,9 +10,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from coatcheck.recipes import thirdparty_http
 from coatcheck.recipes.exceptions import ProviderError
-from coatcheck.recipes.thirdparty_http import MAX_ANSWER_BYTES, ProviderHTTP, with_query
+from coatcheck.recipes.thirdparty import http as thirdparty_http
+from coatcheck.recipes.thirdparty.http import MAX_ANSWER_BYTES, ProviderHTTP, with_query
 
 
 class Answering(httpx2.BaseTransport):

@@ -16,7 +16,7 @@ from coatcheck import App
 from coatcheck.claims import ManualClock
 from coatcheck.claims.clock import current_clock
 from coatcheck.recipes.exceptions import ConfigurationError
-from coatcheck.recipes.thirdparty_config import ProviderClientConfig, ProviderInput
+from coatcheck.recipes.thirdparty.config import ProviderClientConfig, ProviderInput
 from coatcheck.server.stub import Persona, provider_of, stub
 from coatcheck.server.stub_grants import CODE_LIFETIME_MS, s256
 

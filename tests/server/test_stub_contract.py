@@ -16,8 +16,8 @@ from starlette.testclient import TestClient
 from coatcheck import App, InputAppInfo
 from coatcheck.recipes import thirdparty, usermetadata
 from coatcheck.recipes.exceptions import ConfigurationError
-from coatcheck.recipes.thirdparty_config import ProviderConfig, ProviderInput
-from coatcheck.recipes.thirdparty_table import ROWS
+from coatcheck.recipes.thirdparty.builtin import ROWS
+from coatcheck.recipes.thirdparty.config import ProviderConfig, ProviderInput
 from coatcheck.server import create_app
 from coatcheck.server.stub import Persona, StubError, provider_of, stub
 

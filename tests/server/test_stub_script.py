@@ -10,7 +10,7 @@ import jwt
 import pytest
 
 from coatcheck.claims.clock import current_clock
-from coatcheck.recipes.thirdparty_config import ProviderInput
+from coatcheck.recipes.thirdparty.config import ProviderInput
 from coatcheck.server.stub import Persona, Script, StubError, provider_of, stub
 from coatcheck.server.stub_grants import Authorization
 

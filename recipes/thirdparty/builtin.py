@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..claims.payload import JSONObject
-from . import thirdparty_quirks as quirks
-from .thirdparty_config import ProviderConfigForClient, UserFields, UserInfoMap
-from .thirdparty_http import ProviderHTTP
+from ...claims.payload import JSONObject
+from . import quirks
+from .config import ProviderConfigForClient, UserFields, UserInfoMap
+from .http import ProviderHTTP
 
 OPENID = ("openid", "email")
 OIDC_FIELDS = UserFields("sub", "email", "email_verified")

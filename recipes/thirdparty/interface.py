@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..claims.payload import JSONObject, UserContext
-from ..claims.recipe_user_id import RecipeUserId
-from .chain.layer import Layer
-from .kit.results import GeneralErrorResponse, LinkingToSessionUserFailedError
-from .session.container import SessionContainer
-from .thirdparty_oauth import RedirectUriInfo
-from .thirdparty_provider import Provider
-from .thirdparty_user_info import RawUserInfoFromProvider
-from .users.user import User
+from ...claims.payload import JSONObject, UserContext
+from ...claims.recipe_user_id import RecipeUserId
+from ..chain.layer import Layer
+from ..kit.results import GeneralErrorResponse, LinkingToSessionUserFailedError
+from ..session.container import SessionContainer
+from ..users.user import User
+from .oauth import RedirectUriInfo
+from .provider import Provider
+from .user_info import RawUserInfoFromProvider
 
 if TYPE_CHECKING:
-    from .kit.app_info import AppInfo
-    from .thirdparty_config import ProviderInput, ThirdPartyConfig
+    from ..kit.app_info import AppInfo
+    from .config import ProviderInput, ThirdPartyConfig
 
 # Results of functions
 

@@ -11,14 +11,14 @@ from urllib.parse import quote
 
 from starlette.responses import HTMLResponse
 
-from ..claims.maybe_awaitable import settled
-from ..claims.payload import JSONObject, UserContext
-from .exceptions import BadInputError, ProviderError
-from .kit.results import GeneralErrorResponse, LinkingToSessionUserFailedError
-from .session.container import SessionContainer
-from .session.sign_in import linking_failure, refuse_linking, session_after_sign_in
-from .thirdparty_http import with_query
-from .thirdparty_interface import (
+from ...claims.maybe_awaitable import settled
+from ...claims.payload import JSONObject, UserContext
+from ..exceptions import BadInputError, ProviderError
+from ..kit.results import GeneralErrorResponse, LinkingToSessionUserFailedError
+from ..session.container import SessionContainer
+from ..session.sign_in import linking_failure, refuse_linking, session_after_sign_in
+from .http import with_query
+from .interface import (
     APIInterface,
     APIOptions,
     AuthorisationUrlGetOkResult,
@@ -27,12 +27,12 @@ from .thirdparty_interface import (
     SignInUpPostOkResult,
     SignInUpPostResult,
 )
-from .thirdparty_oauth import RedirectUriInfo
-from .thirdparty_provider import Provider
-from .thirdparty_user_info import UserInfo, UserInfoEmail
+from .oauth import RedirectUriInfo
+from .provider import Provider
+from .user_info import UserInfo, UserInfoEmail
 
 if TYPE_CHECKING:
-    from .thirdparty_recipe import ThirdPartyRecipe
+    from .recipe import ThirdPartyRecipe
 
 logger = logging.getLogger("coatcheck.thirdparty")
 

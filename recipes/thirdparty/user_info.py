@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..claims.payload import JSONObject
-from .exceptions import ProviderError
-from .thirdparty_config import ProviderConfigForClient
-from .users.login_methods import storable_text
+from ...claims.payload import JSONObject
+from ..exceptions import ProviderError
+from ..users.login_methods import storable_text
+from .config import ProviderConfigForClient
 
 MAX_USER_ID = 256
 """The longest user id of a provider that is accepted, in characters."""

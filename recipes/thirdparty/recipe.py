@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..claims.payload import UserContext
-from .chain.chain import Chain
-from .chain.place import place_of
-from .exceptions import ConfigurationError, OverrideError
-from .kit.recipe import Recipe, ThirdPartyProvider
-from .thirdparty_client import ClientTypeNotFoundError, config_for_client
-from .thirdparty_config import ProviderInput, ThirdPartyConfig
-from .thirdparty_documents import ProviderDocuments
-from .thirdparty_http import ProviderHTTP
-from .thirdparty_interface import APIInterface, RecipeInterface
-from .thirdparty_provider import Provider
+from ...claims.payload import UserContext
+from ..chain.chain import Chain
+from ..chain.place import place_of
+from ..exceptions import ConfigurationError, OverrideError
+from ..kit.recipe import Recipe, ThirdPartyProvider
+from .client import ClientTypeNotFoundError, config_for_client
+from .config import ProviderInput, ThirdPartyConfig
+from .documents import ProviderDocuments
+from .http import ProviderHTTP
+from .interface import APIInterface, RecipeInterface
+from .provider import Provider
 
 if TYPE_CHECKING:
-    from .app import App
-    from .kit.routing import Route
+    from ..app import App
+    from ..kit.routing import Route
 
 DEFAULT_TENANT = "public"
 

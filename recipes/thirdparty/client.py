@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .exceptions import BadInputError
-from .thirdparty_config import ProviderClientConfig, ProviderConfig, ProviderConfigForClient, UserFields, UserInfoMap
-from .thirdparty_table import ProviderRow, row_of
+from ..exceptions import BadInputError
+from .builtin import ProviderRow, row_of
+from .config import ProviderClientConfig, ProviderConfig, ProviderConfigForClient, UserFields, UserInfoMap
 
 
 class ClientTypeNotFoundError(BadInputError):

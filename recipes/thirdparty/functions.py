@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
-from ..claims.payload import JSONObject, UserContext
-from ..claims.recipe_user_id import RecipeUserId
-from .exceptions import BadInputError
-from .session.container import SessionContainer
-from .thirdparty_interface import EmailChangeNotAllowedError as ChangeRefused
-from .thirdparty_interface import (
+from ...claims.payload import JSONObject, UserContext
+from ...claims.recipe_user_id import RecipeUserId
+from ..exceptions import BadInputError
+from ..session.container import SessionContainer
+from ..users.directory import get_user
+from ..users.login_methods import EmailChange, add_login_method, find_recipe_user_id, set_email
+from ..users.user import AccountInfo, ThirdPartyInfo, User
+from .interface import EmailChangeNotAllowedError as ChangeRefused
+from .interface import (
     ManuallyCreateOrUpdateUserOkResult,
     ManuallyCreateOrUpdateUserResult,
     RecipeInterface,
@@ -19,14 +22,11 @@ from .thirdparty_interface import (
     SignInUpOkResult,
     SignInUpResult,
 )
-from .thirdparty_provider import Provider
-from .thirdparty_user_info import RawUserInfoFromProvider
-from .users.directory import get_user
-from .users.login_methods import EmailChange, add_login_method, find_recipe_user_id, set_email
-from .users.user import AccountInfo, ThirdPartyInfo, User
+from .provider import Provider
+from .user_info import RawUserInfoFromProvider
 
 if TYPE_CHECKING:
-    from .thirdparty_recipe import ThirdPartyRecipe
+    from .recipe import ThirdPartyRecipe
 
 RECIPE_ID = "thirdparty"
 ATTEMPTS = 5

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..claims.payload import UserContext
-from .chain.chain import Chain
-from .chain.override_config import InputOverrideConfig
-from .kit.recipe import RecipeSpecification
-from .kit.services import synced
-from .session.container import SessionContainer
-from .thirdparty_api import ThirdPartyAPI
-from .thirdparty_client import ClientTypeNotFoundError
-from .thirdparty_config import (
+from ...claims.payload import UserContext
+from ..chain.chain import Chain
+from ..chain.override_config import InputOverrideConfig
+from ..kit.recipe import RecipeSpecification
+from ..kit.services import synced
+from ..session.container import SessionContainer
+from ..users.user import ThirdPartyInfo
+from .api import ThirdPartyAPI
+from .client import ClientTypeNotFoundError
+from .config import (
     ProviderClientConfig,
     ProviderConfig,
     ProviderConfigForClient,
@@ -23,8 +24,8 @@ from .thirdparty_config import (
     UserInfoMap,
     validated,
 )
-from .thirdparty_functions import ThirdPartyFunctions
-from .thirdparty_interface import (
+from .functions import ThirdPartyFunctions
+from .interface import (
     API_ORDERS,
     FUNCTION_ORDERS,
     APIInterface,
@@ -41,15 +42,14 @@ from .thirdparty_interface import (
     SignInUpPostNoEmailGivenByProviderResponse,
     SignInUpPostOkResult,
 )
-from .thirdparty_oauth import AuthorisationRedirect, RedirectUriInfo
-from .thirdparty_provider import Provider
-from .thirdparty_recipe import ThirdPartyRecipe
-from .thirdparty_routes import ROUTES
-from .thirdparty_user_info import RawUserInfoFromProvider, UserInfo, UserInfoEmail
-from .users.user import ThirdPartyInfo
+from .oauth import AuthorisationRedirect, RedirectUriInfo
+from .provider import Provider
+from .recipe import ThirdPartyRecipe
+from .routes import ROUTES
+from .user_info import RawUserInfoFromProvider, UserInfo, UserInfoEmail
 
 if TYPE_CHECKING:
-    from .app import App
+    from ..app import App
 
 ThirdPartyOverrideConfig = InputOverrideConfig
 

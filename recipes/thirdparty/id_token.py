@@ -14,11 +14,11 @@ from typing import Any, TypeGuard
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from ..claims.clock import current_clock
-from ..claims.payload import JSONObject
-from .exceptions import ProviderError
-from .thirdparty_config import ProviderConfigForClient
-from .thirdparty_documents import ProviderDocuments
+from ...claims.clock import current_clock
+from ...claims.payload import JSONObject
+from ..exceptions import ProviderError
+from .config import ProviderConfigForClient
+from .documents import ProviderDocuments
 
 ALGORITHMS = ("RS256", "ES256")
 LEEWAY_S = 300

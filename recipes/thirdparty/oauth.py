@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..claims.payload import JSONObject
-from .exceptions import ProviderError
-from .thirdparty_config import ProviderConfigForClient
-from .thirdparty_http import ProviderHTTP, with_query
-from .thirdparty_id_token import nonce_of
-from .thirdparty_quirks import basic_authentication
+from ...claims.payload import JSONObject
+from ..exceptions import ProviderError
+from .config import ProviderConfigForClient
+from .http import ProviderHTTP, with_query
+from .id_token import nonce_of
+from .quirks import basic_authentication
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,24 +7,24 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from ..claims.maybe_awaitable import settled
-from ..claims.payload import JSONObject, UserContext
-from ..sessions.blocking import blocking
-from .exceptions import BadInputError
-from .kit.services import synced
-from .thirdparty_client import config_for_client
-from .thirdparty_config import ProviderConfigForClient, ProviderInput
-from .thirdparty_documents import ProviderDocuments
-from .thirdparty_id_token import check_nonce, verified_payload
-from .thirdparty_oauth import (
+from ...claims.maybe_awaitable import settled
+from ...claims.payload import JSONObject, UserContext
+from ...sessions.blocking import blocking
+from ..exceptions import BadInputError
+from ..kit.services import synced
+from .builtin import row_of
+from .client import config_for_client
+from .config import ProviderConfigForClient, ProviderInput
+from .documents import ProviderDocuments
+from .id_token import check_nonce, verified_payload
+from .oauth import (
     AuthorisationRedirect,
     RedirectUriInfo,
     authorisation_redirect,
     exchange_code,
     token_in,
 )
-from .thirdparty_table import row_of
-from .thirdparty_user_info import RawUserInfoFromProvider, UserInfo, mapped, speak_of_one_user
+from .user_info import RawUserInfoFromProvider, UserInfo, mapped, speak_of_one_user
 
 P = ParamSpec("P")
 R = TypeVar("R")

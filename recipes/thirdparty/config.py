@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from ..claims.payload import JSONObject
-from .chain.override_config import InputOverrideConfig, checked_override
-from .exceptions import ConfigurationError
+from ...claims.payload import JSONObject
+from ..chain.override_config import InputOverrideConfig, checked_override
+from ..exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from .thirdparty_provider import Provider
+    from .provider import Provider
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,15 @@ from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 
-from .exceptions import BadInputError, ConfigurationError
-from .kit.fdi import fdi_version, has_user_objects
-from .kit.json_body import json_body, limited_body
-from .kit.routing import ApiCall, Route, answer
-from .session.sign_in import linking_flag, session_for_sign_in
-from .thirdparty_interface import APIOptions, SignInUpPostOkResult
-from .thirdparty_oauth import RedirectUriInfo
-from .thirdparty_provider import Provider
-from .thirdparty_recipe import ThirdPartyRecipe
+from ..exceptions import BadInputError, ConfigurationError
+from ..kit.fdi import fdi_version, has_user_objects
+from ..kit.json_body import json_body, limited_body
+from ..kit.routing import ApiCall, Route, answer
+from ..session.sign_in import linking_flag, session_for_sign_in
+from .interface import APIOptions, SignInUpPostOkResult
+from .oauth import RedirectUriInfo
+from .provider import Provider
+from .recipe import ThirdPartyRecipe
 
 MAX_FORM_FIELDS = 50
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..claims.clock import current_clock
-from ..claims.payload import JSONObject
-from .thirdparty_http import ProviderHTTP
+from ...claims.clock import current_clock
+from ...claims.payload import JSONObject
+from .http import ProviderHTTP
 
 WELL_KNOWN = "/.well-known/openid-configuration"
 DISCOVERY_LIFETIME_MS = 24 * 3_600_000

@@ -13,11 +13,11 @@ from urllib.parse import quote
 
 import jwt
 
-from ..claims.clock import current_clock
-from ..claims.payload import JSONObject
-from .exceptions import ConfigurationError, ProviderError
-from .thirdparty_config import ProviderConfigForClient
-from .thirdparty_http import ProviderHTTP
+from ...claims.clock import current_clock
+from ...claims.payload import JSONObject
+from ..exceptions import ConfigurationError, ProviderError
+from .config import ProviderConfigForClient
+from .http import ProviderHTTP
 
 APPLE_SECRET_LIFETIME_S = 180 * 24 * 3600
 GITHUB_JSON = "application/vnd.github+json"
