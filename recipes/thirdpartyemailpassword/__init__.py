@@ -4,38 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..claims.payload import UserContext
-from . import emailpassword, thirdparty
-from .chain.override_config import InputOverrideConfig, checked_override
-from .delivery import EmailDeliveryConfig, SMTPService
-from .emailpassword import (
+from ...claims.payload import UserContext
+from .. import emailpassword, thirdparty
+from ..chain.override_config import InputOverrideConfig, checked_override
+from ..delivery import EmailDeliveryConfig, SMTPService
+from ..emailpassword import (
     create_reset_password_link,
     create_reset_password_token,
     send_email,
     send_reset_password_email,
     update_email_or_password,
 )
-from .emailpassword.form import FormField, InputFormField, InputSignUpFeature
-from .emailpassword.interface import (
+from ..emailpassword.form import FormField, InputFormField, InputSignUpFeature
+from ..emailpassword.interface import (
     PasswordPolicyViolationError,
     PasswordResetTokenInvalidError,
     SignInResult,
     SignUpResult,
 )
-from .kit.recipe import RecipeSpecification
-from .kit.services import synced
-from .thirdparty.config import ProviderClientConfig, ProviderConfig, ProviderInput, SignInAndUpFeature
-from .thirdparty.interface import ManuallyCreateOrUpdateUserResult
-from .thirdparty.provider import Provider
-from .thirdpartyemailpassword_interface import (
+from ..kit.recipe import RecipeSpecification
+from ..kit.services import synced
+from ..thirdparty.config import ProviderClientConfig, ProviderConfig, ProviderInput, SignInAndUpFeature
+from ..thirdparty.interface import ManuallyCreateOrUpdateUserResult
+from ..thirdparty.provider import Provider
+from ..users.user import User
+from .interface import (
     APIInterface,
     APIsLayer,
     FunctionsLayer,
     RecipeInterface,
     ResetPasswordUsingTokenOkResult,
 )
-from .thirdpartyemailpassword_recipe import CombinedConfig, ThirdPartyEmailPasswordRecipe
-from .users.user import User
+from .recipe import CombinedConfig, ThirdPartyEmailPasswordRecipe
 
 ThirdPartyEmailPasswordOverrideConfig = InputOverrideConfig
 

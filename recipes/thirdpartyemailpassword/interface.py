@@ -8,11 +8,11 @@ from typing import Any
 
 from starlette.responses import Response
 
-from ..claims.payload import JSONObject, UserContext
-from ..claims.recipe_user_id import RecipeUserId
-from .chain.layer import Layer
-from .emailpassword.form import FormField
-from .emailpassword.interface import (
+from ...claims.payload import JSONObject, UserContext
+from ...claims.recipe_user_id import RecipeUserId
+from ..chain.layer import Layer
+from ..emailpassword.form import FormField
+from ..emailpassword.interface import (
     CreateResetPasswordOkResult,
     EmailExistsGetOkResult,
     GenerateTokenPostResult,
@@ -26,20 +26,20 @@ from .emailpassword.interface import (
     UnknownUserIdError,
     UpdateResult,
 )
-from .kit.results import GeneralErrorResponse
-from .session.container import SessionContainer
-from .thirdparty.interface import API_ORDERS as THIRDPARTY_APIS
-from .thirdparty.interface import FUNCTION_ORDERS as THIRDPARTY_FUNCTIONS
-from .thirdparty.interface import (
+from ..kit.results import GeneralErrorResponse
+from ..session.container import SessionContainer
+from ..thirdparty.interface import API_ORDERS as THIRDPARTY_APIS
+from ..thirdparty.interface import FUNCTION_ORDERS as THIRDPARTY_FUNCTIONS
+from ..thirdparty.interface import (
     AuthorisationUrlGetOkResult,
     ManuallyCreateOrUpdateUserResult,
     SignInUpPostResult,
     SignInUpResult,
 )
-from .thirdparty.oauth import RedirectUriInfo
-from .thirdparty.provider import Provider
-from .thirdparty.user_info import RawUserInfoFromProvider
-from .users.user import User
+from ..thirdparty.oauth import RedirectUriInfo
+from ..thirdparty.provider import Provider
+from ..thirdparty.user_info import RawUserInfoFromProvider
+from ..users.user import User
 
 
 @dataclass(frozen=True, slots=True)

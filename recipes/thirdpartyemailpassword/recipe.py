@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from ..claims.payload import UserContext
-from ..claims.recipe_user_id import RecipeUserId
-from .accountlinking import AccountLinkingRecipe
-from .chain.chain import Chain
-from .chain.override_config import InputOverrideConfig
-from .emailpassword.form import PASSWORD, FormField, field_value
-from .emailpassword.interface import (
+from ...claims.payload import UserContext
+from ...claims.recipe_user_id import RecipeUserId
+from ..accountlinking import AccountLinkingRecipe
+from ..chain.chain import Chain
+from ..chain.override_config import InputOverrideConfig
+from ..emailpassword.form import PASSWORD, FormField, field_value
+from ..emailpassword.interface import (
     ConsumePasswordResetTokenOkResult,
     PasswordPolicyViolationError,
     PasswordResetPostOkResult,
@@ -24,19 +24,19 @@ from .emailpassword.interface import (
     PasswordResetTokenInvalidError,
     UpdateEmailOrPasswordOkResult,
 )
-from .emailpassword.recipe import EmailPasswordRecipe
-from .kit.recipe import Recipe, RecipeSpecification
-from .thirdpartyemailpassword_interface import (
+from ..emailpassword.recipe import EmailPasswordRecipe
+from ..kit.recipe import Recipe, RecipeSpecification
+from ..users.user import AccountInfo, ThirdPartyInfo, User
+from .interface import (
     API_ORDERS,
     FUNCTION_ORDERS,
     APIInterface,
     RecipeInterface,
     ResetPasswordUsingTokenOkResult,
 )
-from .users.user import AccountInfo, ThirdPartyInfo, User
 
 if TYPE_CHECKING:
-    from .app import App
+    from ..app import App
 
 I = TypeVar("I")  # noqa: E741 - an interface
 Call = Callable[..., Awaitable[Any]]
