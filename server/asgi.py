@@ -20,7 +20,7 @@ from ..recipes.kit.request import AnyRequest, as_request, handshake_of
 from ..recipes.session.container import SessionContainer
 from ..recipes.session.interface import OverrideGlobalClaimValidators
 from ..recipes.session.response import response_log
-from .auth_api import AuthAPI, finish
+from .api import AuthAPI, finish
 from .errors import error_response
 from .guard import Guard, answer_to
 from .requires import requires

@@ -40,7 +40,7 @@ from ..recipes.session.api import UNCHECKED_METHODS
 from ..recipes.session.interface import OverrideGlobalClaimValidators
 from ..recipes.session.response import response_log
 from ..sessions.blocking import after_work
-from .auth_api import AuthAPI, finish, finish_now
+from .api import AuthAPI, finish, finish_now
 from .django_checks import check_middleware
 from .django_report import hide_secrets
 from .django_request import SessionRequest, leave_request, request_among, tell_of_session, varying

@@ -18,7 +18,7 @@ from ..recipes.kit.context import has_jobs
 from ..recipes.kit.json_body import MAX_BODY_BYTES
 from ..recipes.kit.request import KEY
 from ..recipes.session.response import response_log
-from .auth_api import AuthAPI, finish_now, run_jobs
+from .api import AuthAPI, finish_now, run_jobs
 from .guard import answer_to
 
 if TYPE_CHECKING:
