@@ -11,12 +11,12 @@ from django.http import HttpRequest
 from django.http.request import UnreadablePostError
 from starlette.requests import ClientDisconnect, Request
 
-from ..recipes.exceptions import BadInputError, ConfigurationError
-from ..recipes.kit.context import on_session
-from ..recipes.kit.json_body import MAX_BODY_BYTES, TOO_LARGE
-from ..recipes.kit.request import KEY
-from ..recipes.session.container import SessionContainer
-from .wsgi import number, request_from, scope_of
+from ...recipes.exceptions import BadInputError, ConfigurationError
+from ...recipes.kit.context import on_session
+from ...recipes.kit.json_body import MAX_BODY_BYTES, TOO_LARGE
+from ...recipes.kit.request import KEY
+from ...recipes.session.container import SessionContainer
+from ..wsgi import number, request_from, scope_of
 
 
 class SessionRequest(HttpRequest):

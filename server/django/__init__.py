@@ -29,24 +29,24 @@ from django.urls import get_resolver
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..claims.exceptions import CoatcheckError
-from ..claims.payload import UserContext
-from ..recipes.app import App
-from ..recipes.exceptions import ConfigurationError, NotInitialisedError
-from ..recipes.kit.context import has_jobs, request_context
-from ..recipes.kit.request import AnyRequest, as_request
-from ..recipes.kit.routing import ApiResponse
-from ..recipes.session.api import UNCHECKED_METHODS
-from ..recipes.session.interface import OverrideGlobalClaimValidators
-from ..recipes.session.response import response_log
-from ..sessions.blocking import after_work
-from .api import AuthAPI, finish, finish_now
-from .django_checks import check_middleware
-from .django_report import hide_secrets
-from .django_request import SessionRequest, leave_request, request_among, tell_of_session, varying
-from .django_response import depends_on_session, django_response, send_tokens, stream_within
-from .errors import error_response
-from .guard import Guard, served_by
+from ...claims.exceptions import CoatcheckError
+from ...claims.payload import UserContext
+from ...recipes.app import App
+from ...recipes.exceptions import ConfigurationError, NotInitialisedError
+from ...recipes.kit.context import has_jobs, request_context
+from ...recipes.kit.request import AnyRequest, as_request
+from ...recipes.kit.routing import ApiResponse
+from ...recipes.session.api import UNCHECKED_METHODS
+from ...recipes.session.interface import OverrideGlobalClaimValidators
+from ...recipes.session.response import response_log
+from ...sessions.blocking import after_work
+from ..api import AuthAPI, finish, finish_now
+from ..errors import error_response
+from ..guard import Guard, served_by
+from .checks import check_middleware
+from .http import SessionRequest, leave_request, request_among, tell_of_session, varying
+from .report import hide_secrets
+from .response import depends_on_session, django_response, send_tokens, stream_within
 
 __all__ = ["Middleware", "SessionRequest", "user_context", "verify_session"]
 

@@ -13,10 +13,10 @@ from django.utils.cache import patch_vary_headers
 from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 
-from ..recipes.app import App
-from ..recipes.session.cookies import key_of
-from ..recipes.session.response import ResponseLog
-from .wsgi import body_of
+from ...recipes.app import App
+from ...recipes.session.cookies import key_of
+from ...recipes.session.response import ResponseLog
+from ..wsgi import body_of
 
 R = TypeVar("R")
 
