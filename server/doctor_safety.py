@@ -10,7 +10,7 @@ from ..recipes.emailpassword.recipe import EmailPasswordRecipe
 from ..recipes.session.config import SessionConfig
 from .doctor_finding import Finding
 from .doctor_setup import is_deployed, is_https
-from .stub_routes import stub_providers
+from .stub.routes import stub_providers
 
 _DAY_S = 86_400
 _WITHOUT = "Make the App that is deployed without unsafe_for_tests=True, as another one than that of the tests."

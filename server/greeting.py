@@ -10,7 +10,7 @@ from ..recipes.kit.web_address import host_of, is_local
 from ..sessions.database_url import parse_url
 from .address import is_loopback
 from .settings import Settings
-from .stub_routes import stub_providers
+from .stub.routes import stub_providers
 from .testing_guard import TESTING_HEADER, TOKEN_VARIABLE
 from .testing_routes import testing_path
 

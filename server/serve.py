@@ -27,7 +27,7 @@ from .greeting import cautions, facts
 from .keys import require_encryption_key
 from .logs import configure_logging
 from .settings import Settings
-from .stub_routes import stub_providers
+from .stub.routes import stub_providers
 from .testing_guard import TESTING_HEADER, drawn_token, token_of
 
 GRACE_S = 20

@@ -13,10 +13,10 @@ from starlette.responses import Response
 from ..recipes.exceptions import BadInputError
 from ..recipes.kit.routing import ApiResponse
 from ..recipes.kit.services import current_app
-from .stub_personas import Persona
-from .stub_provider import StubProvider
-from .stub_routes import stub_providers
-from .stub_script import Script
+from .stub.personas import Persona
+from .stub.provider import StubProvider
+from .stub.routes import stub_providers
+from .stub.script import Script
 from .testing_body import NewPersona, NoQuery, Plan, body_of, only_one, query_of
 
 

@@ -13,7 +13,7 @@ from .recipes.app import App
 from .recipes.kit.app_info import InputAppInfo
 from .recipes.kit.recipe import RecipeSpecification
 from .recipes.kit.services import standing_in
-from .server.stub_routes import stub_providers
+from .server.stub.routes import stub_providers
 
 APP_INFO = InputAppInfo("Test", "http://localhost:3567", website_domain="http://localhost:3000")
 """What an App for tests is called and where it is, unless it is told."""

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from .recipes.app import App
-from .server.stub_personas import Persona
-from .server.stub_provider import StubProvider
-from .server.stub_routes import stub_providers
-from .server.stub_script import Endpoint, RecordedRequest, StubError
+from .server.stub.personas import Persona
+from .server.stub.provider import StubProvider
+from .server.stub.routes import stub_providers
+from .server.stub.script import Endpoint, RecordedRequest, StubError
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from starlette.types import Receive, Scope, Send
 from .recipes.app import App
 from .recipes.exceptions import ConfigurationError
 from .recipes.thirdparty.http import CONNECT_TIMEOUT_S
-from .server.stub_provider import SlowAnswerError, StubProvider
-from .server.stub_script import Endpoint
-from .server.stub_transport import StubTransport
+from .server.stub.provider import SlowAnswerError, StubProvider
+from .server.stub.script import Endpoint
+from .server.stub.transport import StubTransport
 from .testing_trouble import manual_clock
 
 

@@ -11,8 +11,8 @@ from .recipes.accountlinking import get_user, list_users_by_account_info
 from .recipes.app import App
 from .recipes.exceptions import ConfigurationError
 from .recipes.users.user import AccountInfo, User
-from .server.stub_personas import Persona, typed
-from .server.stub_routes import stub_providers
+from .server.stub.personas import Persona, typed
+from .server.stub.routes import stub_providers
 
 Who: TypeAlias = User | RecipeUserId | str
 """A user, one of its login methods, an id of either, or an e-mail address."""

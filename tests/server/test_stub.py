@@ -18,7 +18,7 @@ from coatcheck.claims.clock import current_clock
 from coatcheck.recipes.exceptions import ConfigurationError
 from coatcheck.recipes.thirdparty.config import ProviderClientConfig, ProviderInput
 from coatcheck.server.stub import Persona, provider_of, stub
-from coatcheck.server.stub_grants import CODE_LIFETIME_MS, s256
+from coatcheck.server.stub.grants import CODE_LIFETIME_MS, s256
 
 MakeApp = Callable[..., App]
 Serve = Callable[..., TestClient]

@@ -12,7 +12,7 @@ import pytest
 from coatcheck.claims.clock import current_clock
 from coatcheck.recipes.thirdparty.config import ProviderInput
 from coatcheck.server.stub import Persona, Script, StubError, provider_of, stub
-from coatcheck.server.stub_grants import Authorization
+from coatcheck.server.stub.grants import Authorization
 
 ADA = Persona("1001", "ada@example.com", name="Ada Lovelace")
 CALLBACK = "http://localhost:3000/auth/callback"

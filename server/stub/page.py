@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from starlette.responses import HTMLResponse
 
-from .stub_personas import Persona
+from .personas import Persona
 
 _STYLE = (
     "body{font:1rem/1.5 system-ui,sans-serif;max-width:26rem;margin:3rem auto;padding:0 1rem}"

@@ -13,13 +13,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from .stub_authorization import MAX_FORM_BYTES, authorize, form_of
-from .stub_clients import ClientError, StubClient, authenticated, basic_credentials
-from .stub_grants import ACCESS_TOKEN_LIFETIME_MS, AccessToken, GrantError, Grants
-from .stub_id_token import id_token, jwks
-from .stub_personas import PERSONAS, Persona
-from .stub_script import ANSWER_ERRORS, ID_TOKEN_ERRORS, Endpoint, Script, StubError
-from .stub_shapes import shape_of, shared_issuer
+from .authorization import MAX_FORM_BYTES, authorize, form_of
+from .clients import ClientError, StubClient, authenticated, basic_credentials
+from .grants import ACCESS_TOKEN_LIFETIME_MS, AccessToken, GrantError, Grants
+from .id_token import id_token, jwks
+from .personas import PERSONAS, Persona
+from .script import ANSWER_ERRORS, ID_TOKEN_ERRORS, Endpoint, Script, StubError
+from .shapes import shape_of, shared_issuer
 
 _HUGE_BYTES = 10 * 1024 * 1024
 _NO_STORE = {"cache-control": "no-store"}

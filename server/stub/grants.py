@@ -9,8 +9,8 @@ import threading
 from dataclasses import dataclass, field
 from hmac import compare_digest
 
-from ..claims.clock import current_clock
-from .stub_personas import Persona
+from ...claims.clock import current_clock
+from .personas import Persona
 
 CODE_LIFETIME_MS = 60_000
 ACCESS_TOKEN_LIFETIME_MS = 3_600_000

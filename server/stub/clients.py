@@ -14,7 +14,7 @@ import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from ..claims.clock import current_clock
+from ...claims.clock import current_clock
 
 _APPLE = "https://appleid.apple.com"
 _APPLE_LONGEST_S = 15_777_000

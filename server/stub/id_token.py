@@ -12,8 +12,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from jwt.algorithms import RSAAlgorithm
 
-from ..claims.clock import current_clock
-from .stub_script import StubError
+from ...claims.clock import current_clock
+from .script import StubError
 
 KEY_ID = "stub-1"
 LIFETIME_S = 3600

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import httpx2
 from starlette.types import Message, Scope
 
-from ..recipes.kit.driver import drive
-from .stub_provider import SlowAnswerError, StubProvider
+from ...recipes.kit.driver import drive
+from .provider import SlowAnswerError, StubProvider
 
 _CHUNK = 65_536
 

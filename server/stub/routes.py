@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import BaseRoute, Route
 
-from ..recipes.app import App
-from ..recipes.exceptions import ConfigurationError
-from .stub_provider import StubProvider
+from ...recipes.app import App
+from ...recipes.exceptions import ConfigurationError
+from .provider import StubProvider
 
 if TYPE_CHECKING:
-    from ..recipes.thirdparty.config import ProviderInput
+    from ...recipes.thirdparty.config import ProviderInput
 
 
 def stub_routes(app: App) -> list[BaseRoute]:

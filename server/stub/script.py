@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
-from .stub_personas import Persona
+from .personas import Persona
 
 StubError: TypeAlias = Literal[
     "access_denied",

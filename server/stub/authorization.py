@@ -11,16 +11,16 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from ..claims.clock import current_clock
-from ..recipes.app import App
-from ..recipes.kit.context import app_of
-from .stub_grants import CODE_LIFETIME_MS, Authorization
-from .stub_page import choice, hand_over, refusal
-from .stub_personas import Persona, typed
-from .stub_script import PERSONA_ERRORS
+from ...claims.clock import current_clock
+from ...recipes.app import App
+from ...recipes.kit.context import app_of
+from .grants import CODE_LIFETIME_MS, Authorization
+from .page import choice, hand_over, refusal
+from .personas import Persona, typed
+from .script import PERSONA_ERRORS
 
 if TYPE_CHECKING:
-    from .stub_provider import StubProvider
+    from .provider import StubProvider
 
 MAX_FORM_BYTES = 65_536
 

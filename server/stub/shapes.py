@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .stub_personas import Persona
-from .stub_script import Endpoint
+from .personas import Persona
+from .script import Endpoint
 
 Answer = Callable[[Persona], Any]
 

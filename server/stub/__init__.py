@@ -10,16 +10,16 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from ..recipes.exceptions import ConfigurationError
-from ..recipes.kit.web_address import normal_path
-from ..recipes.thirdparty.config import ProviderClientConfig, ProviderConfig, ProviderInput
-from .stub_clients import StubClient
-from .stub_personas import PERSONAS, Persona
-from .stub_provider import StubProvider
-from .stub_routes import browser_path
-from .stub_script import RecordedRequest, Script, StubError
-from .stub_shapes import shape_of
-from .stub_transport import StubTransport
+from ...recipes.exceptions import ConfigurationError
+from ...recipes.kit.web_address import normal_path
+from ...recipes.thirdparty.config import ProviderClientConfig, ProviderConfig, ProviderInput
+from .clients import StubClient
+from .personas import PERSONAS, Persona
+from .provider import StubProvider
+from .routes import browser_path
+from .script import RecordedRequest, Script, StubError
+from .shapes import shape_of
+from .transport import StubTransport
 
 __all__ = ["PERSONAS", "Persona", "RecordedRequest", "Script", "StubError", "StubProvider", "provider_of", "stub"]
 
