@@ -21,8 +21,8 @@ from ..recipes.kit.services import current_app
 from ..sessions.exceptions import DatabaseError
 from .asgi import AuthMiddleware
 from .stub.routes import stub_routes
-from .testing_guard import guard_of
-from .testing_routes import TestingMiddleware
+from .testing import TestingMiddleware
+from .testing.guard import guard_of
 
 logger = logging.getLogger("coatcheck.server")
 

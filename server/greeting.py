@@ -11,8 +11,8 @@ from ..sessions.database_url import parse_url
 from .address import is_loopback
 from .settings import Settings
 from .stub.routes import stub_providers
-from .testing_guard import TESTING_HEADER, TOKEN_VARIABLE
-from .testing_routes import testing_path
+from .testing import testing_path
+from .testing.guard import TESTING_HEADER, TOKEN_VARIABLE
 
 _MAILS_STAY_HERE = (
     "mails are sent to nobody: they are written to this log (at level info), links included; "

@@ -28,7 +28,7 @@ from .keys import require_encryption_key
 from .logs import configure_logging
 from .settings import Settings
 from .stub.routes import stub_providers
-from .testing_guard import TESTING_HEADER, drawn_token, token_of
+from .testing.guard import TESTING_HEADER, drawn_token, token_of
 
 GRACE_S = 20
 """How long requests under way may take once the server has been told to stop."""

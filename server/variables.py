@@ -8,7 +8,7 @@ from dataclasses import fields
 
 from ..recipes.app import ENCRYPTION_KEY_VARIABLE
 from .settings import Settings, variable
-from .testing_guard import TOKEN_VARIABLE
+from .testing.guard import TOKEN_VARIABLE
 
 _PREFIX = "COATCHECK_"
 _SIMILAR = 0.75

@@ -20,13 +20,14 @@ from starlette.types import Message, Scope
 from coatcheck import App
 from coatcheck.claims import ManualClock
 from coatcheck.recipes.exceptions import ConfigurationError
-from coatcheck.server import create_app, testing_unfinished
+from coatcheck.server import create_app
 from coatcheck.server.address import is_loopback
 from coatcheck.server.build import build_app
 from coatcheck.server.exceptions import OptionsError
 from coatcheck.server.greeting import cautions, facts
 from coatcheck.server.settings import Settings
-from coatcheck.server.testing_guard import Guard, checked_token, drawn_token, host_named, token_of
+from coatcheck.server.testing import unfinished as testing_unfinished
+from coatcheck.server.testing.guard import Guard, checked_token, drawn_token, host_named, token_of
 
 API = "http://localhost:3567"
 TOKEN = "a-token-for-tests"

@@ -22,10 +22,10 @@ from coatcheck.recipes.delivery.outbox import Mail
 from coatcheck.recipes.exceptions import BadInputError, NotInitialisedError
 from coatcheck.server import create_app
 from coatcheck.server.stub import stub
-from coatcheck.server.testing_body import LATEST_MS, ClockMove, OutboxQuery, Plan
-from coatcheck.server.testing_guard import guard_of
-from coatcheck.server.testing_outbox import codes_in, mail_json, parameters_of
-from coatcheck.server.testing_routes import TestingMiddleware
+from coatcheck.server.testing import TestingMiddleware
+from coatcheck.server.testing.body import LATEST_MS, ClockMove, OutboxQuery, Plan
+from coatcheck.server.testing.guard import guard_of
+from coatcheck.server.testing.outbox import codes_in, mail_json, parameters_of
 
 API = "http://localhost:3567"
 TOKEN = "a-token-for-tests"

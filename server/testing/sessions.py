@@ -6,10 +6,10 @@ from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..recipes import session
-from ..recipes.exceptions import BadInputError
-from ..recipes.kit.routing import ApiResponse
-from .testing_body import NoQuery, query_of
+from ...recipes import session
+from ...recipes.exceptions import BadInputError
+from ...recipes.kit.routing import ApiResponse
+from .body import NoQuery, query_of
 
 
 class SessionRoute(HTTPEndpoint):

@@ -10,11 +10,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..claims.clock import Clock, ManualClock
-from ..recipes.exceptions import BadInputError
-from ..recipes.kit.routing import ApiResponse
-from ..recipes.kit.services import current_app
-from .testing_body import LATEST_MS, ClockMove, NoQuery, body_of, only_one, query_of
+from ...claims.clock import Clock, ManualClock
+from ...recipes.exceptions import BadInputError
+from ...recipes.kit.routing import ApiResponse
+from ...recipes.kit.services import current_app
+from .body import LATEST_MS, ClockMove, NoQuery, body_of, only_one, query_of
 
 logger = logging.getLogger("coatcheck.server")
 

@@ -11,11 +11,11 @@ from hmac import compare_digest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..recipes.app import App
-from ..recipes.exceptions import ConfigurationError
-from ..recipes.kit.routing import ApiResponse
-from ..recipes.kit.web_address import host_of
-from .address import is_loopback
+from ...recipes.app import App
+from ...recipes.exceptions import ConfigurationError
+from ...recipes.kit.routing import ApiResponse
+from ...recipes.kit.web_address import host_of
+from ..address import is_loopback
 
 TESTING_HEADER = "x-coatcheck-testing"
 TOKEN_VARIABLE = "COATCHECK_TESTING_TOKEN"  # noqa: S105 (a name, not a token)

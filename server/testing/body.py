@@ -7,9 +7,9 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
-from ..recipes.exceptions import BadInputError
-from ..recipes.kit.json_body import json_body
-from .stub.script import Endpoint, StubError
+from ...recipes.exceptions import BadInputError
+from ...recipes.kit.json_body import json_body
+from ..stub.script import Endpoint, StubError
 
 LATEST_MS = 221_845_392_000_000
 """The beginning of the year 9000: beyond it, what expires later would fall out of the calendar."""

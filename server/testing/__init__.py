@@ -14,17 +14,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..claims.exceptions import CoatcheckError
-from ..recipes.app import App
-from ..recipes.kit.routing import ApiResponse, public_path
-from ..recipes.kit.services import current_app
-from .errors import error_response
-from .testing_clock import ClockRoute
-from .testing_guard import Guard
-from .testing_outbox import OutboxRoute
-from .testing_providers import ProvidersRoute, RequestsRoute, ScriptRoute
-from .testing_sessions import SessionRoute, UserSessionsRoute
-from .testing_unfinished import Unfinished
+from ...claims.exceptions import CoatcheckError
+from ...recipes.app import App
+from ...recipes.kit.routing import ApiResponse, public_path
+from ...recipes.kit.services import current_app
+from ..errors import error_response
+from .commands import ClockRoute
+from .guard import Guard
+from .outbox import OutboxRoute
+from .providers import ProvidersRoute, RequestsRoute, ScriptRoute
+from .sessions import SessionRoute, UserSessionsRoute
+from .unfinished import Unfinished
 
 logger = logging.getLogger("coatcheck.server")
 

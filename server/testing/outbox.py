@@ -10,10 +10,10 @@ from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..recipes.delivery.outbox import Mail
-from ..recipes.kit.routing import ApiResponse
-from ..recipes.kit.services import current_app
-from .testing_body import NoQuery, OutboxQuery, query_of
+from ...recipes.delivery.outbox import Mail
+from ...recipes.kit.routing import ApiResponse
+from ...recipes.kit.services import current_app
+from .body import NoQuery, OutboxQuery, query_of
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _CODE = re.compile(r"(?<![\w.,:-])[0-9]{4,8}(?![\w:-]|[.,][0-9])")

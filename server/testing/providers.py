@@ -10,14 +10,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..recipes.exceptions import BadInputError
-from ..recipes.kit.routing import ApiResponse
-from ..recipes.kit.services import current_app
-from .stub.personas import Persona
-from .stub.provider import StubProvider
-from .stub.routes import stub_providers
-from .stub.script import Script
-from .testing_body import NewPersona, NoQuery, Plan, body_of, only_one, query_of
+from ...recipes.exceptions import BadInputError
+from ...recipes.kit.routing import ApiResponse
+from ...recipes.kit.services import current_app
+from ..stub.personas import Persona
+from ..stub.provider import StubProvider
+from ..stub.routes import stub_providers
+from ..stub.script import Script
+from .body import NewPersona, NoQuery, Plan, body_of, only_one, query_of
 
 
 class ProvidersRoute(HTTPEndpoint):
