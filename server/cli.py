@@ -17,7 +17,7 @@ from ..claims.exceptions import CoatcheckError
 from . import keys as signing_keys
 from .build import DEFAULT_DATABASE, DEFAULT_WEBSITE, build_app
 from .doctor import diagnose
-from .doctor_report import report
+from .doctor.report import report
 from .doctor_target import target_of
 from .logs import LEVELS
 from .serve import serve

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from ..recipes.app import App
 from .app import create_app
 from .build import build_app, build_of
-from .doctor_application import app_of, is_application
-from .doctor_django import settings_in_use
+from .doctor.application import app_of, is_application
+from .doctor.django import settings_in_use
 from .exceptions import RecipesError
 from .recipes_file import checked, named
 from .settings import Settings

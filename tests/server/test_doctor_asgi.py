@@ -19,8 +19,8 @@ from coatcheck import App, exceptions, get_all_cors_headers
 from coatcheck.server import create_app
 from coatcheck.server.asgi import AuthMiddleware, session_exception_handler
 from coatcheck.server.doctor import diagnose
-from coatcheck.server.doctor_application import is_application
-from coatcheck.server.doctor_asgi import app_of
+from coatcheck.server.doctor.application import is_application
+from coatcheck.server.doctor.asgi import app_of
 from coatcheck.server.fastapi import get_middleware
 
 from ..conftest import API, WEBSITE

@@ -13,8 +13,8 @@ from django.conf import settings
 from coatcheck import App, get_all_cors_headers
 from coatcheck.server.django import Middleware
 from coatcheck.server.doctor import diagnose
-from coatcheck.server.doctor_application import app_of, is_application
-from coatcheck.server.doctor_django import settings_in_use
+from coatcheck.server.doctor.application import app_of, is_application
+from coatcheck.server.doctor.django import settings_in_use
 
 from ..conftest import WEBSITE
 from .django_project import COOKIES, OURS, Project

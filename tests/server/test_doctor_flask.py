@@ -13,7 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from coatcheck import App, get_all_cors_headers
 from coatcheck.server.doctor import diagnose
-from coatcheck.server.doctor_application import app_of
+from coatcheck.server.doctor.application import app_of
 from coatcheck.server.flask import CoatCheck
 
 from ..conftest import WEBSITE

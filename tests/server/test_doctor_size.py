@@ -14,7 +14,7 @@ from coatcheck import App, InputAppInfo, current_app, get_user
 from coatcheck.claims import BooleanClaim, PrimitiveArrayClaim, PrimitiveClaim
 from coatcheck.recipes import session, usermetadata
 from coatcheck.server.doctor import Diagnosis, Finding, diagnose
-from coatcheck.server.doctor_size import COOKIE_LIMIT, measure
+from coatcheck.server.doctor.size import COOKIE_LIMIT, measure
 
 from ..conftest import form
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..recipes.app import App
-from ..recipes.kit.services import default_app
-from . import doctor_asgi, doctor_django, doctor_flask
-from .doctor_finding import Unchecked
-from .doctor_seen import Seen
-from .wsgi import TokenMiddleware
+from ...recipes.app import App
+from ...recipes.kit.services import default_app
+from ..wsgi import TokenMiddleware
+from . import asgi as doctor_asgi
+from . import django as doctor_django
+from . import flask as doctor_flask
+from .finding import Unchecked
+from .seen import Seen
 
 _NOT_NAMED = "CORS: name the web application that serves this App in its place (`coatcheck serve` has CORS of its own)"
 _FOREIGN = ("litestar", "quart")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ..recipes.kit.context import get_all_cors_headers
-from ..recipes.session.response import ACCESS_HEADER, ANTI_CSRF_HEADER, FRONT_HEADER, REFRESH_HEADER
-from .doctor_finding import Finding
-from .doctor_setup import Setup
+from ...recipes.kit.context import get_all_cors_headers
+from ...recipes.session.response import ACCESS_HEADER, ANTI_CSRF_HEADER, FRONT_HEADER, REFRESH_HEADER
+from .finding import Finding
+from .setup import Setup
 
 _BY_WISH = {"authorization", "anti-csrf"}
 """Request headers that clients send only in one mode or other."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from ..recipes.app import App
-from ..recipes.session.config import SessionConfig
-from ..recipes.session.selection import checked_answer, creation_method
-from .doctor_finding import Unchecked
+from ...recipes.app import App
+from ...recipes.session.config import SessionConfig
+from ...recipes.session.selection import checked_answer, creation_method
+from .finding import Unchecked
 
 
 def website_of(app: App) -> tuple[str | None, list[Unchecked]]:

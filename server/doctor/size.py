@@ -13,17 +13,17 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..claims.claim import SessionClaim
-from ..claims.payload import JSONObject
-from ..claims.recipe_user_id import RecipeUserId
-from ..recipes import session
-from ..recipes.app import App
-from ..recipes.kit.app_info import AppInfo, InputAppInfo
-from ..recipes.kit.driver import LoopThread
-from ..recipes.session.cookies import ACCESS_COOKIE
-from ..recipes.session.recipe import SessionRecipe
-from ..sessions.token_cache import LONGEST_TOKEN
-from .doctor_finding import Finding, Unchecked
+from ...claims.claim import SessionClaim
+from ...claims.payload import JSONObject
+from ...claims.recipe_user_id import RecipeUserId
+from ...recipes import session
+from ...recipes.app import App
+from ...recipes.kit.app_info import AppInfo, InputAppInfo
+from ...recipes.kit.driver import LoopThread
+from ...recipes.session.cookies import ACCESS_COOKIE
+from ...recipes.session.recipe import SessionRecipe
+from ...sessions.token_cache import LONGEST_TOKEN
+from .finding import Finding, Unchecked
 
 COOKIE_LIMIT = 4096
 """The longest cookie, in bytes of name and value, that browsers have to keep (RFC 6265, section 6.1)."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from ..recipes.kit.web_address import host_of, is_local
-from .doctor_finding import Finding
-from .doctor_setup import Setup, has_site, is_deployed, is_https, is_own_machine, site_of
+from ...recipes.kit.web_address import host_of, is_local
+from .finding import Finding
+from .setup import Setup, has_site, is_deployed, is_https, is_own_machine, site_of
 
 _HEADERS = (
     "let the clients carry tokens in headers (tokenTransferMethod in the browser SDK; "

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..claims.clock import ManualClock
-from ..recipes.app import ENCRYPTION_KEY_VARIABLE, App
-from ..recipes.emailpassword.recipe import EmailPasswordRecipe
-from ..recipes.session.config import SessionConfig
-from .doctor_finding import Finding
-from .doctor_setup import is_deployed, is_https
-from .stub.routes import stub_providers
+from ...claims.clock import ManualClock
+from ...recipes.app import ENCRYPTION_KEY_VARIABLE, App
+from ...recipes.emailpassword.recipe import EmailPasswordRecipe
+from ...recipes.session.config import SessionConfig
+from ..stub.routes import stub_providers
+from .finding import Finding
+from .setup import is_deployed, is_https
 
 _DAY_S = 86_400
 _WITHOUT = "Make the App that is deployed without unsafe_for_tests=True, as another one than that of the tests."

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..recipes.app import App
-from .doctor_cors import Cors, Words
-from .doctor_finding import Unchecked
-from .doctor_seen import Seen
+from ...recipes.app import App
+from .cors import Cors, Words
+from .finding import Unchecked
+from .seen import Seen
 
 MIDDLEWARE = "corsheaders.middleware.CorsMiddleware"
 

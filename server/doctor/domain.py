@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..recipes.kit.web_address import is_local
-from .doctor_finding import Finding
-from .doctor_setup import Setup, has_site
+from ...recipes.kit.web_address import is_local
+from .finding import Finding
+from .setup import Setup, has_site
 
 
 def local_domain(setup: Setup) -> Iterator[Finding]:

@@ -10,13 +10,13 @@ from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount
 
-from ..claims.exceptions import CoatcheckError
-from ..recipes.app import App
-from .app import WebsiteCORS
-from .asgi import AuthMiddleware
-from .doctor_cors import Cors, Words
-from .doctor_finding import Finding, Unchecked
-from .doctor_seen import Seen
+from ...claims.exceptions import CoatcheckError
+from ...recipes.app import App
+from ..app import WebsiteCORS
+from ..asgi import AuthMiddleware
+from .cors import Cors, Words
+from .finding import Finding, Unchecked
+from .seen import Seen
 
 MIDDLEWARE = "CORSMiddleware"
 

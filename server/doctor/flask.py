@@ -11,10 +11,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..recipes.app import App
-from .doctor_cors import Cors, Words
-from .doctor_finding import Finding, Unchecked
-from .doctor_seen import Seen
+from ...recipes.app import App
+from .cors import Cors, Words
+from .finding import Finding, Unchecked
+from .seen import Seen
 
 MIDDLEWARE = "flask-cors"
 

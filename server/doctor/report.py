@@ -6,8 +6,8 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator
 
-from .doctor import Diagnosis
-from .doctor_finding import LEVELS, Finding
+from . import Diagnosis
+from .finding import LEVELS, Finding
 
 _WIDTH = 100
 _INDENT = " " * 4

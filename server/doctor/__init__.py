@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..recipes.app import App
-from ..recipes.session.recipe import SessionRecipe
-from . import doctor_cors, doctor_domain, doctor_safety, doctor_site
-from .doctor_answers import allows_cookies, website_of
-from .doctor_application import see
-from .doctor_finding import LEVELS, Finding, Level, Note, Unchecked
-from .doctor_setup import Setup, has_site
-from .doctor_size import header_size, measure, token_size, unmeasured
+from ...recipes.app import App
+from ...recipes.session.recipe import SessionRecipe
+from . import cors as doctor_cors
+from . import domain as doctor_domain
+from . import safety as doctor_safety
+from . import site as doctor_site
+from .answers import allows_cookies, website_of
+from .application import see
+from .finding import LEVELS, Finding, Level, Note, Unchecked
+from .setup import Setup, has_site
+from .size import header_size, measure, token_size, unmeasured
 
 __all__ = ["Diagnosis", "Finding", "Level", "diagnose", "examine"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .doctor_cors import Cors
-from .doctor_finding import Note
+from .cors import Cors
+from .finding import Note
 
 
 @dataclass(frozen=True, slots=True)
