@@ -13,7 +13,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.server import ServerState
 
 from coatcheck.server.address import bound, listen
-from coatcheck.server.serve import Undelayed
+from coatcheck.server.cli.serve import Undelayed
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

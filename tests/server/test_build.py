@@ -8,8 +8,8 @@ import pytest
 
 from coatcheck.recipes.kit.app_info import InputAppInfo, normalise
 from coatcheck.server.address import is_loopback
-from coatcheck.server.build import default_api_domain
-from coatcheck.server.settings import Settings
+from coatcheck.server.cli.build import default_api_domain
+from coatcheck.server.cli.settings import Settings
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from coatcheck import App, InputAppInfo
 from coatcheck.recipes import session
 from coatcheck.server.cli import run
-from coatcheck.server.variables import misspelt
+from coatcheck.server.cli.variables import misspelt
 
 CONFIG = """
 from coatcheck import App, InputAppInfo
@@ -226,7 +226,7 @@ def test_serve_refuses_what_cannot_work(
 @pytest.fixture
 def unconfigured_logging(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep a command from replacing the log handlers of the test run."""
-    monkeypatch.setattr("coatcheck.server.serve.configure_logging", lambda level: None)
+    monkeypatch.setattr("coatcheck.server.cli.serve.configure_logging", lambda level: None)
 
 
 def test_a_testing_token_that_could_be_guessed_is_refused(

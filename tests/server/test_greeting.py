@@ -10,8 +10,8 @@ import pytest
 from coatcheck import App
 from coatcheck.recipes import emailpassword
 from coatcheck.recipes.delivery import DefaultEmailService, EmailDeliveryConfig, Outbox
-from coatcheck.server.greeting import cautions, facts
-from coatcheck.server.settings import Settings
+from coatcheck.server.cli.greeting import cautions, facts
+from coatcheck.server.cli.settings import Settings
 
 MakeApp = Callable[..., App]
 SETTINGS = Settings()

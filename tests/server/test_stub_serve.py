@@ -10,10 +10,10 @@ from starlette.testclient import TestClient
 
 from coatcheck.recipes.exceptions import ConfigurationError
 from coatcheck.server import create_app
-from coatcheck.server.build import build_app
+from coatcheck.server.cli.build import build_app
+from coatcheck.server.cli.greeting import cautions, facts
+from coatcheck.server.cli.settings import Settings
 from coatcheck.server.exceptions import OptionsError
-from coatcheck.server.greeting import cautions, facts
-from coatcheck.server.settings import Settings
 
 SETTINGS = Settings(database="sqlite://", stub_providers="google, github")
 CALLBACK = "http://localhost:3000/auth/callback/google"

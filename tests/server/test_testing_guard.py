@@ -22,10 +22,10 @@ from coatcheck.claims import ManualClock
 from coatcheck.recipes.exceptions import ConfigurationError
 from coatcheck.server import create_app
 from coatcheck.server.address import is_loopback
-from coatcheck.server.build import build_app
+from coatcheck.server.cli.build import build_app
+from coatcheck.server.cli.greeting import cautions, facts
+from coatcheck.server.cli.settings import Settings
 from coatcheck.server.exceptions import OptionsError
-from coatcheck.server.greeting import cautions, facts
-from coatcheck.server.settings import Settings
 from coatcheck.server.testing import unfinished as testing_unfinished
 from coatcheck.server.testing.guard import Guard, checked_token, drawn_token, host_named, token_of
 

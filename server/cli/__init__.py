@@ -13,15 +13,15 @@ from typing import Any, TypeVar
 
 import click
 
-from ..claims.exceptions import CoatcheckError
+from ...claims.exceptions import CoatcheckError
+from ..doctor import diagnose
+from ..doctor.report import report
 from . import keys as signing_keys
 from .build import DEFAULT_DATABASE, DEFAULT_WEBSITE, build_app
-from .doctor import diagnose
-from .doctor.report import report
-from .doctor_target import target_of
 from .logs import LEVELS
 from .serve import serve
 from .settings import DEFAULT_HOST, DEFAULT_LOG_LEVEL, DEFAULT_PORT, Settings, variable
+from .target import target_of
 from .variables import misspelt
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..claims.clock import ManualClock
-from ..recipes import emailpassword, session, thirdparty, usermetadata
-from ..recipes.app import App
-from ..recipes.kit.app_info import InputAppInfo
-from ..recipes.kit.recipe import RecipeSpecification
-from ..recipes.kit.web_address import normal_origin, normal_path
-from ..sessions.database_url import parse_url, shown
-from .address import is_any_address, is_loopback
-from .exceptions import OptionsError
+from ...claims.clock import ManualClock
+from ...recipes import emailpassword, session, thirdparty, usermetadata
+from ...recipes.app import App
+from ...recipes.kit.app_info import InputAppInfo
+from ...recipes.kit.recipe import RecipeSpecification
+from ...recipes.kit.web_address import normal_origin, normal_path
+from ...sessions.database_url import parse_url, shown
+from ..address import is_any_address, is_loopback
+from ..exceptions import OptionsError
+from ..stub import stub
 from .recipes_file import Recipes, load
 from .settings import Settings
-from .stub import stub
 from .users_code import users_code
 
 DEFAULT_DATABASE = "sqlite:///coatcheck.db"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 
-from ..recipes.app import ENCRYPTION_KEY_VARIABLE, App
-from ..recipes.emailpassword.recipe import EmailPasswordRecipe
-from ..recipes.kit.web_address import host_of, is_local
-from ..sessions.database_url import parse_url
-from .address import is_loopback
+from ...recipes.app import ENCRYPTION_KEY_VARIABLE, App
+from ...recipes.emailpassword.recipe import EmailPasswordRecipe
+from ...recipes.kit.web_address import host_of, is_local
+from ...sessions.database_url import parse_url
+from ..address import is_loopback
+from ..stub.routes import stub_providers
+from ..testing import testing_path
+from ..testing.guard import TESTING_HEADER, TOKEN_VARIABLE
 from .settings import Settings
-from .stub.routes import stub_providers
-from .testing import testing_path
-from .testing.guard import TESTING_HEADER, TOKEN_VARIABLE
 
 _MAILS_STAY_HERE = (
     "mails are sent to nobody: they are written to this log (at level info), links included; "

@@ -16,25 +16,25 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from ..claims.clock import ManualClock
-from ..claims.exceptions import CoatcheckError
-from ..recipes.app import App
-from .address import bound, listen
-from .app import create_app
+from ...claims.clock import ManualClock
+from ...claims.exceptions import CoatcheckError
+from ...recipes.app import App
+from ..address import bound, listen
+from ..app import create_app
+from ..exceptions import OptionsError
+from ..stub.routes import stub_providers
+from ..testing.guard import TESTING_HEADER, drawn_token, token_of
 from .build import build_app, permits_unsafe
-from .exceptions import OptionsError
 from .greeting import cautions, facts
 from .keys import require_encryption_key
 from .logs import configure_logging
 from .settings import Settings
-from .stub.routes import stub_providers
-from .testing.guard import TESTING_HEADER, drawn_token, token_of
 
 GRACE_S = 20
 """How long requests under way may take once the server has been told to stop."""
 
 _STARTUP_FAILURE = 3  # The exit code by which uvicorn knows that starting a worker again would not help.
-_WORKER_APP = "coatcheck.server.serve:worker_app"
+_WORKER_APP = "coatcheck.server.cli.serve:worker_app"
 
 logger = logging.getLogger("coatcheck.server")
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from ..claims.exceptions import CoatcheckError
-from ..recipes.exceptions import OverrideError
-from .exceptions import RecipesError
+from ...claims.exceptions import CoatcheckError
+from ...recipes.exceptions import OverrideError
+from ..exceptions import RecipesError
 
 _NOT_THEIRS = ("coatcheck", "importlib")
 

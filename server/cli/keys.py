@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..recipes.app import ENCRYPTION_KEY_VARIABLE, App
-from ..sessions.database_url import parse_url
-from ..sessions.exceptions import SigningKeyError
-from ..sessions.key_schedule import OVERLAP_MS
-from ..sessions.key_store import DYNAMIC
-from ..sessions.keys import KeyInfo
-from .exceptions import EncryptionKeyError, NoDatabaseError
+from ...recipes.app import ENCRYPTION_KEY_VARIABLE, App
+from ...sessions.database_url import parse_url
+from ...sessions.exceptions import SigningKeyError
+from ...sessions.key_schedule import OVERLAP_MS
+from ...sessions.key_store import DYNAMIC
+from ...sessions.keys import KeyInfo
+from ..exceptions import EncryptionKeyError, NoDatabaseError
 
 _HEADINGS = ("KID", "KIND", "CREATED (GMT)", "STATE")
 

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
-from ..recipes.app import App
-from ..recipes.kit.recipe import RecipeSpecification
-from .exceptions import RecipesError
+from ...recipes.app import App
+from ...recipes.kit.recipe import RecipeSpecification
+from ..exceptions import RecipesError
 from .users_code import users_code
 
 Recipes = App | Sequence[RecipeSpecification]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..recipes.app import App
-from .app import create_app
+from ...recipes.app import App
+from ..app import create_app
+from ..doctor.application import app_of, is_application
+from ..doctor.django import settings_in_use
+from ..exceptions import RecipesError
 from .build import build_app, build_of
-from .doctor.application import app_of, is_application
-from .doctor.django import settings_in_use
-from .exceptions import RecipesError
 from .recipes_file import checked, named
 from .settings import Settings
 

@@ -6,9 +6,9 @@ import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 
-from ..recipes.app import ENCRYPTION_KEY_VARIABLE
+from ...recipes.app import ENCRYPTION_KEY_VARIABLE
+from ..testing.guard import TOKEN_VARIABLE
 from .settings import Settings, variable
-from .testing.guard import TOKEN_VARIABLE
 
 _PREFIX = "COATCHECK_"
 _SIMILAR = 0.75
