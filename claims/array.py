@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from .exceptions import ClaimError
 from .json_value import copied, same
 from .payload import JSONObject, UserContext
-from .timed_claim import TimedClaim
+from .timed import TimedClaim
 from .timed_validator import TimedClaimValidator, chosen_age
 
 E = TypeVar("E")

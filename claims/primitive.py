@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar, overload
 
 from .json_value import copied, same
 from .maybe_awaitable import MaybeAwaitable
-from .timed_claim import TimedClaim
+from .timed import TimedClaim
 from .timed_validator import TimedClaimValidator, chosen_age
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from .clock import current_clock
 from .json_value import copied
 from .payload import JSONObject, UserContext
-from .timed_claim import TimedClaim, checked_age
+from .timed import TimedClaim, checked_age
 from .validator import ClaimValidationResult, SessionClaimValidator
 
 T = TypeVar("T")
