@@ -15,7 +15,7 @@ from table import Row
 
 from coatcheck import App
 from coatcheck.recipes import session
-from coatcheck.sessions.session_rows import table
+from coatcheck.sessions.rows import table
 
 GROUP = "volume"
 BATCH = 10_000

@@ -14,8 +14,8 @@ from sqlalchemy import Connection
 from ..claims.clock import Clock
 from ..claims.payload import PROTECTED, refuse_protected
 from ..claims.recipe_user_id import RecipeUserId
-from . import engine_rotation as rotation
-from . import session_rows
+from . import rotation
+from . import rows as session_rows
 from .access_token import AccessTokens, read_unverified
 from .database import Database
 from .engine_payload import (
@@ -29,11 +29,11 @@ from .engine_payload import (
     to_json,
 )
 from .engine_records import SessionRecords
-from .engine_values import Directory, EngineSession, SessionInformation, TokenInfo, UnlinkedDirectory
 from .exceptions import TokenTheftError, UnauthorisedError
 from .keys import KeyRing
 from .refresh_token import RefreshToken, RefreshTokens, hex_hash, new_handle
-from .session_rows import NO_SALT, SessionRow
+from .rows import NO_SALT, SessionRow
+from .session import Directory, EngineSession, SessionInformation, TokenInfo, UnlinkedDirectory
 
 __all__ = ["Directory", "EngineSession", "SessionEngine", "SessionInformation", "TokenInfo", "UnlinkedDirectory"]
 

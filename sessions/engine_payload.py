@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from ..claims.payload import JSONObject, without_protected
-from .engine_values import EngineSession, TokenInfo
 from .refresh_token import tenant_of
-from .session_rows import SessionRow
+from .rows import SessionRow
+from .session import EngineSession, TokenInfo
 
 _compact_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 

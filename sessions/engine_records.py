@@ -9,11 +9,11 @@ from sqlalchemy import Connection
 
 from ..claims.clock import Clock
 from ..claims.payload import merged, refuse_protected, without_protected
-from . import session_rows
+from . import rows as session_rows
 from .clean_up import CleanUp
 from .database import Database
 from .engine_payload import from_json, to_json
-from .engine_values import Directory, SessionInformation
+from .session import Directory, SessionInformation
 
 
 class SessionRecords:

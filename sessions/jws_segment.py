@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from ..claims.payload import JSONObject
-from .base64url import from_base64url
+from .encoding import from_base64url
 
 
 def decoded_object(segment: str) -> JSONObject:

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import URL, Engine, QueuePool
 
 from . import schema
-from .database_url import make_engine
+from .engines import make_engine
 
 KEPT = 8
 """How many emptied copies wait at most."""

@@ -12,7 +12,7 @@ import secrets
 import uuid
 from dataclasses import dataclass, field
 
-from .base64url import base64url, from_base64url
+from .encoding import base64url, from_base64url
 from .exceptions import UnauthorisedError
 
 DEFAULT_TENANT = "public"

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from .engine_values import EngineSession
+from .session import EngineSession
 
 MOST_TOKENS = 2_000
 LONGEST_TOKEN = 8_192

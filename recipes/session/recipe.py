@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from ...claims.claim import SessionClaim
 from ...claims.validator import SessionClaimValidator
-from ...sessions.session_rows import remove_of_users
+from ...sessions.rows import remove_of_users
 from ..chain.chain import Chain
 from ..exceptions import ConfigurationError
 from ..kit.recipe import Recipe

@@ -10,7 +10,7 @@ from ...recipes.app import App
 from ...recipes.kit.app_info import InputAppInfo
 from ...recipes.kit.recipe import RecipeSpecification
 from ...recipes.kit.web_address import normal_origin, normal_path
-from ...sessions.database_url import parse_url, shown
+from ...sessions.engines import parse_url, shown
 from ..address import is_any_address, is_loopback
 from ..exceptions import OptionsError
 from ..stub import stub

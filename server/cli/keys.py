@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ...recipes.app import ENCRYPTION_KEY_VARIABLE, App
-from ...sessions.database_url import parse_url
+from ...sessions.engines import parse_url
 from ...sessions.exceptions import SigningKeyError
 from ...sessions.key_schedule import OVERLAP_MS
 from ...sessions.key_store import DYNAMIC

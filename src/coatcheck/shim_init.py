@@ -19,7 +19,7 @@ from .recipes.kit.app_info import AppInfo, OriginFunction
 from .recipes.kit.context import get_all_cors_headers
 from .recipes.kit.recipe import RecipeSpecification
 from .recipes.kit.services import current_app, default_app, set_default_app
-from .sessions.database_url import parse_url, shown
+from .sessions.engines import parse_url, shown
 from .shim_overrides import given_sdk_request
 from .shim_requests import get_request_from_user_context
 

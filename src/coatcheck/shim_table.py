@@ -110,7 +110,7 @@ MODULES: dict[str, dict[str, str]] = {
         ),
         **same(f"{R}.session.container", "SessionContainer ReqResInfo"),
         **same(C, "SessionClaim SessionClaimValidator ClaimValidationResult ClaimsValidationResult"),
-        **same("coatcheck.sessions.engine_values", "TokenInfo"),
+        **same("coatcheck.sessions.session", "TokenInfo"),
         **same(f"{C}.payload", "JSONObject"),
         **same(f"{S}types", "GetSessionTokensDangerouslyDict ResponseMutator JSONPrimitive JSONPrimitiveList"),
     },

@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from coatcheck.claims.clock import Clock, ManualClock
-from coatcheck.sessions import database_url as urls
+from coatcheck.sessions import engines as urls
 from coatcheck.sessions.database import Database
 from coatcheck.sessions.exceptions import DatabaseError, SessionsError
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, update
 
 from coatcheck.claims.clock import ManualClock
 from coatcheck.claims.exceptions import ProtectedClaimError
-from coatcheck.sessions import session_rows
+from coatcheck.sessions import rows as session_rows
 from coatcheck.sessions.access_token import AccessTokens
 from coatcheck.sessions.database import Database
 from coatcheck.sessions.engine import EngineSession, SessionEngine, UnlinkedDirectory

@@ -11,10 +11,11 @@ import pytest
 from sqlalchemy import Connection, Engine, event, select
 
 from coatcheck.claims.clock import ManualClock
-from coatcheck.sessions import schema, session_rows
-from coatcheck.sessions.base64url import base64url
+from coatcheck.sessions import rows as session_rows
+from coatcheck.sessions import schema
 from coatcheck.sessions.cipher import Cipher
 from coatcheck.sessions.database import Database
+from coatcheck.sessions.encoding import base64url
 from coatcheck.sessions.engine import EngineSession, SessionEngine
 from coatcheck.sessions.exceptions import TokenTheftError, UnauthorisedError
 from coatcheck.sessions.keys import KeyRing

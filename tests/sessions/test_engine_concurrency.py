@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, delete, update
 
 from coatcheck.claims.clock import ManualClock
-from coatcheck.sessions import session_rows
+from coatcheck.sessions import rows as session_rows
 from coatcheck.sessions.database import Database
 from coatcheck.sessions.engine import EngineSession, SessionEngine, UnlinkedDirectory
 from coatcheck.sessions.exceptions import DatabaseError, TokenTheftError, UnauthorisedError

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from coatcheck.claims.clock import ManualClock
-from coatcheck.sessions import session_rows
+from coatcheck.sessions import rows as session_rows
 from coatcheck.sessions.database import Database
 from coatcheck.sessions.engine import EngineSession, SessionEngine
 from coatcheck.sessions.exceptions import TokenTheftError

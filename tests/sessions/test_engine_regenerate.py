@@ -9,7 +9,7 @@ import pytest
 
 from coatcheck.claims.clock import ManualClock
 from coatcheck.claims.exceptions import ProtectedClaimError
-from coatcheck.sessions import session_rows
+from coatcheck.sessions import rows as session_rows
 from coatcheck.sessions.database import Database
 from coatcheck.sessions.engine import EngineSession, SessionEngine
 

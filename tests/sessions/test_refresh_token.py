@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coatcheck.sessions.base64url import base64url
+from coatcheck.sessions.encoding import base64url
 from coatcheck.sessions.exceptions import UnauthorisedError
 from coatcheck.sessions.refresh_token import (
     ANTI_CSRF_LABEL,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .refresh_token import RefreshToken, hex_hash
-from .session_rows import NO_SALT, SessionRow
+from .rows import NO_SALT, SessionRow
 
 SIBLINGS_EQUAL_MS = 10_000
 """For how long after the salt was drawn a refresh of the confirmed token yields the same child."""
