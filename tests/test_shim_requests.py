@@ -259,7 +259,7 @@ class OddRequest(Request):
 
 def test_a_request_of_another_class_stays_what_it_is(shimmed: None) -> None:
     """The object is the same, keeps its class among its classes, and its session can be set."""
-    from coatcheck.shim_requests import known_to_sdk
+    from coatcheck.shim.frameworks import known_to_sdk
 
     scope: dict[str, Any] = {"type": "http", "method": "PUT", "path": "/x", "headers": [], "query_string": b""}
     given = OddRequest(scope)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from coatcheck.shim_absent import ABSENT
-from coatcheck.shim_finder import names_in
-from coatcheck.shim_table import MODULES
+from coatcheck.shim.absent import ABSENT
+from coatcheck.shim.finder import names_in
+from coatcheck.shim.table import MODULES
 
 PAGE = Path(__file__).parents[1] / "docs" / "shim.md"
 

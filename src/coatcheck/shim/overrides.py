@@ -9,13 +9,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .claims.maybe_awaitable import settled
-from .recipes.chain import override_config
-from .recipes.chain.operation import operation_names
-from .recipes.exceptions import ConfigurationError
-from .recipes.session import config as session_config
-from .shim_requests import known_to_sdk
-from .shim_responses import BaseResponse
+from ..claims.maybe_awaitable import settled
+from ..recipes.chain import override_config
+from ..recipes.chain.operation import operation_names
+from ..recipes.exceptions import ConfigurationError
+from ..recipes.session import config as session_config
+from .frameworks import known_to_sdk
+from .responses import BaseResponse
 
 
 class InputOverrideConfig(override_config.InputOverrideConfig):

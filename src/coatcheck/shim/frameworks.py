@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from .claims.payload import JSONObject, UserContext
-from .recipes.kit import context
+from ..claims.payload import JSONObject, UserContext
+from ..recipes.kit import context
 
 
 class Method(str):

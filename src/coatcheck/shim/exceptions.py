@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn
 
-from .claims.exceptions import CoatcheckError
-from .claims.recipe_user_id import RecipeUserId
-from .claims.validator import ClaimValidationError
-from .recipes.exceptions import BadInputError, ConfigurationError, RecipeError
-from .sessions.exceptions import (
+from ..claims.exceptions import CoatcheckError
+from ..claims.recipe_user_id import RecipeUserId
+from ..claims.validator import ClaimValidationError
+from ..recipes.exceptions import BadInputError, ConfigurationError, RecipeError
+from ..sessions.exceptions import (
     ClearDuplicateSessionCookiesError,
     InvalidClaimsError,
     TokenTheftError,

@@ -4,14 +4,14 @@
 
 Keys are paths below `supertokens_python`, targets `module:attribute`. Functions stand in pairs: `.asyncio` has the
 awaitable ones, `.syncio` their plain forms, which coatcheck keeps in a class named `sync`. What is knowingly absent is
-in `shim_absent`.
+in `absent`.
 """
 
 from __future__ import annotations
 
 R = "coatcheck.recipes"
 C = "coatcheck.claims"
-S = "coatcheck.shim_"
+S = "coatcheck.shim"
 
 
 def same(home: str, names: str) -> dict[str, str]:
@@ -27,9 +27,9 @@ def pair(module: str, *homes: dict[str, str]) -> dict[str, dict[str, str]]:
     return {f"{inside}asyncio": functions, f"{inside}syncio": plain}
 
 
-OVERRIDE = same(f"{S}overrides", "InputOverrideConfig")
+OVERRIDE = same(f"{S}.overrides", "InputOverrideConfig")
 DELIVERY = {
-    **same(f"{S}delivery", "EmailDeliveryConfig EmailDeliveryInterface"),
+    **same(f"{S}.delivery", "EmailDeliveryConfig EmailDeliveryInterface"),
     **same(f"{R}.delivery.smtp", "SMTPService"),
 }
 PROVIDER = same(
@@ -42,29 +42,29 @@ VERIFY = "verify_session"
 MODULES: dict[str, dict[str, str]] = {
     # The root
     "": {
-        **same(f"{S}init", "init InputAppInfo Supertokens convert_to_recipe_user_id is_recipe_initialized"),
+        **same(f"{S}.init", "init InputAppInfo Supertokens convert_to_recipe_user_id is_recipe_initialized"),
         **same(f"{R}.app", "SupertokensConfig"),
         **same(f"{R}.kit.app_info", "AppInfo"),
         **same(f"{R}.kit.context", "get_all_cors_headers"),
         **same(C, "RecipeUserId"),
         "RecipeInit": f"{R}.kit.recipe:RecipeSpecification",
-        "get_request_from_user_context": f"{S}requests:get_request_from_user_context",
+        "get_request_from_user_context": f"{S}.frameworks:get_request_from_user_context",
     },
-    "supertokens": same(f"{S}init", "Supertokens"),
+    "supertokens": same(f"{S}.init", "Supertokens"),
     **pair(
         "",
         same(
             f"{R}.accountlinking",
             "get_user get_users_oldest_first get_users_newest_first get_user_count list_users_by_account_info",
         ),
-        same(f"{S}users", "delete_user get_available_first_factors"),
+        same(f"{S}.users", "delete_user get_available_first_factors"),
     ),
     "types": {
         **same(f"{R}.users.user", "User LoginMethod AccountInfo"),
         **same(C, "RecipeUserId"),
         **same(f"{C}.maybe_awaitable", "MaybeAwaitable"),
         **same(f"{R}.kit.results", "GeneralErrorResponse"),
-        **same(f"{S}types", "APIResponse"),
+        **same(f"{S}.types", "APIResponse"),
     },
     "types.base": {
         **same(f"{R}.users.user", "User LoginMethod AccountInfo"),
@@ -77,15 +77,15 @@ MODULES: dict[str, dict[str, str]] = {
         "SuperTokensError": f"{R}.exceptions:CoatcheckError",
         "GeneralError": f"{R}.exceptions:RecipeError",
         **same(f"{R}.exceptions", "BadInputError"),
-        **same(f"{S}exceptions", "raise_general_exception raise_bad_input_exception"),
+        **same(f"{S}.exceptions", "raise_general_exception raise_bad_input_exception"),
     },
     # Frameworks
     "framework": {
-        **same(f"{S}requests", "BaseRequest"),
-        **same(f"{S}responses", "BaseResponse"),
+        **same(f"{S}.frameworks", "BaseRequest"),
+        **same(f"{S}.responses", "BaseResponse"),
     },
-    "framework.request": same(f"{S}requests", "BaseRequest"),
-    "framework.response": same(f"{S}responses", "BaseResponse"),
+    "framework.request": same(f"{S}.frameworks", "BaseRequest"),
+    "framework.response": same(f"{S}.responses", "BaseResponse"),
     "framework.fastapi": same("coatcheck.server.fastapi", "get_middleware"),
     "framework.flask": {"Middleware": "coatcheck.server.flask:CoatCheck"},
     "framework.django": {"middleware": "coatcheck.server.django:Middleware"},
@@ -93,12 +93,12 @@ MODULES: dict[str, dict[str, str]] = {
     "recipe": {},
     # Sessions
     "recipe.session": {
-        **same(f"{S}session", "init"),
+        **same(f"{S}.session", "init"),
         **OVERRIDE,
-        "SessionOverrideConfig": f"{S}overrides:InputOverrideConfig",
-        **same(f"{S}overrides", "InputErrorHandlers"),
+        "SessionOverrideConfig": f"{S}.overrides:InputOverrideConfig",
+        **same(f"{S}.overrides", "InputErrorHandlers"),
         **same(f"{R}.session.container", "SessionContainer"),
-        **same(f"{S}recipes", "SessionRecipe"),
+        **same(f"{S}.recipes", "SessionRecipe"),
         **same(f"{R}.session.config", "TokenTransferMethod"),
     },
     "recipe.session.claims": CLAIMS,
@@ -112,7 +112,7 @@ MODULES: dict[str, dict[str, str]] = {
         **same(C, "SessionClaim SessionClaimValidator ClaimValidationResult ClaimsValidationResult"),
         **same("coatcheck.sessions.session", "TokenInfo"),
         **same(f"{C}.payload", "JSONObject"),
-        **same(f"{S}types", "GetSessionTokensDangerouslyDict ResponseMutator JSONPrimitive JSONPrimitiveList"),
+        **same(f"{S}.types", "GetSessionTokensDangerouslyDict ResponseMutator JSONPrimitive JSONPrimitiveList"),
     },
     "recipe.session.exceptions": {
         "SuperTokensSessionError": f"{R}.exceptions:SessionError",
@@ -123,19 +123,19 @@ MODULES: dict[str, dict[str, str]] = {
         ),
         **same(C, "ClaimValidationError"),
         **same(
-            f"{S}exceptions",
+            f"{S}.exceptions",
             "raise_token_theft_exception raise_try_refresh_token_exception raise_unauthorised_exception "
             "raise_invalid_claims_exception raise_clear_duplicate_session_cookies_exception",
         ),
     },
     "recipe.session.utils": {
         **same(f"{R}.session.config", "TokenTransferMethod SessionConfig"),
-        **same(f"{S}overrides", "InputErrorHandlers"),
-        "ErrorHandlers": f"{S}overrides:InputErrorHandlers",
+        **same(f"{S}.overrides", "InputErrorHandlers"),
+        "ErrorHandlers": f"{S}.overrides:InputErrorHandlers",
     },
     "recipe.session.session_class": {"Session": f"{R}.session.container:SessionContainer"},
     "recipe.session.recipe_implementation": {"RecipeImplementation": f"{R}.session.functions:SessionFunctions"},
-    "recipe.session.recipe": same(f"{S}recipes", "SessionRecipe"),
+    "recipe.session.recipe": same(f"{S}.recipes", "SessionRecipe"),
     **pair(
         "recipe.session",
         same(
@@ -146,11 +146,11 @@ MODULES: dict[str, dict[str, str]] = {
             "validate_claims_for_session_handle",
         ),
         same(
-            f"{S}session",
+            f"{S}.session",
             "create_new_session create_new_session_without_request_response revoke_all_sessions_for_user "
             "get_all_session_handles_for_user validate_claims_in_jwt_payload",
         ),
-        same(f"{S}jwt", "create_jwt get_jwks get_open_id_discovery_configuration"),
+        same(f"{S}.jwt", "create_jwt get_jwks get_open_id_discovery_configuration"),
     ),
     "recipe.session.framework": {},
     "recipe.session.framework.fastapi": same("coatcheck.server.fastapi", f"{VERIFY} session_exception_handler"),
@@ -162,11 +162,11 @@ MODULES: dict[str, dict[str, str]] = {
     "recipe.emailpassword": {
         **same(f"{R}.emailpassword", "init InputSignUpFeature InputFormField EmailTemplateVars"),
         **OVERRIDE,
-        "EmailPasswordOverrideConfig": f"{S}overrides:InputOverrideConfig",
+        "EmailPasswordOverrideConfig": f"{S}.overrides:InputOverrideConfig",
         **DELIVERY,
-        **same(f"{S}recipes", "EmailPasswordRecipe"),
+        **same(f"{S}.recipes", "EmailPasswordRecipe"),
     },
-    "recipe.emailpassword.recipe": same(f"{S}recipes", "EmailPasswordRecipe"),
+    "recipe.emailpassword.recipe": same(f"{S}.recipes", "EmailPasswordRecipe"),
     "recipe.emailpassword.interfaces": same(
         f"{R}.emailpassword",
         "RecipeInterface APIInterface APIOptions SignUpOkResult SignInOkResult EmailAlreadyExistsError "
@@ -184,7 +184,7 @@ MODULES: dict[str, dict[str, str]] = {
     **pair(
         "recipe.emailpassword",
         same(
-            f"{S}emailpassword",
+            f"{S}.signing_in",
             "sign_up sign_in create_reset_password_token create_reset_password_link send_reset_password_email "
             "update_email_or_password get_user_by_id get_user_by_email",
         ),
@@ -196,13 +196,13 @@ MODULES: dict[str, dict[str, str]] = {
     # Providers
     "recipe.thirdparty": {
         **same(f"{R}.thirdparty", "init SignInAndUpFeature ProviderConfig ProviderClientConfig"),
-        **same(f"{S}thirdparty", "ProviderInput"),
+        **same(f"{S}.thirdparty", "ProviderInput"),
         **OVERRIDE,
-        "ThirdPartyOverrideConfig": f"{S}overrides:InputOverrideConfig",
-        **same(f"{S}recipes", "ThirdPartyRecipe"),
+        "ThirdPartyOverrideConfig": f"{S}.overrides:InputOverrideConfig",
+        **same(f"{S}.recipes", "ThirdPartyRecipe"),
     },
-    "recipe.thirdparty.recipe": same(f"{S}recipes", "ThirdPartyRecipe"),
-    "recipe.thirdparty.provider": {**PROVIDER, **same(f"{S}thirdparty", "ProviderInput")},
+    "recipe.thirdparty.recipe": same(f"{S}.recipes", "ThirdPartyRecipe"),
+    "recipe.thirdparty.provider": {**PROVIDER, **same(f"{S}.thirdparty", "ProviderInput")},
     "recipe.thirdparty.types": same(f"{R}.thirdparty", "RawUserInfoFromProvider ThirdPartyInfo UserInfo UserInfoEmail"),
     "recipe.thirdparty.interfaces": same(
         f"{R}.thirdparty",
@@ -213,7 +213,7 @@ MODULES: dict[str, dict[str, str]] = {
     **pair(
         "recipe.thirdparty",
         same(
-            f"{S}thirdparty",
+            f"{S}.thirdparty",
             "manually_create_or_update_user get_user_by_id get_users_by_email get_user_by_third_party_info",
         ),
         same(f"{R}.thirdparty", "get_provider"),
@@ -222,11 +222,11 @@ MODULES: dict[str, dict[str, str]] = {
     "recipe.thirdpartyemailpassword": {
         **same(f"{R}.thirdpartyemailpassword", "init InputSignUpFeature InputFormField ProviderConfig"),
         **same(f"{R}.thirdpartyemailpassword", "ProviderClientConfig"),
-        **same(f"{S}thirdparty", "ProviderInput"),
+        **same(f"{S}.thirdparty", "ProviderInput"),
         **OVERRIDE,
         **DELIVERY,
     },
-    "recipe.thirdpartyemailpassword.recipe": same(f"{S}recipes", "ThirdPartyEmailPasswordRecipe"),
+    "recipe.thirdpartyemailpassword.recipe": same(f"{S}.recipes", "ThirdPartyEmailPasswordRecipe"),
     "recipe.thirdpartyemailpassword.interfaces": {
         **same(f"{R}.thirdpartyemailpassword", "RecipeInterface APIInterface ResetPasswordUsingTokenOkResult"),
         **{f"EmailPassword{name}": f"{R}.emailpassword:{name}" for name in SIGNED},
@@ -239,9 +239,9 @@ MODULES: dict[str, dict[str, str]] = {
             "emailpassword_sign_in emailpassword_sign_up thirdparty_get_provider get_user_by_id get_users_by_email "
             "get_user_by_third_party_info reset_password_using_token send_email",
         ),
-        same(f"{S}thirdparty", "thirdparty_manually_create_or_update_user"),
+        same(f"{S}.thirdparty", "thirdparty_manually_create_or_update_user"),
         same(
-            f"{S}emailpassword",
+            f"{S}.signing_in",
             "create_reset_password_token create_reset_password_link send_reset_password_email update_email_or_password",
         ),
     ),
@@ -249,9 +249,9 @@ MODULES: dict[str, dict[str, str]] = {
     "recipe.usermetadata": {
         **same(f"{R}.usermetadata", "init"),
         **OVERRIDE,
-        "UserMetadataOverrideConfig": f"{S}overrides:InputOverrideConfig",
+        "UserMetadataOverrideConfig": f"{S}.overrides:InputOverrideConfig",
     },
-    "recipe.usermetadata.recipe": same(f"{S}recipes", "UserMetadataRecipe"),
+    "recipe.usermetadata.recipe": same(f"{S}.recipes", "UserMetadataRecipe"),
     "recipe.usermetadata.interfaces": same(
         f"{R}.usermetadata", "RecipeInterface MetadataResult ClearUserMetadataResult"
     ),
@@ -259,26 +259,26 @@ MODULES: dict[str, dict[str, str]] = {
         "recipe.usermetadata",
         same(f"{R}.usermetadata", "get_user_metadata update_user_metadata clear_user_metadata"),
     ),
-    "recipe.multitenancy": {"init": f"{S}users:init_multitenancy", **OVERRIDE},
-    "recipe.multitenancy.recipe": same(f"{S}recipes", "MultitenancyRecipe"),
+    "recipe.multitenancy": {"init": f"{S}.users:init_multitenancy", **OVERRIDE},
+    "recipe.multitenancy.recipe": same(f"{S}.recipes", "MultitenancyRecipe"),
     "recipe.multitenancy.interfaces": same(
         f"{R}.multitenancy", "RecipeInterface APIInterface APIOptions LoginMethodsGetOkResult"
     ),
-    "recipe.accountlinking": {"init": f"{S}users:init_accountlinking", **OVERRIDE},
-    "recipe.accountlinking.recipe": same(f"{S}recipes", "AccountLinkingRecipe"),
+    "recipe.accountlinking": {"init": f"{S}.users:init_accountlinking", **OVERRIDE},
+    "recipe.accountlinking.recipe": same(f"{S}.recipes", "AccountLinkingRecipe"),
     "recipe.accountlinking.interfaces": same(f"{R}.accountlinking", "RecipeInterface"),
     "recipe.jwt": {},
     "recipe.jwt.interfaces": same(
-        f"{S}jwt", "CreateJwtOkResult CreateJwtResultUnsupportedAlgorithm GetJWKSResult JsonWebKey"
+        f"{S}.jwt", "CreateJwtOkResult CreateJwtResultUnsupportedAlgorithm GetJWKSResult JsonWebKey"
     ),
-    **pair("recipe.jwt", same(f"{S}jwt", "create_jwt get_jwks")),
+    **pair("recipe.jwt", same(f"{S}.jwt", "create_jwt get_jwks")),
     "recipe.openid": {},
-    "recipe.openid.interfaces": same(f"{S}jwt", "GetOpenIdDiscoveryConfigurationResult"),
-    **pair("recipe.openid", same(f"{S}jwt", "create_jwt get_jwks get_open_id_discovery_configuration")),
+    "recipe.openid.interfaces": same(f"{S}.jwt", "GetOpenIdDiscoveryConfigurationResult"),
+    **pair("recipe.openid", same(f"{S}.jwt", "create_jwt get_jwks get_open_id_discovery_configuration")),
     "ingredients": {},
     "ingredients.emaildelivery": {},
     "ingredients.emaildelivery.types": {
-        **same(f"{S}delivery", "EmailDeliveryConfig EmailDeliveryInterface SMTPServiceInterface"),
+        **same(f"{S}.delivery", "EmailDeliveryConfig EmailDeliveryInterface SMTPServiceInterface"),
         **same(f"{R}.delivery", "EmailContent SMTPSettings SMTPSettingsFrom"),
     },
 }

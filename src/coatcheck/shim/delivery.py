@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-from .recipes import delivery
+from ..recipes import delivery
 
 T = TypeVar("T")
 

@@ -9,10 +9,10 @@ from typing import Any, Literal
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .recipes.exceptions import ConfigurationError
-from .recipes.kit.routing import ApiResponse
-from .recipes.session.cookies import SetCookie, key_of
-from .recipes.session.response import Outcome, response_log
+from ..recipes.exceptions import ConfigurationError
+from ..recipes.kit.routing import ApiResponse
+from ..recipes.session.cookies import SetCookie, key_of
+from ..recipes.session.response import Outcome, response_log
 
 SameSite = Literal["lax", "none", "strict"]
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from . import shim_session, shim_users
-from .recipes import accountlinking, emailpassword, multitenancy, thirdparty, thirdpartyemailpassword, usermetadata
-from .recipes.emailpassword import recipe as emailpassword_recipe
-from .recipes.kit.recipe import Recipe
-from .recipes.kit.services import current_app
-from .recipes.session import recipe as session_recipe
-from .recipes.thirdparty import recipe as thirdparty_recipe
-from .recipes.thirdpartyemailpassword import recipe as thirdpartyemailpassword_recipe
-from .shim_init import reset
+from ..recipes import accountlinking, emailpassword, multitenancy, thirdparty, thirdpartyemailpassword, usermetadata
+from ..recipes.emailpassword import recipe as emailpassword_recipe
+from ..recipes.kit.recipe import Recipe
+from ..recipes.kit.services import current_app
+from ..recipes.session import recipe as session_recipe
+from ..recipes.thirdparty import recipe as thirdparty_recipe
+from ..recipes.thirdpartyemailpassword import recipe as thirdpartyemailpassword_recipe
+from . import session as shim_session
+from . import users as shim_users
+from .init import reset
 
 
 class _Singleton:

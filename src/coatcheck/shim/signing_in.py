@@ -5,20 +5,20 @@ What is not here is the same in coatcheck (`coatcheck.recipes.emailpassword`).
 
 from __future__ import annotations
 
-from .claims.payload import UserContext
-from .claims.recipe_user_id import RecipeUserId
-from .recipes import accountlinking, emailpassword
-from .recipes.emailpassword.interface import (
+from ..claims.payload import UserContext
+from ..claims.recipe_user_id import RecipeUserId
+from ..recipes import accountlinking, emailpassword
+from ..recipes.emailpassword.interface import (
     CreateResetPasswordOkResult,
     SignInResult,
     SignUpResult,
     UnknownUserIdError,
     UpdateResult,
 )
-from .recipes.kit.services import synced
-from .recipes.session.container import SessionContainer
-from .recipes.users.user import AccountInfo, LoginMethod, User
-from .shim_recipe_user import login_method
+from ..recipes.kit.services import synced
+from ..recipes.session.container import SessionContainer
+from ..recipes.users.user import AccountInfo, LoginMethod, User
+from .recipe_user import login_method
 
 SessionOrContext = SessionContainer | UserContext | None
 """What stands behind the password: newest a session, in the seed's time the user context."""

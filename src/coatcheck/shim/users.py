@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .claims.payload import UserContext
-from .recipes import accountlinking, multitenancy
-from .recipes.chain.override_config import InputOverrideConfig
-from .recipes.exceptions import ConfigurationError
-from .recipes.kit.recipe import RecipeSpecification
-from .recipes.kit.services import current_app, synced
+from ..claims.payload import UserContext
+from ..recipes import accountlinking, multitenancy
+from ..recipes.chain.override_config import InputOverrideConfig
+from ..recipes.exceptions import ConfigurationError
+from ..recipes.kit.recipe import RecipeSpecification
+from ..recipes.kit.services import current_app, synced
 
 
 def init_accountlinking(

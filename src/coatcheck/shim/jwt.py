@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .claims.payload import JSONObject, UserContext
-from .recipes import session
-from .recipes.kit.services import synced
+from ..claims.payload import JSONObject, UserContext
+from ..recipes import session
+from ..recipes.kit.services import synced
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .claims.payload import UserContext
-from .recipes import accountlinking, thirdparty, thirdpartyemailpassword
-from .recipes.kit.services import synced
-from .recipes.session.container import SessionContainer
-from .recipes.thirdparty import config as thirdparty_config
-from .recipes.thirdparty.config import ProviderConfig
-from .recipes.thirdparty.interface import ManuallyCreateOrUpdateUserResult
-from .recipes.users.user import AccountInfo, LoginMethod, ThirdPartyInfo, User
+from ..claims.payload import UserContext
+from ..recipes import accountlinking, thirdparty, thirdpartyemailpassword
+from ..recipes.kit.services import synced
+from ..recipes.session.container import SessionContainer
+from ..recipes.thirdparty import config as thirdparty_config
+from ..recipes.thirdparty.config import ProviderConfig
+from ..recipes.thirdparty.interface import ManuallyCreateOrUpdateUserResult
+from ..recipes.users.user import AccountInfo, LoginMethod, ThirdPartyInfo, User
 
 VerifiedOrContext = bool | UserContext | None
 """What stands behind the address: newest whether it is verified, in the seed's time the user context."""

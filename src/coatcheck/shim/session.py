@@ -8,21 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .claims.maybe_awaitable import settled
-from .claims.payload import JSONObject, UserContext
-from .claims.recipe_user_id import RecipeUserId
-from .claims.validation import ClaimsValidationResult
-from .claims.validator import ClaimValidationError
-from .recipes import session
-from .recipes.kit.recipe import RecipeSpecification
-from .recipes.kit.request import AnyRequest
-from .recipes.kit.services import current_app, synced
-from .recipes.session.container import SessionContainer
-from .recipes.session.interface import OverrideGlobalClaimValidators
-from .recipes.session.recipe import SessionRecipe
-from .recipes.session.requests import required_validators
-from .shim_overrides import given_sdk_request
-from .shim_recipe_user import login_method
+from ..claims.maybe_awaitable import settled
+from ..claims.payload import JSONObject, UserContext
+from ..claims.recipe_user_id import RecipeUserId
+from ..claims.validation import ClaimsValidationResult
+from ..claims.validator import ClaimValidationError
+from ..recipes import session
+from ..recipes.kit.recipe import RecipeSpecification
+from ..recipes.kit.request import AnyRequest
+from ..recipes.kit.services import current_app, synced
+from ..recipes.session.container import SessionContainer
+from ..recipes.session.interface import OverrideGlobalClaimValidators
+from ..recipes.session.recipe import SessionRecipe
+from ..recipes.session.requests import required_validators
+from .overrides import given_sdk_request
+from .recipe_user import login_method
 
 
 def init(

@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 
 from starlette.requests import Request
 
-from .claims.payload import UserContext
-from .claims.recipe_user_id import RecipeUserId
-from .recipes import app as apps
-from .recipes.app import App, Framework, Mode, SupertokensConfig
-from .recipes.exceptions import ConfigurationError
-from .recipes.kit import app_info as addresses
-from .recipes.kit.app_info import AppInfo, OriginFunction
-from .recipes.kit.context import get_all_cors_headers
-from .recipes.kit.recipe import RecipeSpecification
-from .recipes.kit.services import current_app, default_app, set_default_app
-from .sessions.engines import parse_url, shown
-from .shim_overrides import given_sdk_request
-from .shim_requests import get_request_from_user_context
+from ..claims.payload import UserContext
+from ..claims.recipe_user_id import RecipeUserId
+from ..recipes import app as apps
+from ..recipes.app import App, Framework, Mode, SupertokensConfig
+from ..recipes.exceptions import ConfigurationError
+from ..recipes.kit import app_info as addresses
+from ..recipes.kit.app_info import AppInfo, OriginFunction
+from ..recipes.kit.context import get_all_cors_headers
+from ..recipes.kit.recipe import RecipeSpecification
+from ..recipes.kit.services import current_app, default_app, set_default_app
+from ..sessions.engines import parse_url, shown
+from .frameworks import get_request_from_user_context
+from .overrides import given_sdk_request
 
 DATABASE_VARIABLE = "COATCHECK_DATABASE"
 """The environment variable that names the database of an application whose `connection_uri` names a core server."""

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .shim_finder import install, is_installed, uninstall
+from .finder import install, is_installed, uninstall
 
 __all__ = ["install", "is_installed", "main", "uninstall"]
 
@@ -60,7 +60,3 @@ def pytest_addoption(parser: Any, pluginmanager: Any) -> None:
 def pytest_unconfigure(config: Any) -> None:
     """Put the import system back when pytest ends."""
     uninstall()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

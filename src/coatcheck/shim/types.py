@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, TypedDict, runtime_checkable
 
-from .claims.payload import JSONObject, UserContext
-from .shim_responses import BaseResponse
+from ..claims.payload import JSONObject, UserContext
+from .responses import BaseResponse
 
 JSONPrimitive = str | int | bool | None | dict[str, Any]
 JSONPrimitiveList = list[str] | list[int] | list[bool] | list[None] | list[dict[str, Any]]

@@ -16,9 +16,9 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, ClassVar
 
-from .shim_absent import ABSENT
-from .shim_attributes import ATTRIBUTES
-from .shim_table import MODULES
+from .absent import ABSENT
+from .attributes import ATTRIBUTES
+from .table import MODULES
 
 ROOT = "supertokens_python"
 

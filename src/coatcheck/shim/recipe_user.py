@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .claims.recipe_user_id import RecipeUserId
+from ..claims.recipe_user_id import RecipeUserId
 
 
 def login_method(recipe_user_id: RecipeUserId | str | None, user_id: str | None) -> RecipeUserId:
