@@ -8,8 +8,8 @@ import httpx2
 import pytest
 
 from coatcheck.claims import ManualClock
-from coatcheck.testing_cookie_view import CookieView
-from coatcheck.testing_cookies import Cookie, CookieJar, parse
+from coatcheck.testing.cookie_view import CookieView
+from coatcheck.testing.cookies import Cookie, CookieJar, parse
 
 API = httpx2.URL("https://api.example.com/auth/signin")
 

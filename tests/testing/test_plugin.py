@@ -144,7 +144,7 @@ def test_the_plugin_is_inert_until_a_fixture_is_asked_for(tmp_path: Path) -> Non
         (tmp_path / name).mkdir()
     added = modules_after(tmp_path / "with") - modules_after(tmp_path / "without", "-p", "no:coatcheck")
     ours = {name for name in added if name.partition(".")[0] == "coatcheck"}
-    assert ours == {"coatcheck", "coatcheck.testing", "coatcheck.testing_fixtures"}
+    assert ours == {"coatcheck", "coatcheck.testing", "coatcheck.testing.plugin"}
     assert {name.partition(".")[0] for name in added - ours} <= sys.stdlib_module_names
 
 
@@ -162,7 +162,7 @@ def test_unittest_does_without_pytest(tmp_path: Path) -> None:
 def test_pytest_finds_the_plugin() -> None:
     """The installed distribution says that pytest should load the kit."""
     (found,) = entry_points(group="pytest11", name="coatcheck")
-    assert found.value == "coatcheck.testing"
+    assert found.value == "coatcheck.testing.plugin"
 
 
 def test_the_kit_names_what_it_lists() -> None:

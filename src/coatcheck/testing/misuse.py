@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .recipes.exceptions import ConfigurationError
+from ..recipes.exceptions import ConfigurationError
 
 
 def must_be(kind: type, given: object, call: str) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from .recipes.app import App
-from .server.stub.personas import Persona
-from .server.stub.provider import StubProvider
-from .server.stub.routes import stub_providers
-from .server.stub.script import Endpoint, RecordedRequest, StubError
+from ..recipes.app import App
+from ..server.stub.personas import Persona
+from ..server.stub.provider import StubProvider
+from ..server.stub.routes import stub_providers
+from ..server.stub.script import Endpoint, RecordedRequest, StubError
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from types import TracebackType
 
 import httpx2
 
-from .claims.clock import current_clock
-from .testing_browser import Browser
+from ..claims.clock import current_clock
+from .browser import Browser
 
 MAX_ROUNDS = 10
 """How often one request is retried after a refresh, as in the SDK."""

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 
 from starlette.types import Receive, Scope, Send
 
-from .recipes.app import App
-from .recipes.exceptions import ConfigurationError
-from .recipes.thirdparty.http import CONNECT_TIMEOUT_S
-from .server.stub.provider import SlowAnswerError, StubProvider
-from .server.stub.script import Endpoint
-from .server.stub.transport import StubTransport
-from .testing_trouble import manual_clock
+from ..recipes.app import App
+from ..recipes.exceptions import ConfigurationError
+from ..recipes.thirdparty.http import CONNECT_TIMEOUT_S
+from ..server.stub.provider import SlowAnswerError, StubProvider
+from ..server.stub.script import Endpoint
+from ..server.stub.transport import StubTransport
+from .trouble import manual_clock
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from .sessions.blocking import CallersLoop
+from ..sessions.blocking import CallersLoop
 
 R = TypeVar("R")
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message
 
-from .sessions.blocking import CallersLoop
-from .testing_loop import Loops, apart
+from ..sessions.blocking import CallersLoop
+from .loop import Loops, apart
 
 
 class Lifespan:

@@ -7,19 +7,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from .claims.claim import SessionClaim
-from .claims.clock import Duration, ManualClock
-from .claims.payload import JSONObject
-from .claims.recipe_user_id import RecipeUserId
-from .recipes import session
-from .recipes.app import App
-from .recipes.exceptions import ConfigurationError
-from .recipes.session.container import SessionContainer
-from .recipes.session.cookies import ACCESS_COOKIE, REFRESH_COOKIE
-from .recipes.session.selection import TransferMethod
-from .sessions.access_token import read_unverified
-from .testing_clients import BrowserClient, client
-from .testing_users import Who, login_method_of
+from ..claims.claim import SessionClaim
+from ..claims.clock import Duration, ManualClock
+from ..claims.payload import JSONObject
+from ..claims.recipe_user_id import RecipeUserId
+from ..recipes import session
+from ..recipes.app import App
+from ..recipes.exceptions import ConfigurationError
+from ..recipes.session.container import SessionContainer
+from ..recipes.session.cookies import ACCESS_COOKIE, REFRESH_COOKIE
+from ..recipes.session.selection import TransferMethod
+from ..sessions.access_token import read_unverified
+from .clients import BrowserClient, client
+from .users import Who, login_method_of
 
 Claims = Mapping[SessionClaim[Any], Any]
 

@@ -11,9 +11,9 @@ from functools import lru_cache
 
 import httpx2
 
-from .claims.clock import Clock
-from .recipes.kit.web_address import is_local
-from .recipes.session.site import top_level
+from ..claims.clock import Clock
+from ..recipes.kit.web_address import is_local
+from ..recipes.session.site import top_level
 
 _SAME_SITE = {"lax": "lax", "strict": "strict", "none": "none"}
 

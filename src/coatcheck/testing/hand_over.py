@@ -9,13 +9,13 @@ import httpx2
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 
-from .recipes.app import App
-from .recipes.exceptions import ConfigurationError
-from .recipes.session.recipe import SessionRecipe
-from .recipes.session.requests import INSECURE_COOKIES
-from .recipes.session.response import ResponseLog, SetTokens
-from .recipes.session.transport import Transport
-from .testing_browser import Browser
+from ..recipes.app import App
+from ..recipes.exceptions import ConfigurationError
+from ..recipes.session.recipe import SessionRecipe
+from ..recipes.session.requests import INSECURE_COOKIES
+from ..recipes.session.response import ResponseLog, SetTokens
+from ..recipes.session.transport import Transport
+from .browser import Browser
 
 
 class HasTokens(Protocol):

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import testing
+from .. import testing
 
 if TYPE_CHECKING:
-    from .claims.clock import ManualClock
-    from .recipes.app import App
-    from .recipes.kit.recipe import RecipeSpecification
+    from ..claims.clock import ManualClock
+    from ..recipes.app import App
+    from ..recipes.kit.recipe import RecipeSpecification
 
 
 @pytest.fixture(scope="session")

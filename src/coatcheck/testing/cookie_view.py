@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx2
 
-from .testing_cookies import Cookie, CookieJar
+from .cookies import Cookie, CookieJar
 
 
 class CookieView(httpx2.Cookies):

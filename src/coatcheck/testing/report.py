@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .claims.payload import JSONObject, without_protected
-from .recipes.chain.masking import shown, without_tokens
-from .testing_response import SeenResponse, SetCookie
+from ..claims.payload import JSONObject, without_protected
+from ..recipes.chain.masking import shown, without_tokens
+from .response import SeenResponse, SetCookie
 
 _LONGEST = 300
 

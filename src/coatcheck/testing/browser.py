@@ -8,12 +8,12 @@ from functools import lru_cache
 
 import httpx2
 
-from .claims.clock import Clock
-from .recipes.app import App
-from .recipes.session.recipe import SessionRecipe
-from .recipes.session.selection import TransferMethod
-from .testing_cookies import CookieJar
-from .testing_tokens import Tokens
+from ..claims.clock import Clock
+from ..recipes.app import App
+from ..recipes.session.recipe import SessionRecipe
+from ..recipes.session.selection import TransferMethod
+from .cookies import CookieJar
+from .tokens import Tokens
 
 FDI_VERSION = "4.2"
 """The version of the front-end interface that the browser speaks."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import secrets
 from typing import Any, TypeAlias
 
-from .claims.recipe_user_id import RecipeUserId
-from .recipes import emailpassword
-from .recipes.accountlinking import get_user, list_users_by_account_info
-from .recipes.app import App
-from .recipes.exceptions import ConfigurationError
-from .recipes.users.user import AccountInfo, User
-from .server.stub.personas import Persona, typed
-from .server.stub.routes import stub_providers
+from ..claims.recipe_user_id import RecipeUserId
+from ..recipes import emailpassword
+from ..recipes.accountlinking import get_user, list_users_by_account_info
+from ..recipes.app import App
+from ..recipes.exceptions import ConfigurationError
+from ..recipes.users.user import AccountInfo, User
+from ..server.stub.personas import Persona, typed
+from ..server.stub.routes import stub_providers
 
 Who: TypeAlias = User | RecipeUserId | str
 """A user, one of its login methods, an id of either, or an e-mail address."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx2
 
-from .claims.clock import Clock
-from .recipes.session.response import ACCESS_HEADER, ANTI_CSRF_HEADER, FRONT_HEADER, REFRESH_HEADER
+from ..claims.clock import Clock
+from ..recipes.session.response import ACCESS_HEADER, ANTI_CSRF_HEADER, FRONT_HEADER, REFRESH_HEADER
 
 _REMOVED = "remove"
 _LEAST_SKEW_MS = 7_000

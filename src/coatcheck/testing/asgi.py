@@ -9,9 +9,9 @@ from typing import Any
 import httpx2
 from starlette.types import ASGIApp, Message, Scope
 
-from .testing_lifespan import Lifespan
-from .testing_loop import Loops
-from .testing_unhandled import unhandled
+from .lifespan import Lifespan
+from .loop import Loops
+from .unhandled import unhandled
 
 SERVER_ERROR = b"Internal Server Error"
 
@@ -82,7 +82,7 @@ class ASGITransport(httpx2.BaseTransport):
             "root_path": "",
             "headers": [(name.lower(), value) for name, value in request.headers.raw],
             "server": (url.host, url.port or {"http": 80, "https": 443}[url.scheme]),
-            "client": ("127.0.0.1", 50_000),
+            "clients": ("127.0.0.1", 50_000),
             "state": self._lifespan.state.copy(),
             "extensions": {},
         }

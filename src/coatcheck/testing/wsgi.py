@@ -10,9 +10,9 @@ from urllib.parse import unquote_to_bytes
 
 import httpx2
 
-from .testing_asgi import SERVER_ERROR
-from .testing_loop import apart
-from .testing_unhandled import unhandled
+from .asgi import SERVER_ERROR
+from .loop import apart
+from .unhandled import unhandled
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import httpx2
 
-from .claims.clock import ManualClock
-from .recipes.exceptions import ConfigurationError
-from .testing_clients import BrowserClient
-from .testing_misuse import must_be
+from ..claims.clock import ManualClock
+from ..recipes.exceptions import ConfigurationError
+from .clients import BrowserClient
+from .misuse import must_be
 
 
 def lose_next_response(client: BrowserClient, path: str | None = None) -> None:

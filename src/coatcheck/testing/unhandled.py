@@ -18,7 +18,7 @@ def unhandled(app: Any, request: MutableMapping[str, Any]) -> Unhandled:
     for kind in type(app).__mro__:
         framework = kind.__module__.partition(".")[0]
         if framework in ("flask", "django"):
-            found: Unhandled = import_module(f".testing_{framework}", __package__).unhandled(app, request)
+            found: Unhandled = import_module(f".{framework}", __package__).unhandled(app, request)
             return found
     return _nothing()
 

@@ -10,11 +10,11 @@ from functools import cached_property
 from http.cookies import BaseCookie
 from typing import Any, Literal
 
-from .claims.payload import JSONObject
-from .recipes.session.cookies import ACCESS_COOKIE, LEGACY_COOKIE, REFRESH_COOKIE
-from .recipes.session.response import ACCESS_HEADER, ANTI_CSRF_HEADER, FRONT_HEADER, REFRESH_HEADER
-from .recipes.session.selection import TransferMethod
-from .sessions.jws_segment import decoded_object
+from ..claims.payload import JSONObject
+from ..recipes.session.cookies import ACCESS_COOKIE, LEGACY_COOKIE, REFRESH_COOKIE
+from ..recipes.session.response import ACCESS_HEADER, ANTI_CSRF_HEADER, FRONT_HEADER, REFRESH_HEADER
+from ..recipes.session.selection import TransferMethod
+from ..sessions.jws_segment import decoded_object
 
 Effect = Literal["created", "refreshed", "updated", "cleared", "rid of older cookies", "left unchanged"]
 

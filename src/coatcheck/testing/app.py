@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from .claims.clock import ManualClock, system_clock
-from .recipes import emailpassword, session, usermetadata
-from .recipes.app import App
-from .recipes.kit.app_info import InputAppInfo
-from .recipes.kit.recipe import RecipeSpecification
-from .recipes.kit.services import standing_in
-from .server.stub.routes import stub_providers
+from ..claims.clock import ManualClock, system_clock
+from ..recipes import emailpassword, session, usermetadata
+from ..recipes.app import App
+from ..recipes.kit.app_info import InputAppInfo
+from ..recipes.kit.recipe import RecipeSpecification
+from ..recipes.kit.services import standing_in
+from ..server.stub.routes import stub_providers
 
 APP_INFO = InputAppInfo("Test", "http://localhost:3567", website_domain="http://localhost:3000")
 """What an App for tests is called and where it is, unless it is told."""

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, NoReturn, Protocol
 
-from .claims.claim import SessionClaim
-from .claims.payload import JSONObject
-from .claims.recipe_user_id import RecipeUserId
-from .recipes.session.selection import TransferMethod
-from .testing_report import report
-from .testing_response import Effect, SeenResponse
+from ..claims.claim import SessionClaim
+from ..claims.payload import JSONObject
+from ..claims.recipe_user_id import RecipeUserId
+from ..recipes.session.selection import TransferMethod
+from .report import report
+from .response import Effect, SeenResponse
 
 __tracebackhide__ = True  # pytest then points at the assertion that a test made
 

@@ -7,12 +7,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from .claims.clock import current_clock
-from .recipes.app import App
-from .recipes.exceptions import ConfigurationError
-from .server.address import bound, listen
-from .testing_live_servers import ASGIServer, WSGIServer
-from .testing_served import Application, LiveServer, Served
+from ..claims.clock import current_clock
+from ..recipes.app import App
+from ..recipes.exceptions import ConfigurationError
+from ..server.address import bound, listen
+from .live_servers import ASGIServer, WSGIServer
+from .served import Application, LiveServer, Served
 
 START_S = 30
 """How long the application's startup may take."""

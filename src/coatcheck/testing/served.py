@@ -10,12 +10,12 @@ from typing import Any, TypeAlias
 
 import httpx2
 
-from .recipes.app import App
-from .recipes.exceptions import ConfigurationError, NotInitialisedError
-from .recipes.kit.services import current_app
-from .server.app import create_app
-from .testing_asgi import ASGITransport
-from .testing_wsgi import WSGITransport
+from ..recipes.app import App
+from ..recipes.exceptions import ConfigurationError, NotInitialisedError
+from ..recipes.kit.services import current_app
+from ..server.app import create_app
+from .asgi import ASGITransport
+from .wsgi import WSGITransport
 
 Application: TypeAlias = Any
 """An App; a Starlette, FastAPI or other ASGI application; a Flask or other WSGI application; Django's handlers."""

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from .claims.clock import Duration, ManualClock, milliseconds
-from .recipes import session
-from .recipes.app import App
-from .recipes.exceptions import ConfigurationError
-from .recipes.session.recipe import SessionRecipe
-from .testing_clients import BrowserClient
-from .testing_misuse import must_be
-from .testing_outage import unreachable
+from ..claims.clock import Duration, ManualClock, milliseconds
+from ..recipes import session
+from ..recipes.app import App
+from ..recipes.exceptions import ConfigurationError
+from ..recipes.session.recipe import SessionRecipe
+from .clients import BrowserClient
+from .misuse import must_be
+from .outage import unreachable
 
 
 class HasSession(Protocol):

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from sqlalchemy import Engine, NullPool, create_engine
 
-from .sessions.database import Database
+from ..sessions.database import Database
 
 
 @contextmanager

@@ -7,16 +7,16 @@ from typing import Any
 
 import httpx2
 
-from .recipes.app import App
-from .recipes.exceptions import ConfigurationError
-from .recipes.kit.web_address import normal_origin
-from .recipes.session.cookies import ACCESS_COOKIE, REFRESH_COOKIE
-from .recipes.session.selection import METHODS, TransferMethod
-from .testing_browser import Brought, Browser, BrowserClock, Site
-from .testing_cookie_view import CookieView
-from .testing_hand_over import HasTokens, hand_over
-from .testing_interception import Exchange, Interception
-from .testing_served import Application, LiveServer, Served
+from ..recipes.app import App
+from ..recipes.exceptions import ConfigurationError
+from ..recipes.kit.web_address import normal_origin
+from ..recipes.session.cookies import ACCESS_COOKIE, REFRESH_COOKIE
+from ..recipes.session.selection import METHODS, TransferMethod
+from .browser import Brought, Browser, BrowserClock, Site
+from .cookie_view import CookieView
+from .hand_over import HasTokens, hand_over
+from .interception import Exchange, Interception
+from .served import Application, LiveServer, Served
 
 
 def client(

@@ -1,0 +1,93 @@
+"""The test kit: fresh Apps in milliseconds, sessions without HTTP, clients, mails, and trouble on demand.
+
+The fixtures stand in `coatcheck.testing.plugin`, which pytest loads by itself. Every fixture has a plain function
+behind it, which stands here, for unittest and for everything else. Names are loaded when they are used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .app import APP_INFO, default_recipes, make_app
+    from .assertions import SessionAssertion, assert_session
+    from .clients import BrowserClient, client
+    from .live import live_server
+    from .mail import Mailbox, Message
+    from .providers import Providers, ScriptedProvider
+    from .served import LiveServer
+    from .session import SignedIn, SignIn, async_sign_in, sign_in
+    from .trouble import (
+        clock_skew,
+        database_down,
+        expire_access_token,
+        manual_clock,
+        revoke_session,
+        rotate_signing_keys,
+    )
+    from .trouble_network import lose_next_response, race_refresh
+    from .trouble_provider import slow_provider
+
+_NAMES = {
+    "app": ("APP_INFO", "default_recipes", "make_app"),
+    "assertions": ("SessionAssertion", "assert_session"),
+    "clients": ("BrowserClient", "client"),
+    "live": ("live_server",),
+    "mail": ("Mailbox", "Message"),
+    "providers": ("Providers", "ScriptedProvider"),
+    "served": ("LiveServer",),
+    "session": ("SignIn", "SignedIn", "async_sign_in", "sign_in"),
+    "trouble": (
+        "clock_skew",
+        "database_down",
+        "expire_access_token",
+        "manual_clock",
+        "revoke_session",
+        "rotate_signing_keys",
+    ),
+    "trouble_network": ("lose_next_response", "race_refresh"),
+    "trouble_provider": ("slow_provider",),
+}
+_HOME = {name: home for home, names in _NAMES.items() for name in names}
+
+__all__ = [
+    "APP_INFO",
+    "BrowserClient",
+    "LiveServer",
+    "Mailbox",
+    "Message",
+    "Providers",
+    "ScriptedProvider",
+    "SessionAssertion",
+    "SignIn",
+    "SignedIn",
+    "assert_session",
+    "async_sign_in",
+    "client",
+    "clock_skew",
+    "database_down",
+    "default_recipes",
+    "expire_access_token",
+    "live_server",
+    "lose_next_response",
+    "make_app",
+    "manual_clock",
+    "race_refresh",
+    "revoke_session",
+    "rotate_signing_keys",
+    "sign_in",
+    "slow_provider",
+]
+
+
+if not TYPE_CHECKING:  # or type checkers would take every name for one that exists
+
+    def __getattr__(name: str) -> Any:
+        # There is no __dir__ to go with it: pytest asks a plugin for everything that dir() lists.
+        home = _HOME.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f".{home}", __name__), name)
+        globals()[name] = value
+        return value
