@@ -1,15 +1,25 @@
 """What a session asserts: claims, validators and the clock they read. Pure: no I/O, no HTTP, no database."""
 
-from .array import PrimitiveArrayClaim, PrimitiveArrayClaimValidators
-from .boolean import BooleanClaim, BooleanClaimValidators
 from .claim import SessionClaim
 from .clock import Clock, ManualClock, current_clock
 from .exceptions import ClaimError, ClaimKeyError, CoatcheckError, FetchSignatureError, ProtectedClaimError
 from .payload import JSONObject, UserContext
-from .primitive import PrimitiveClaim, PrimitiveClaimValidators
+from .primitive import (
+    BooleanClaim,
+    BooleanClaimValidators,
+    PrimitiveArrayClaim,
+    PrimitiveArrayClaimValidators,
+    PrimitiveClaim,
+    PrimitiveClaimValidators,
+)
 from .recipe_user_id import RecipeUserId
-from .validation import ClaimsValidationResult, validate_claims
-from .validator import ClaimValidationError, ClaimValidationResult, SessionClaimValidator
+from .validator import (
+    ClaimsValidationResult,
+    ClaimValidationError,
+    ClaimValidationResult,
+    SessionClaimValidator,
+    validate_claims,
+)
 
 __all__ = [
     "BooleanClaim",

@@ -2,11 +2,40 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
-from . import json_value
 from .exceptions import ProtectedClaimError
+
+# Payloads are copied on every check of a session, so plain types come first: asking for a Mapping is slow.
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+_OBJECTS = (dict, Mapping)
+_ARRAYS = (list, tuple)
+
+
+def copied_value(value: Any) -> Any:
+    """Return a deep copy of `value` that shares nothing mutable with it; tuples become lists, as they do in JSON."""
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if kind is dict or (kind is not list and isinstance(value, Mapping)):
+        return {name: copied_value(item) for name, item in value.items()}
+    if isinstance(value, _ARRAYS):
+        return [copied_value(item) for item in value]
+    return copy.deepcopy(value)
+
+
+def same_value(one: Any, other: Any) -> bool:
+    """Tell whether two JSON values are equal, all the way down; unlike `==`, true is not 1 and false is not 0."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, _OBJECTS) and isinstance(other, _OBJECTS):
+        return one.keys() == other.keys() and all(same_value(value, other[name]) for name, value in one.items())
+    if isinstance(one, _ARRAYS) and isinstance(other, _ARRAYS):
+        return len(one) == len(other) and all(map(same_value, one, other))
+    return bool(one == other)
+
 
 JSONObject = dict[str, Any]
 UserContext = dict[str, Any]
@@ -53,11 +82,9 @@ def merged(payload: Mapping[str, Any], update: Mapping[str, Any]) -> JSONObject:
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> JSONObject:
     """Return what `after` has and `before` lacks, or has with another value: an update that touches nothing else."""
-    return {
-        name: value for name, value in after.items() if name not in before or not json_value.same(before[name], value)
-    }
+    return {name: value for name, value in after.items() if name not in before or not same_value(before[name], value)}
 
 
 def copied(payload: Mapping[str, Any]) -> JSONObject:
     """Return a copy of a JSON object that shares nothing that can be changed with the original."""
-    return {name: json_value.copied(value) for name, value in payload.items()}
+    return {name: copied_value(value) for name, value in payload.items()}

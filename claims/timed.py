@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from .claim import SessionClaim
+from .claim import MaybeAwaitable, SessionClaim
 from .clock import current_clock
-from .json_value import copied
-from .maybe_awaitable import MaybeAwaitable
-from .payload import JSONObject, UserContext
+from .payload import JSONObject, UserContext, copied_value
+from .validator import ClaimValidationResult, SessionClaimValidator
 
 T = TypeVar("T")
 
@@ -34,7 +33,7 @@ class TimedClaim(SessionClaim[T]):
 
     def add_to_payload_(self, payload: JSONObject, value: T, user_context: UserContext | None = None) -> JSONObject:
         """Return a copy of `payload` that holds a copy of `value`, marked with the present time."""
-        return {**payload, self.key: {"v": copied(value), "t": current_clock.get().now_ms()}}
+        return {**payload, self.key: {"v": copied_value(value), "t": current_clock.get().now_ms()}}
 
     def remove_from_payload(self, payload: JSONObject, user_context: UserContext | None = None) -> JSONObject:
         """Return a copy of `payload` without this claim; it need not have been there."""
@@ -47,7 +46,7 @@ class TimedClaim(SessionClaim[T]):
     def get_value_from_payload(self, payload: JSONObject, user_context: UserContext | None = None) -> T | None:
         """Return a copy of the value held by `payload`; None where there is none or it is not a stored claim."""
         stored = self._stored(payload)
-        value: T | None = None if stored is None else copied(stored["v"])
+        value: T | None = None if stored is None else copied_value(stored["v"])
         return value
 
     def get_last_refetch_time(self, payload: JSONObject, user_context: UserContext | None = None) -> int | None:
@@ -71,3 +70,61 @@ def checked_age(max_age: float | None) -> float | None:
 
 def _is_time(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST_TIME
+
+
+class TimedClaimValidator(SessionClaimValidator):
+    """Demands a value that is no older than `max_age` seconds and that `accepts` (docs/protocol.md, rule 13.10).
+
+    `expectation` is the one entry that tells the client what was wanted: {"expectedValue": true}. Without a `max_age` a
+    value never expires; with 0 it is fetched anew for every check.
+    """
+
+    def __init__(
+        self,
+        claim: TimedClaim[T],
+        id_: str | None,
+        *,
+        max_age: float | None,
+        expectation: Mapping[str, Any],
+        accepts: Callable[[T], bool],
+    ) -> None:
+        super().__init__(id_ or claim.key)
+        self.claim = self._claim = claim
+        self.max_age = checked_age(max_age)
+        self._expectation: JSONObject = copied_value(expectation)
+        self._accepts = accepts
+
+    def should_refetch(self, payload: JSONObject, user_context: UserContext) -> bool:
+        """Tell whether there is no value, or an expired one; with a max age of 0, always."""
+        fetched_at = self._claim.get_last_refetch_time(payload, user_context)
+        if fetched_at is None or self._claim.get_value_from_payload(payload, user_context) is None:
+            return True
+        return self.max_age is not None and (self.max_age == 0 or _age(fetched_at) > self.max_age)
+
+    async def validate(self, payload: JSONObject, user_context: UserContext) -> ClaimValidationResult:
+        """Judge the value in `payload`; the reason is one of three (docs/protocol.md, rule 13.11)."""
+        value = self._claim.get_value_from_payload(payload, user_context)
+        fetched_at = self._claim.get_last_refetch_time(payload, user_context)
+        if value is None or fetched_at is None:
+            return self._refused("value does not exist", None)
+        age = _age(fetched_at)
+        if self.max_age is not None and age > self.max_age:
+            reason = {"message": "expired", "ageInSeconds": age, "maxAgeInSeconds": self.max_age}
+            return ClaimValidationResult(is_valid=False, reason=reason)
+        return ClaimValidationResult(is_valid=True) if self._accepts(value) else self._refused("wrong value", value)
+
+    def _refused(self, message: str, value: Any) -> ClaimValidationResult:
+        reason = {"message": message, **copied_value(self._expectation), "actualValue": value}
+        return ClaimValidationResult(is_valid=False, reason=reason)
+
+
+def chosen_age(name: str, age: float | None, max_age: float | None) -> float | None:
+    """Return whichever of the two spellings of the age was used; raise TypeError if it was both."""
+    if age is not None and max_age is not None:
+        raise TypeError(f"max_age is another name for {name}: give only one of them")
+    return max_age if age is None else age
+
+
+def _age(fetched_at: int) -> float:
+    """Seconds since `fetched_at` (milliseconds since the epoch)."""
+    return (current_clock.get().now_ms() - fetched_at) / 1000

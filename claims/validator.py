@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from .claim import SessionClaim
-from .maybe_awaitable import MaybeAwaitable
-from .payload import JSONObject, UserContext
+from .claim import MaybeAwaitable, SessionClaim, settled
+from .clock import frozen_clock
+from .payload import JSONObject, UserContext, copied_value, same_value
+from .recipe_user_id import RecipeUserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +70,79 @@ class SessionClaimValidator(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.id!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimsValidationResult:
+    """What a run found: the failures, in the order of the validators, and the new payload if a fetch changed it.
+
+    `access_token_payload_update` is the whole new payload, protected fields included, or None.
+    """
+
+    invalid_claims: list[ClaimValidationError] = field(default_factory=list)
+    access_token_payload_update: JSONObject | None = None
+
+
+async def validate_claims(
+    *,
+    user_id: str,
+    recipe_user_id: RecipeUserId,
+    tenant_id: str,
+    access_token_payload: Mapping[str, Any],
+    claim_validators: Sequence[SessionClaimValidator],
+    user_context: UserContext,
+) -> ClaimsValidationResult:
+    """Validate a payload, fetching the claims whose validators ask for it (docs/protocol.md, rules 13.15 to 13.18).
+
+    Neither the payload nor the session is touched: the caller stores the update, and does so whether or not there were
+    failures. The clock stands still meanwhile, so a value cannot expire between being judged fresh and being validated.
+    What a `fetch_value` or a validator raises passes through unchanged.
+    """
+    if not claim_validators:
+        return ClaimsValidationResult()
+    with frozen_clock():
+        run = _Run(user_id, recipe_user_id, tenant_id, copied_value(access_token_payload), user_context)
+        for validator in claim_validators:
+            await run.refetch(validator)
+        changed = run.fetched and not same_value(run.payload, access_token_payload)
+        update = copied_value(run.payload) if changed else None
+        return ClaimsValidationResult(await run.failures(claim_validators), update)
+
+
+@dataclass(slots=True)
+class _Run:
+    """The payload as it grows in one run; `fetched` holds the claims already asked for a value, by identity."""
+
+    user_id: str
+    recipe_user_id: RecipeUserId
+    tenant_id: str
+    payload: JSONObject
+    user_context: UserContext
+    fetched: list[SessionClaim[Any]] = field(default_factory=list)
+
+    async def refetch(self, validator: SessionClaimValidator) -> None:
+        claim = validator.claim
+        if claim is None or any(claim is other for other in self.fetched):
+            return
+        if not await settled(validator.should_refetch(self.payload, self.user_context)):
+            return
+        self.fetched.append(claim)
+        value = await claim.fetch(
+            user_id=self.user_id,
+            recipe_user_id=self.recipe_user_id,
+            tenant_id=self.tenant_id,
+            current_payload=self.payload,
+            user_context=self.user_context,
+        )
+        if value is not None:
+            self.payload = claim.add_to_payload_(self.payload, value, self.user_context)
+
+    async def failures(self, validators: Sequence[SessionClaimValidator]) -> list[ClaimValidationError]:
+        failures = []
+        for validator in validators:
+            result = await settled(validator.validate(self.payload, self.user_context))
+            if not isinstance(result, ClaimValidationResult):
+                raise TypeError(f"{validator!r} returned {result!r}, not a ClaimValidationResult")
+            if not result.is_valid:
+                failures.append(ClaimValidationError(validator.id, result.reason))
+        return failures

@@ -17,9 +17,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from ..claims.clock import Clock
 from . import schema
-from .engines import check_engine, is_memory, make_engine, parse_url, pool_limit, shown
+from .engines import check_engine, engine_of_copy, is_memory, make_engine, parse_url, pool_limit, shown
 from .exceptions import DatabaseError
-from .memory_copies import engine_of_copy
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]

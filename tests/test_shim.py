@@ -209,7 +209,7 @@ def test_running_a_module_or_a_script(tmp_path: Path) -> None:
         "from supertokens_python.recipe.session.claims import BooleanClaim\n"
         "print(__name__, sys.argv[1:], BooleanClaim.__module__, beside.HERE)\n"
     )
-    expected = "__main__ ['--flag', 'x'] coatcheck.claims.boolean True"
+    expected = "__main__ ['--flag', 'x'] coatcheck.claims.primitive True"
     script = python("-m", "coatcheck.shim", str(tmp_path / "program.py"), "--flag", "x")
     module = python("-m", "coatcheck.shim", "program", "--flag", "x", cwd=tmp_path)
     assert script.stdout.strip() == module.stdout.strip() == expected, script.stderr + module.stderr

@@ -12,7 +12,7 @@ import pytest
 
 from coatcheck.claims import ClaimError, ManualClock, PrimitiveArrayClaim, RecipeUserId
 from coatcheck.claims.payload import JSONObject
-from coatcheck.claims.timed_validator import TimedClaimValidator
+from coatcheck.claims.timed import TimedClaimValidator
 
 VALUE = ["a"]
 WEEK = 7 * 24 * 3600

@@ -9,7 +9,7 @@ import pytest
 
 from coatcheck.claims import BooleanClaim, BooleanClaimValidators, ManualClock, PrimitiveClaim
 from coatcheck.claims.payload import JSONObject
-from coatcheck.claims.timed_validator import TimedClaimValidator
+from coatcheck.claims.timed import TimedClaimValidator
 
 CLAIM = BooleanClaim("2fa-completed", lambda: True)
 

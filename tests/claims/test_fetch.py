@@ -11,7 +11,7 @@ from unittest.mock import Mock
 import pytest
 
 from coatcheck.claims import FetchSignatureError, PrimitiveClaim, RecipeUserId
-from coatcheck.claims.fetch import NEWEST, FetchBinding
+from coatcheck.claims.claim import NEWEST, FetchBinding
 
 VALUES: dict[str, Any] = {
     "user_id": "user",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from coatcheck.claims.maybe_awaitable import settled
+from coatcheck.claims.claim import settled
 
 
 def test_a_plain_value_is_settled() -> None:

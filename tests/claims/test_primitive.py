@@ -11,7 +11,7 @@ import pytest
 
 from coatcheck.claims import ManualClock, PrimitiveClaim, RecipeUserId
 from coatcheck.claims.payload import JSONObject
-from coatcheck.claims.timed_validator import TimedClaimValidator
+from coatcheck.claims.timed import TimedClaimValidator
 
 VALUE = {"foo": 1}
 OTHER = {"foo": 2}

@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coatcheck.claims import BooleanClaim, ManualClock, PrimitiveArrayClaim, PrimitiveClaim
-from coatcheck.claims.json_value import same
-from coatcheck.claims.payload import JSONObject
-from coatcheck.claims.timed_validator import TimedClaimValidator
+from coatcheck.claims.payload import JSONObject, same_value
+from coatcheck.claims.timed import TimedClaimValidator
 
 KEY = "key"
 PRIMITIVE: PrimitiveClaim[Any] = PrimitiveClaim(KEY, lambda: None, 60)
@@ -66,7 +65,7 @@ def test_payload_functions_never_mutate(payload: JSONObject, value: object) -> N
 def test_round_trip(payload: JSONObject, value: object) -> None:
     """What is put in is read back, with a time, and the rest of the payload is as it was."""
     new = PRIMITIVE.add_to_payload_(payload, value)
-    assert same(PRIMITIVE.get_value_from_payload(new), value)
+    assert same_value(PRIMITIVE.get_value_from_payload(new), value)
     assert isinstance(PRIMITIVE.get_last_refetch_time(new), int)
     assert PRIMITIVE.remove_from_payload(new) == PRIMITIVE.remove_from_payload(payload)
 
@@ -74,7 +73,7 @@ def test_round_trip(payload: JSONObject, value: object) -> None:
 @given(payload=payloads, value=st.lists(json_values, max_size=4))
 def test_round_trip_of_lists(payload: JSONObject, value: list[object]) -> None:
     """A list is read back in its order, duplicates included (docs/protocol.md, rule 13.1)."""
-    assert same(ARRAY.get_value_from_payload(ARRAY.add_to_payload_(payload, value)), value)
+    assert same_value(ARRAY.get_value_from_payload(ARRAY.add_to_payload_(payload, value)), value)
 
 
 @settings(deadline=None)

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from coatcheck import App, get_user
 from coatcheck.claims import ManualClock
 from coatcheck.recipes import accountlinking, emailpassword, session, usermetadata
-from coatcheck.recipes.chain.override_config import InputOverrideConfig
+from coatcheck.recipes.chain.chain import InputOverrideConfig
 from coatcheck.recipes.exceptions import BadInputError
 from coatcheck.recipes.kit.recipe import Recipe, RecipeSpecification
 from coatcheck.recipes.users import login_methods

@@ -12,8 +12,7 @@ from starlette.requests import Request
 
 from coatcheck.claims.payload import UserContext
 from coatcheck.recipes.exceptions import ConfigurationError
-from coatcheck.recipes.kit.app_info import AppInfo, InputAppInfo, normalise
-from coatcheck.recipes.kit.web_address import normal_host, normal_origin, normal_path
+from coatcheck.recipes.kit.app_info import AppInfo, InputAppInfo, normal_host, normal_origin, normal_path, normalise
 
 
 def app_info(**changes: Any) -> AppInfo:

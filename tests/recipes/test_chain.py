@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from coatcheck.recipes.chain.chain import Chain, Layer, OpenRecursion
-from coatcheck.recipes.chain.explain import explain
+from coatcheck.recipes.chain.trace import explain
 from coatcheck.recipes.exceptions import ConfigurationError, OverrideError
 from coatcheck.recipes.kit.driver import drive
 

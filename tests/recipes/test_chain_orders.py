@@ -12,7 +12,7 @@ import pytest
 
 from coatcheck.claims.recipe_user_id import RecipeUserId
 from coatcheck.recipes.chain.chain import Chain, Layer
-from coatcheck.recipes.chain.explain import explain
+from coatcheck.recipes.chain.trace import explain
 from coatcheck.recipes.exceptions import OverrideError
 from coatcheck.recipes.kit.driver import drive
 

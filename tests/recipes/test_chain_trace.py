@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from coatcheck.recipes.chain.chain import Chain
-from coatcheck.recipes.chain.masking import MASK, shown, without_tokens
-from coatcheck.recipes.chain.trace import Trace, trace
+from coatcheck.recipes.chain.trace import MASK, Trace, shown, trace, without_tokens
 from coatcheck.recipes.kit.driver import drive
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0aaaaaaaaa1.c2lnbmF0dXJlc2lnbmF0dXJl9"

@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 from coatcheck import App, InputAppInfo, RecipeUserId
 from coatcheck.claims import ManualClock
 from coatcheck.recipes import accountlinking, emailpassword, session, usermetadata
-from coatcheck.recipes.chain.override_config import InputOverrideConfig
+from coatcheck.recipes.chain.chain import InputOverrideConfig
 from coatcheck.recipes.delivery import EmailDeliveryConfig
 from coatcheck.recipes.emailpassword import InputFormField, InputSignUpFeature
 from coatcheck.recipes.emailpassword.interface import (
@@ -34,7 +34,7 @@ from coatcheck.recipes.emailpassword.interface import (
 )
 from coatcheck.recipes.emailpassword.passwords import ImportRefusedError
 from coatcheck.recipes.exceptions import BadInputError, ConfigurationError
-from coatcheck.recipes.kit.results import GeneralErrorResponse
+from coatcheck.recipes.kit.recipe import GeneralErrorResponse
 from coatcheck.recipes.users.user import AccountInfo
 from coatcheck.server.asgi import AuthMiddleware
 

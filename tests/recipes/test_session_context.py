@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from coatcheck import App, RecipeUserId, get_request_from_user_context
 from coatcheck.claims import BooleanClaim, ManualClock
 from coatcheck.recipes import session
-from coatcheck.recipes.kit.context import request_context, with_request
+from coatcheck.recipes.kit.request import request_context, with_request
 from coatcheck.recipes.session import InputOverrideConfig, SessionContainer
 from coatcheck.server.asgi import verify_session
 

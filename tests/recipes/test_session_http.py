@@ -19,7 +19,7 @@ from coatcheck import App, RecipeUserId
 from coatcheck.claims import ManualClock
 from coatcheck.recipes import session
 from coatcheck.recipes.exceptions import UnauthorisedError
-from coatcheck.recipes.kit.results import GeneralErrorResponse
+from coatcheck.recipes.kit.recipe import GeneralErrorResponse
 from coatcheck.recipes.session import SessionContainer
 from coatcheck.server.asgi import verify_session
 

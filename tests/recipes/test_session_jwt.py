@@ -17,7 +17,7 @@ from coatcheck import App, RecipeUserId
 from coatcheck.claims import ManualClock
 from coatcheck.recipes import session
 from coatcheck.recipes.exceptions import TryRefreshTokenError, UnauthorisedError
-from coatcheck.recipes.kit.results import GeneralErrorResponse
+from coatcheck.recipes.kit.recipe import GeneralErrorResponse
 from coatcheck.recipes.session import InputOverrideConfig, SessionContainer
 from coatcheck.server.asgi import verify_session
 

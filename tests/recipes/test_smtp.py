@@ -32,7 +32,7 @@ from coatcheck.recipes.delivery import (
     SMTPSettings,
     SMTPSettingsFrom,
 )
-from coatcheck.recipes.delivery.email_message import address, mime_message
+from coatcheck.recipes.delivery.outbox import address, mime_message
 from coatcheck.recipes.delivery.smtp import send_over_smtp
 from coatcheck.recipes.emailpassword.mail import (
     PasswordResetEmailTemplateVars,

@@ -15,7 +15,7 @@ from coatcheck import App
 from coatcheck.claims import ManualClock
 from coatcheck.recipes import accountlinking, thirdparty, usermetadata
 from coatcheck.recipes.exceptions import BadInputError
-from coatcheck.recipes.kit.results import GeneralErrorResponse
+from coatcheck.recipes.kit.recipe import GeneralErrorResponse
 from coatcheck.recipes.thirdparty import (
     ProviderClientConfig,
     ProviderConfig,

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 
 from coatcheck.recipes.exceptions import BadInputError
+from coatcheck.recipes.users.directory import UsersFilter, count, page
 from coatcheck.recipes.users.login_methods import add_login_method, methods
-from coatcheck.recipes.users.page import UsersFilter, count, page
 from coatcheck.recipes.users.user import AccountInfo, ThirdPartyInfo
 from coatcheck.sessions.database import Database
 

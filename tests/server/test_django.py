@@ -17,7 +17,7 @@ from coatcheck import App, RecipeUserId, current_app
 from coatcheck.claims import current_clock
 from coatcheck.recipes import session
 from coatcheck.recipes.kit.driver import LoopThread
-from coatcheck.recipes.kit.json_body import MAX_BODY_BYTES
+from coatcheck.recipes.kit.routing import MAX_BODY_BYTES
 from coatcheck.recipes.kit.services import set_default_app
 from coatcheck.server.django import Middleware, user_context, verify_session
 from coatcheck.sessions.exceptions import HashingBusyError

@@ -20,7 +20,7 @@ from starlette.websockets import WebSocket
 
 from coatcheck import App, InputAppInfo, RecipeUserId, current_app
 from coatcheck.recipes import emailpassword, session
-from coatcheck.recipes.kit.context import app_of
+from coatcheck.recipes.kit.request import app_of
 from coatcheck.server import create_app
 from coatcheck.server.asgi import AuthMiddleware, verify_session
 

@@ -25,9 +25,8 @@ from coatcheck.claims import Clock
 from coatcheck.recipes import emailpassword, session
 from coatcheck.recipes.delivery import EmailDeliveryConfig, EmailDeliveryInterface
 from coatcheck.recipes.exceptions import ConfigurationError
-from coatcheck.recipes.kit.context import after_response
-from coatcheck.recipes.kit.json_body import MAX_BODY_BYTES
-from coatcheck.recipes.kit.request import as_request
+from coatcheck.recipes.kit.request import after_response, as_request
+from coatcheck.recipes.kit.routing import MAX_BODY_BYTES
 from coatcheck.recipes.session import SessionContainer
 from coatcheck.server.guard import Guard
 from coatcheck.server.wsgi import AuthMiddleware, TokenMiddleware, request_of

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from coatcheck.claims.clock import ManualClock
 from coatcheck.sessions import signing_key
 from coatcheck.sessions.access_token import AccessTokens
-from coatcheck.sessions.cipher import Cipher
 from coatcheck.sessions.database import Database
 from coatcheck.sessions.engine import SessionEngine, UnlinkedDirectory
+from coatcheck.sessions.key_store import Cipher
 from coatcheck.sessions.keys import KeyRing
 
 START_MS = 1_700_000_000_000

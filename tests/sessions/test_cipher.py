@@ -6,8 +6,8 @@ import base64
 
 import pytest
 
-from coatcheck.sessions.cipher import Cipher
 from coatcheck.sessions.exceptions import SigningKeyError
+from coatcheck.sessions.key_store import Cipher
 
 SECRET = "a secret of the right length"
 

@@ -13,11 +13,11 @@ from sqlalchemy import Connection, Engine, event, select
 from coatcheck.claims.clock import ManualClock
 from coatcheck.sessions import rows as session_rows
 from coatcheck.sessions import schema
-from coatcheck.sessions.cipher import Cipher
 from coatcheck.sessions.database import Database
 from coatcheck.sessions.encoding import base64url
 from coatcheck.sessions.engine import EngineSession, SessionEngine
 from coatcheck.sessions.exceptions import TokenTheftError, UnauthorisedError
+from coatcheck.sessions.key_store import Cipher
 from coatcheck.sessions.keys import KeyRing
 from coatcheck.sessions.refresh_token import RefreshToken, RefreshTokens, hex_hash
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from coatcheck.claims.clock import ManualClock
 from coatcheck.sessions.access_token import AccessTokens
-from coatcheck.sessions.front_token import front_token
 from coatcheck.sessions.keys import KeyRing
+from coatcheck.sessions.session import front_token
 
 
 def decoded(token: str) -> dict[str, Any]:

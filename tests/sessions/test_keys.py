@@ -14,11 +14,11 @@ from sqlalchemy import QueuePool, create_engine, event, update
 
 from coatcheck.claims.clock import ManualClock
 from coatcheck.sessions import key_store, signing_key
-from coatcheck.sessions.cipher import Cipher
 from coatcheck.sessions.database import Database
 from coatcheck.sessions.exceptions import DatabaseError, SigningKeyError
-from coatcheck.sessions.key_maker import KeyMaker
+from coatcheck.sessions.key_store import Cipher
 from coatcheck.sessions.keys import KeyRing
+from coatcheck.sessions.signing_key import KeyMaker
 
 MakeRing = Callable[..., KeyRing]
 

@@ -17,10 +17,10 @@ from sqlalchemy import Column, Integer, MetaData, Table, create_engine, func, in
 
 from coatcheck.claims.clock import ManualClock
 from coatcheck.sessions import key_store, schema, signing_key
-from coatcheck.sessions.cipher import Cipher
 from coatcheck.sessions.database import Database
+from coatcheck.sessions.engines import KEPT
+from coatcheck.sessions.key_store import Cipher
 from coatcheck.sessions.keys import KeyRing
-from coatcheck.sessions.memory_copies import KEPT
 
 
 @contextmanager

@@ -129,7 +129,7 @@ def test_a_schema_without_version_is_an_error(database: Database) -> None:
 STARTS = """
 import sys
 from coatcheck.claims.clock import Clock
-from coatcheck.sessions.cipher import Cipher
+from coatcheck.sessions.key_store import Cipher
 from coatcheck.sessions.database import Database
 from coatcheck.sessions.keys import KeyRing
 

@@ -22,9 +22,9 @@ from sqlalchemy import update
 from coatcheck.claims.clock import ManualClock
 from coatcheck.sessions import access_token, key_store
 from coatcheck.sessions.access_token import AccessTokens, read_unverified
-from coatcheck.sessions.cipher import Cipher
 from coatcheck.sessions.database import Database
 from coatcheck.sessions.exceptions import TryRefreshTokenError
+from coatcheck.sessions.key_store import Cipher
 from coatcheck.sessions.keys import KeyRing
 from coatcheck.sessions.signing_key import generate, jwk, public_pem
 

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
+from coatcheck.sessions.access_token import LONGEST_TOKEN, MOST_TOKENS, Entry, TokenCache, VerifiedToken
 from coatcheck.sessions.signing_key import generate
-from coatcheck.sessions.token_cache import LONGEST_TOKEN, MOST_TOKENS, Entry, TokenCache, VerifiedToken
 
 KEY = generate().public_key()
 
