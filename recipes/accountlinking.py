@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from sqlalchemy import Connection
 
 from ..claims.payload import UserContext
-from .chain.chain import Chain
-from .chain.layer import Layer
-from .chain.override_config import InputOverrideConfig, checked_override
+from .chain.chain import Chain, InputOverrideConfig, checked_override
+from .chain.view import Layer
 from .kit.recipe import Recipe, RecipeSpecification
 from .kit.services import synced
-from .users.directory import UsersResponse, list_by_account_info
+from .users.directory import UsersFilter, UsersResponse, count, list_by_account_info, page
 from .users.directory import delete_user as delete
 from .users.directory import get_user as find_user
-from .users.page import UsersFilter, count, page
 from .users.user import AccountInfo, User
 
 if TYPE_CHECKING:

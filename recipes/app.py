@@ -16,13 +16,12 @@ from ..claims.clock import Clock, ManualClock, system_clock
 from ..sessions import signing_key
 from ..sessions.access_token import AccessTokens
 from ..sessions.blocking import database_work
-from ..sessions.cipher import Cipher
 from ..sessions.database import IN_MEMORY_WARNING, Database
 from ..sessions.engine import SessionEngine
+from ..sessions.key_store import Cipher
 from ..sessions.keys import KeyRing
 from . import accountlinking, multitenancy, usermetadata
-from .chain.explain import explain
-from .chain.trace import Trace, trace
+from .chain.trace import Trace, explain, trace
 from .delivery.outbox import Outbox
 from .exceptions import ConfigurationError
 from .kit.app_info import InputAppInfo, normalise

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..recipes.app import App
-from ..recipes.kit.context import bind_app, has_jobs, jobs_of, let_go, request_context
+from ..recipes.kit.request import bind_app, has_jobs, jobs_of, let_go, request_context
 from ..recipes.kit.routing import ApiCall
 from ..recipes.kit.services import current_app
 from ..recipes.multitenancy import tenant_of

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..recipes.app import App
-from ..recipes.kit.context import get_all_cors_headers
+from ..recipes.kit.request import get_all_cors_headers
 from ..recipes.kit.routing import ApiResponse
 from ..recipes.kit.services import current_app
 from ..sessions.exceptions import DatabaseError

@@ -15,8 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from ..claims.payload import UserContext
 from ..recipes.app import App
-from ..recipes.kit.context import request_context
-from ..recipes.kit.request import AnyRequest, as_request, handshake_of
+from ..recipes.kit.request import AnyRequest, as_request, handshake_of, request_context
 from ..recipes.session.container import SessionContainer
 from ..recipes.session.interface import OverrideGlobalClaimValidators
 from ..recipes.session.response import response_log

@@ -14,7 +14,7 @@ from ..claims.exceptions import CoatcheckError, ProtectedClaimError
 from ..claims.payload import UserContext
 from ..recipes.app import App
 from ..recipes.exceptions import BadInputError, ConfigurationError, UnknownTenantError
-from ..recipes.kit.context import request_context
+from ..recipes.kit.request import request_context
 from ..recipes.kit.routing import ApiResponse
 from ..recipes.session.recipe import SessionRecipe
 from ..recipes.session.transport import Transport

@@ -19,8 +19,7 @@ from ..claims.exceptions import CoatcheckError
 from ..claims.payload import UserContext
 from ..recipes.app import App
 from ..recipes.exceptions import ConfigurationError
-from ..recipes.kit.context import on_session, request_context
-from ..recipes.kit.request import as_request
+from ..recipes.kit.request import as_request, on_session, request_context
 from ..recipes.session.interface import OverrideGlobalClaimValidators
 from .guard import Guard, answer_to, served_by
 from .wsgi import TokenMiddleware, body_of

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from ..recipes.app import App
 from ..recipes.exceptions import ConfigurationError
-from ..recipes.kit.context import app_of, request_context, set_session
+from ..recipes.kit.request import app_of, request_context, set_session
 from ..recipes.kit.services import current_app, is_current
 from ..recipes.session.container import SessionContainer
 from ..recipes.session.interface import OverrideGlobalClaimValidators

@@ -14,9 +14,8 @@ from starlette.responses import Response
 from starlette.types import Message
 
 from ..recipes.app import App
-from ..recipes.kit.context import has_jobs
-from ..recipes.kit.json_body import MAX_BODY_BYTES
-from ..recipes.kit.request import KEY
+from ..recipes.kit.request import KEY, has_jobs
+from ..recipes.kit.routing import MAX_BODY_BYTES
 from ..recipes.session.response import response_log
 from .api import AuthAPI, finish_now, run_jobs
 from .guard import answer_to

@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from operator import attrgetter
 from types import FunctionType, MethodType
 from typing import Any, Generic, Literal, NoReturn, TypeVar, cast
 
-from ..exceptions import OverrideError
-from .layer import Layer, OpenRecursion, passes_on
+from ..exceptions import ConfigurationError, OverrideError
 from .link import Link, Run
-from .operation import Operation, Order, flags_of, operations_of, suggestion
-from .place import Place, place_of
-from .view import Draft, Layers, View
+from .operation import Operation, Order, Place, flags_of, operations_of, place_of, suggestion
+from .view import Draft, Layer, Layers, OpenRecursion, View, passes_on
 
 __all__ = ["Chain", "Kind", "Layer", "OpenRecursion"]
 
@@ -207,3 +206,28 @@ def _top_class(interface: type[Any], operations: tuple[str, ...]) -> type:
     fetched = {name: cached_property(attrgetter(f"_base.{name}")) for name in operations}
     body = {**fetched, "__setattr__": refuse, "__doc__": interface.__doc__}
     return type(f"Top{interface.__name__}", (interface,), body)
+
+
+@dataclass(frozen=True)
+class InputOverrideConfig:
+    """The overrides of one recipe: `functions` and `apis` each receive the original implementation and return one."""
+
+    functions: Callable[..., Any] | None = None
+    apis: Callable[..., Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("functions", "apis"):
+            value = getattr(self, name)
+            if value is not None and not callable(value):
+                raise ConfigurationError(
+                    f"override.{name} must be a function that takes the original implementation, not {value!r}"
+                )
+
+
+def checked_override(recipe_id: str, override: InputOverrideConfig | None) -> InputOverrideConfig:
+    """Return the overrides given to a recipe's `init`, none for None; a ConfigurationError for anything else."""
+    if override is None:
+        return InputOverrideConfig()
+    if not isinstance(override, InputOverrideConfig):
+        raise ConfigurationError(f"{recipe_id}.init: override must be an instance of InputOverrideConfig or None")
+    return override

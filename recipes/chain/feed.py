@@ -19,8 +19,7 @@ from types import FunctionType, MethodType
 from typing import Any
 
 from ..exceptions import OverrideError
-from .operation import Operation, Order, Values
-from .place import place_of
+from .operation import Operation, Order, Values, place_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,7 @@ from typing import Any, TypeAlias
 
 from ...claims.recipe_user_id import RecipeUserId
 from .feed import Feed, feed_of
-from .operation import Operation, Values
-from .place import Place, place_of
+from .operation import Operation, Place, Values, place_of
 
 Run = Callable[[Values], Any]
 

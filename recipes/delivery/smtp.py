@@ -17,9 +17,8 @@ from ...claims.payload import UserContext
 from ...sessions.blocking import blocking
 from ..exceptions import ConfigurationError, NotInitialisedError
 from ..kit.services import current_app
-from .email_message import address, mime_message
 from .interface import EmailContent, EmailDeliveryInterface, default_content
-from .outbox import Mail, Outbox
+from .outbox import Mail, Outbox, address, mime_message
 
 TIMEOUT_S = 15.0
 

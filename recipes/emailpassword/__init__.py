@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...claims.payload import UserContext
 from ...claims.recipe_user_id import RecipeUserId
-from ..chain.chain import Chain
-from ..chain.override_config import InputOverrideConfig
+from ..chain.chain import Chain, InputOverrideConfig
 from ..delivery import (
     EmailContent,
     EmailDeliveryConfig,
@@ -16,8 +15,7 @@ from ..delivery import (
     SMTPSettings,
     SMTPSettingsFrom,
 )
-from ..kit.recipe import RecipeSpecification
-from ..kit.results import GeneralErrorResponse, LinkingToSessionUserFailedError
+from ..kit.recipe import GeneralErrorResponse, LinkingToSessionUserFailedError, RecipeSpecification
 from ..kit.services import current_app, synced
 from ..session.container import SessionContainer
 from .api import EmailPasswordAPI, reset_link, send_reset_link

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from ...claims.payload import UserContext
 from ...claims.recipe_user_id import RecipeUserId
 from ..accountlinking import AccountLinkingRecipe
-from ..kit.context import after_response
-from ..kit.results import GeneralErrorResponse, LinkingToSessionUserFailedError
+from ..kit.recipe import GeneralErrorResponse, LinkingToSessionUserFailedError
+from ..kit.request import after_response
 from ..session.container import SessionContainer
 from ..session.sign_in import linking_failure, refuse_linking, session_after_sign_in
 from ..users.user import AccountInfo, LoginMethod, User

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..chain.override_config import InputOverrideConfig, checked_override
+from ..chain.chain import InputOverrideConfig, checked_override
 from ..delivery import EmailDeliveryConfig
 from ..exceptions import ConfigurationError
 from .form import (

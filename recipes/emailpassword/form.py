@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...claims.maybe_awaitable import settled
+from ...claims.claim import settled
 from ...claims.payload import JSONObject
 from ..exceptions import BadInputError, ConfigurationError
 from .validators import valid_email, valid_password

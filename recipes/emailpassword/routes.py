@@ -8,9 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from ..exceptions import BadInputError
-from ..kit.fdi import fdi_version, has_user_objects
-from ..kit.json_body import json_body
-from ..kit.routing import ApiCall, Route, answer
+from ..kit.routing import ApiCall, Route, answer, fdi_version, has_user_objects, json_body
 from ..session.sign_in import linking_flag, session_for_sign_in
 from .form import (
     EMAIL,

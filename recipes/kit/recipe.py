@@ -17,6 +17,7 @@ from .services import current_app
 if TYPE_CHECKING:
     from ..app import App
 
+
 F = TypeVar("F")
 """The interface of a recipe's functions."""
 T = TypeVar("T")
@@ -100,3 +101,23 @@ class Recipe(Generic[F]):
 
     def forget_user(self, connection: Connection, deleted: DeletedUser) -> None:
         """Delete what this recipe's own tables keep about a deleted user, in the same transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class GeneralErrorResponse:
+    """An application's own refusal, answered with status 200 and shown to the user by the front ends."""
+
+    message: str
+    status: str = "GENERAL_ERROR"
+
+    def to_json(self) -> JSONObject:
+        """Return the answer's body."""
+        return {"status": self.status, "message": self.message}
+
+
+@dataclass(frozen=True, slots=True)
+class LinkingToSessionUserFailedError:
+    """The new login method could not be linked to the session's user."""
+
+    reason: str
+    status: str = "LINKING_TO_SESSION_USER_FAILED"

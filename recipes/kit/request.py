@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.requests import Request
 
+from ...claims.payload import UserContext
 from ..exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from ..app import App
+
 
 KEY = "coatcheck.request"
 """Where a middleware leaves the Starlette request in a WSGI environ (Django: in `request.META`)."""
@@ -75,3 +81,106 @@ def is_handshake(request: Request) -> bool:
     return _HANDSHAKE in request.scope or any(
         name == b"upgrade" and b"websocket" in value.lower() for name, value in request.scope["headers"]
     )
+
+
+_SCOPE_APP = "coatcheck.app"
+_SCOPE_JOBS = "coatcheck.after_response"
+_SCOPE_CONTEXT = "coatcheck.user_context"
+_SCOPE_ON_SESSION = "coatcheck.on_session"
+_STATE_SESSION = "supertokens"
+
+Job = Callable[[], Awaitable[object]]
+
+CORS_HEADERS = ("rid", "fdi-version", "anti-csrf", "authorization", "st-auth-mode")
+
+
+def get_all_cors_headers() -> list[str]:
+    """Return the headers browser SDKs send besides Content-Type, for CORS to allow (docs/protocol.md, rule 2.1)."""
+    return list(CORS_HEADERS)
+
+
+def request_context(request: Request, given: Mapping[str, Any] | None = None) -> UserContext:
+    """Return the user context of one request, after copying `given` into it (docs/protocol.md, rule 16.2)."""
+    context: UserContext | None = request.scope.get(_SCOPE_CONTEXT)
+    if context is None:
+        context = request.scope[_SCOPE_CONTEXT] = {"_default": {"request": request}}
+    else:
+        with_request(context, request)  # a middleware may have begun it, with an object of its own for the request
+    if given:
+        context.update((name, value) for name, value in given.items() if name != "_default")
+    return context
+
+
+def with_request(user_context: UserContext | None, request: Request) -> UserContext:
+    """Return the same user context (or a new one) after putting the request into it."""
+    context: UserContext = {} if user_context is None else user_context
+    default = context.setdefault("_default", {})
+    if isinstance(default, dict):
+        default["request"] = request
+    return context
+
+
+def get_request_from_user_context(user_context: UserContext | None) -> Request | None:
+    """Return the request that a user context belongs to, None outside a request."""
+    default = (user_context or {}).get("_default")
+    request = default.get("request") if isinstance(default, dict) else None
+    return request if isinstance(request, Request) else None
+
+
+def bind_app(scope: Any, app: App) -> None:
+    """Say which App serves the request of `scope`."""
+    scope[_SCOPE_APP] = app
+
+
+def app_of(request: Request) -> App | None:
+    """Return the App that serves the request, None where no middleware has said so."""
+    app: App | None = request.scope.get(_SCOPE_APP)
+    return app
+
+
+def set_session(request: Request, session: Any) -> None:
+    """Make `session` (or None) the session of the request: `request.state.supertokens`."""
+    # What `request.state` is a view of; protected routes are too busy to make the view.
+    request.scope.setdefault("state", {})[_STATE_SESSION] = session
+    told = request.scope.get(_SCOPE_ON_SESSION)
+    if told is not None:
+        told(session)
+
+
+def ask_for_session(request: Request) -> None:
+    """Tell the framework that the answer to a request depends on its session, whichever that is, or will be."""
+    told = request.scope.get(_SCOPE_ON_SESSION)
+    if told is not None:
+        told(request.scope.setdefault("state", {}).setdefault(_STATE_SESSION, None))
+
+
+def let_go(request: Request) -> None:
+    """Untie a request that has been served from its user context and its session, which both know the request.
+
+    Bound to each other they, and all that a scope holds, would stay until the garbage collector comes round.
+    """
+    request.scope.pop(_SCOPE_CONTEXT, None)
+    session = request.scope.get("state", {}).get(_STATE_SESSION)
+    if hasattr(session, "req_res_info"):
+        session.req_res_info = None
+
+
+def on_session(scope: Any, told: Callable[[Any], None]) -> None:
+    """Have `told` called with whatever becomes the session of the request, for a framework's own place for it."""
+    scope[_SCOPE_ON_SESSION] = told
+
+
+def after_response(request: Request, job: Job) -> None:
+    """Run `job` once the response to `request` has been sent; a failure is logged and reaches nobody."""
+    request.scope.setdefault(_SCOPE_JOBS, []).append(job)
+
+
+def has_jobs(scope: Any) -> bool:
+    """Say whether jobs wait for the response of `scope` to be sent."""
+    return bool(scope.get(_SCOPE_JOBS))
+
+
+def jobs_of(scope: Any) -> list[Job]:
+    """Take the jobs that wait for the response of `scope` to be sent."""
+    jobs: list[Job] = scope.pop(_SCOPE_JOBS, [])
+    return jobs

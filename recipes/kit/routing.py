@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from ...claims.payload import UserContext
-from ..exceptions import ConfigurationError
+from ..exceptions import BadInputError, ConfigurationError
 
 if TYPE_CHECKING:
     from ..app import App
@@ -66,3 +67,63 @@ def answer(result: Any, status_code: int = 200) -> Response:
             "an API has returned nothing: its override must return a result, or what the original does"
         )
     return ApiResponse(result if isinstance(result, dict) else result.to_json(), status_code)
+
+
+MAX_BODY_BYTES = 1_048_576
+"""How much of a body is read; an API has no use for more than a fraction of it."""
+
+TOO_LARGE = f"the body is larger than {MAX_BODY_BYTES} bytes"
+
+
+async def json_body(request: Request, message: str = "Please provide a JSON body") -> dict[str, Any]:
+    """Return the object in a request's body; BadInputError with `message` where there is none."""
+    try:
+        body = json.loads(await limited_body(request))
+    except (ValueError, RecursionError):
+        raise BadInputError(message) from None
+    if not isinstance(body, dict):
+        raise BadInputError(message)
+    return body
+
+
+async def limited_body(request: Request) -> bytes:
+    """Return a request's body, which an override can read again; BadInputError if it is incomplete or far too large."""
+    raw = bytearray()
+    try:
+        async for chunk in request.stream():
+            raw += chunk
+            if len(raw) > MAX_BODY_BYTES:
+                raise BadInputError(TOO_LARGE)
+    except ClientDisconnect:
+        # Nobody is left to read the answer, but an error of the server it is not.
+        raise BadInputError("the client went away before the body was complete") from None
+    request._body = bytes(raw)  # where Starlette looks for a body that has been read
+    return request._body
+
+
+Version = tuple[int, int]
+
+NEWEST: Version = (4, 2)
+_VERSION = re.compile(r"(\d{1,6})\.(\d{1,6})")
+
+
+def fdi_version(request: Request) -> Version:
+    """Return the highest version a client lists, the newest one if it lists none that can be read."""
+    listed = [_parsed(part) for part in request.headers.get("fdi-version", "").split(",")]
+    known = [version for version in listed if version is not None]
+    return max(known, default=NEWEST)
+
+
+def has_user_objects(version: Version) -> bool:
+    """Tell whether a client expects the newer user object, with login methods."""
+    return (1, 18) <= version < (2, 0) or version >= (3, 0)
+
+
+def knows_linking_flag(version: Version) -> bool:
+    """Tell whether a client sends `shouldTryLinkingWithSessionUser`, so that its absence means false."""
+    return version >= (3, 1)
+
+
+def _parsed(text: str) -> Version | None:
+    match = _VERSION.fullmatch(text.strip())
+    return None if match is None else (int(match[1]), int(match[2]))

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...claims.claim import SessionClaim
 from .. import exceptions
-from ..chain.chain import Chain
-from ..chain.override_config import InputOverrideConfig
-from ..kit.recipe import RecipeSpecification
-from ..kit.results import GeneralErrorResponse
+from ..chain.chain import Chain, InputOverrideConfig
+from ..kit.recipe import GeneralErrorResponse, RecipeSpecification
 from ..kit.services import synced
 from .api import ROUTES, SessionAPI
 from .calls import (

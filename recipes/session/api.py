@@ -8,7 +8,7 @@ from starlette.responses import Response
 from ...claims.payload import JSONObject, UserContext
 from ...sessions.exceptions import UnauthorisedError
 from ..exceptions import ConfigurationError
-from ..kit.results import GeneralErrorResponse
+from ..kit.recipe import GeneralErrorResponse
 from ..kit.routing import ApiCall, Route, answer, public_path
 from .container import SessionContainer
 from .functions import JWKS_PATH

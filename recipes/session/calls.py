@@ -9,10 +9,8 @@ from starlette.requests import Request
 from ...claims.claim import SessionClaim
 from ...claims.payload import JSONObject, UserContext, changed, copied
 from ...claims.recipe_user_id import RecipeUserId
-from ...claims.validation import ClaimsValidationResult
-from ...claims.validator import SessionClaimValidator
-from ..kit.context import app_of, with_request
-from ..kit.request import AnyRequest, as_request
+from ...claims.validator import ClaimsValidationResult, SessionClaimValidator
+from ..kit.request import AnyRequest, app_of, as_request, with_request
 from ..kit.services import current_app
 from .container import SessionContainer
 from .interface import (

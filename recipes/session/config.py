@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from ...claims.claim import SessionClaim
 from ...claims.payload import UserContext
-from ..chain.override_config import InputOverrideConfig
+from ..chain.chain import InputOverrideConfig
 from ..exceptions import ConfigurationError
 from .site import AntiCsrf, SameSite, normalise_cookie_domain
 

@@ -15,8 +15,7 @@ from ...claims.validator import SessionClaimValidator
 from ...sessions.access_token import read_unverified
 from ...sessions.engine import EngineSession
 from ...sessions.exceptions import InvalidClaimsError, UnauthorisedError
-from ..kit.context import set_session
-from ..kit.request import AnyRequest, as_request
+from ..kit.request import AnyRequest, as_request, set_session
 from ..kit.services import synced
 from .facts import SessionFacts
 from .interface import SessionInformationResult

@@ -8,7 +8,7 @@ from typing import Any
 from ...claims.payload import JSONObject, UserContext, copied
 from ...claims.recipe_user_id import RecipeUserId
 from ...sessions.engine import EngineSession, TokenInfo
-from ...sessions.front_token import front_token
+from ...sessions.session import front_token
 
 
 class SessionFacts:

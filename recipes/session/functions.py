@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...claims.claim import SessionClaim
 from ...claims.payload import JSONObject, UserContext, merged, without_protected
 from ...claims.recipe_user_id import RecipeUserId
-from ...claims.validation import ClaimsValidationResult, validate_claims
-from ...claims.validator import SessionClaimValidator
+from ...claims.validator import ClaimsValidationResult, SessionClaimValidator, validate_claims
 from ...sessions.engine import SessionInformation
 from ...sessions.exceptions import TryRefreshTokenError, UnauthorisedError
 from ..exceptions import ConfigurationError

@@ -13,10 +13,9 @@ from starlette.responses import Response
 from ...claims.claim import SessionClaim
 from ...claims.payload import JSONObject, UserContext
 from ...claims.recipe_user_id import RecipeUserId
-from ...claims.validation import ClaimsValidationResult
-from ...claims.validator import SessionClaimValidator
-from ..chain.layer import Layer
-from ..kit.results import GeneralErrorResponse
+from ...claims.validator import ClaimsValidationResult, SessionClaimValidator
+from ..chain.view import Layer
+from ..kit.recipe import GeneralErrorResponse
 
 if TYPE_CHECKING:
     from ..kit.app_info import AppInfo

@@ -16,7 +16,7 @@ from ...sessions.exceptions import (
     UnauthorisedError,
 )
 from ..exceptions import ConfigurationError
-from ..kit.context import ask_for_session, with_request
+from ..kit.request import ask_for_session, with_request
 from .container import SessionContainer
 from .interface import OverrideGlobalClaimValidators, SessionInformationResult
 from .selection import carried_by, checked_answer, has_legacy_cookie, select_access_token

@@ -8,7 +8,7 @@ from ...claims.payload import UserContext
 from ...claims.recipe_user_id import RecipeUserId
 from ..app import App
 from ..exceptions import BadInputError, ConfigurationError
-from ..kit.fdi import fdi_version, knows_linking_flag
+from ..kit.routing import fdi_version, knows_linking_flag
 from ..users.user import User
 from .container import SessionContainer
 from .recipe import SessionRecipe

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from publicsuffixlist import PublicSuffixList
 
 from ..exceptions import ConfigurationError
-from ..kit.web_address import host_of, is_local, normal_host
+from ..kit.app_info import host_of, is_local, normal_host
 
 SameSite: TypeAlias = Literal["lax", "none", "strict"]
 AntiCsrf: TypeAlias = Literal["VIA_TOKEN", "VIA_CUSTOM_HEADER", "NONE"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...claims.payload import UserContext
-from ..chain.chain import Chain
-from ..chain.override_config import InputOverrideConfig
+from ..chain.chain import Chain, InputOverrideConfig
 from ..kit.recipe import RecipeSpecification
 from ..kit.services import synced
 from ..session.container import SessionContainer

@@ -11,10 +11,10 @@ from urllib.parse import quote
 
 from starlette.responses import HTMLResponse
 
-from ...claims.maybe_awaitable import settled
+from ...claims.claim import settled
 from ...claims.payload import JSONObject, UserContext
 from ..exceptions import BadInputError, ProviderError
-from ..kit.results import GeneralErrorResponse, LinkingToSessionUserFailedError
+from ..kit.recipe import GeneralErrorResponse, LinkingToSessionUserFailedError
 from ..session.container import SessionContainer
 from ..session.sign_in import linking_failure, refuse_linking, session_after_sign_in
 from .http import with_query

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 
 from ...claims.payload import JSONObject
-from ..chain.override_config import InputOverrideConfig, checked_override
+from ..chain.chain import InputOverrideConfig, checked_override
 from ..exceptions import ConfigurationError
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from ...claims.payload import JSONObject, UserContext
 from ...claims.recipe_user_id import RecipeUserId
-from ..chain.layer import Layer
-from ..kit.results import GeneralErrorResponse, LinkingToSessionUserFailedError
+from ..chain.view import Layer
+from ..kit.recipe import GeneralErrorResponse, LinkingToSessionUserFailedError
 from ..session.container import SessionContainer
 from ..users.user import User
 from .oauth import RedirectUriInfo

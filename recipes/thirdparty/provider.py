@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from ...claims.maybe_awaitable import settled
+from ...claims.claim import settled
 from ...claims.payload import JSONObject, UserContext
 from ...sessions.blocking import blocking
 from ..exceptions import BadInputError

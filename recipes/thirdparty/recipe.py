@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...claims.payload import UserContext
 from ..chain.chain import Chain
-from ..chain.place import place_of
+from ..chain.operation import place_of
 from ..exceptions import ConfigurationError, OverrideError
 from ..kit.recipe import Recipe, ThirdPartyProvider
 from .client import ClientTypeNotFoundError, config_for_client

@@ -8,9 +8,7 @@ from urllib.parse import parse_qsl
 from starlette.responses import Response
 
 from ..exceptions import BadInputError, ConfigurationError
-from ..kit.fdi import fdi_version, has_user_objects
-from ..kit.json_body import json_body, limited_body
-from ..kit.routing import ApiCall, Route, answer
+from ..kit.routing import ApiCall, Route, answer, fdi_version, has_user_objects, json_body, limited_body
 from ..session.sign_in import linking_flag, session_for_sign_in
 from .interface import APIOptions, SignInUpPostOkResult
 from .oauth import RedirectUriInfo

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ...claims.payload import UserContext
 from .. import emailpassword, thirdparty
-from ..chain.override_config import InputOverrideConfig, checked_override
+from ..chain.chain import InputOverrideConfig, checked_override
 from ..delivery import EmailDeliveryConfig, SMTPService
 from ..emailpassword import (
     create_reset_password_link,

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from ...claims.payload import JSONObject, UserContext
 from ...claims.recipe_user_id import RecipeUserId
-from ..chain.layer import Layer
+from ..chain.view import Layer
 from ..emailpassword.form import FormField
 from ..emailpassword.interface import (
     CreateResetPasswordOkResult,
@@ -26,7 +26,7 @@ from ..emailpassword.interface import (
     UnknownUserIdError,
     UpdateResult,
 )
-from ..kit.results import GeneralErrorResponse
+from ..kit.recipe import GeneralErrorResponse
 from ..session.container import SessionContainer
 from ..thirdparty.interface import API_ORDERS as THIRDPARTY_APIS
 from ..thirdparty.interface import FUNCTION_ORDERS as THIRDPARTY_FUNCTIONS

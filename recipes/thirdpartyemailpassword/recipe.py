@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from ...claims.payload import UserContext
 from ...claims.recipe_user_id import RecipeUserId
 from ..accountlinking import AccountLinkingRecipe
-from ..chain.chain import Chain
-from ..chain.override_config import InputOverrideConfig
+from ..chain.chain import Chain, InputOverrideConfig
 from ..emailpassword.form import PASSWORD, FormField, field_value
 from ..emailpassword.interface import (
     ConsumePasswordResetTokenOkResult,

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from ...claims.clock import ManualClock
 from ...recipes import emailpassword, session, thirdparty, usermetadata
 from ...recipes.app import App
-from ...recipes.kit.app_info import InputAppInfo
+from ...recipes.kit.app_info import InputAppInfo, normal_origin, normal_path
 from ...recipes.kit.recipe import RecipeSpecification
-from ...recipes.kit.web_address import normal_origin, normal_path
 from ...sessions.engines import parse_url, shown
 from ..address import is_any_address, is_loopback
 from ..exceptions import OptionsError

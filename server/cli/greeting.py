@@ -6,7 +6,7 @@ import os
 
 from ...recipes.app import ENCRYPTION_KEY_VARIABLE, App
 from ...recipes.emailpassword.recipe import EmailPasswordRecipe
-from ...recipes.kit.web_address import host_of, is_local
+from ...recipes.kit.app_info import host_of, is_local
 from ...sessions.engines import parse_url
 from ..address import is_loopback
 from ..stub.routes import stub_providers

@@ -9,9 +9,8 @@ from pathlib import Path
 from ...recipes.app import ENCRYPTION_KEY_VARIABLE, App
 from ...sessions.engines import parse_url
 from ...sessions.exceptions import SigningKeyError
-from ...sessions.key_schedule import OVERLAP_MS
 from ...sessions.key_store import DYNAMIC
-from ...sessions.keys import KeyInfo
+from ...sessions.keys import OVERLAP_MS, KeyInfo
 from ..exceptions import EncryptionKeyError, NoDatabaseError
 
 _HEADINGS = ("KID", "KIND", "CREATED (GMT)", "STATE")

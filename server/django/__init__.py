@@ -33,8 +33,7 @@ from ...claims.exceptions import CoatcheckError
 from ...claims.payload import UserContext
 from ...recipes.app import App
 from ...recipes.exceptions import ConfigurationError, NotInitialisedError
-from ...recipes.kit.context import has_jobs, request_context
-from ...recipes.kit.request import AnyRequest, as_request
+from ...recipes.kit.request import AnyRequest, as_request, has_jobs, request_context
 from ...recipes.kit.routing import ApiResponse
 from ...recipes.session.api import UNCHECKED_METHODS
 from ...recipes.session.interface import OverrideGlobalClaimValidators

@@ -12,9 +12,8 @@ from django.http.request import UnreadablePostError
 from starlette.requests import ClientDisconnect, Request
 
 from ...recipes.exceptions import BadInputError, ConfigurationError
-from ...recipes.kit.context import on_session
-from ...recipes.kit.json_body import MAX_BODY_BYTES, TOO_LARGE
-from ...recipes.kit.request import KEY
+from ...recipes.kit.request import KEY, on_session
+from ...recipes.kit.routing import MAX_BODY_BYTES, TOO_LARGE
 from ...recipes.session.container import SessionContainer
 from ..wsgi import number, request_from, scope_of
 

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.views.debug import SafeExceptionReporterFilter, get_exception_reporter_filter
 from starlette.requests import Request
 
-from ...recipes.chain.masking import is_secret
+from ...recipes.chain.trace import is_secret
 from ...recipes.session.cookies import ACCESS_COOKIE, REFRESH_COOKIE, cookies_of
 from ...recipes.session.response import ANTI_CSRF_HEADER, response_log
 

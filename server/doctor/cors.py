@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ...recipes.kit.context import get_all_cors_headers
+from ...recipes.kit.request import get_all_cors_headers
 from ...recipes.session.response import ACCESS_HEADER, ANTI_CSRF_HEADER, FRONT_HEADER, REFRESH_HEADER
 from .finding import Finding
 from .setup import Setup

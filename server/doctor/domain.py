@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...recipes.kit.web_address import is_local
+from ...recipes.kit.app_info import is_local
 from .finding import Finding
 from .setup import Setup, has_site
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...recipes.exceptions import ConfigurationError
-from ...recipes.kit.web_address import host_of, is_local
+from ...recipes.kit.app_info import host_of, is_local
 from ...recipes.session.config import SessionConfig
 from ...recipes.session.site import AntiCsrf, SameSite, default_anti_csrf, default_same_site, default_secure, top_level
 from ..address import is_loopback

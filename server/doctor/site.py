@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from ...recipes.kit.web_address import host_of, is_local
+from ...recipes.kit.app_info import host_of, is_local
 from .finding import Finding
 from .setup import Setup, has_site, is_deployed, is_https, is_own_machine, site_of
 

@@ -22,7 +22,7 @@ from ...recipes.kit.app_info import AppInfo, InputAppInfo
 from ...recipes.kit.driver import LoopThread
 from ...recipes.session.cookies import ACCESS_COOKIE
 from ...recipes.session.recipe import SessionRecipe
-from ...sessions.token_cache import LONGEST_TOKEN
+from ...sessions.access_token import LONGEST_TOKEN
 from .finding import Finding, Unchecked
 
 COOKIE_LIMIT = 4096

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from ...recipes.exceptions import ConfigurationError
-from ...recipes.kit.web_address import normal_path
+from ...recipes.kit.app_info import normal_path
 from ...recipes.thirdparty.config import ProviderClientConfig, ProviderConfig, ProviderInput
 from .clients import StubClient
 from .personas import PERSONAS, Persona

@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ...claims.clock import current_clock
 from ...recipes.app import App
-from ...recipes.kit.context import app_of
+from ...recipes.kit.request import app_of
 from .grants import CODE_LIFETIME_MS, Authorization
 from .page import choice, hand_over, refusal
 from .personas import Persona, typed

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
 from ...recipes.exceptions import BadInputError
-from ...recipes.kit.json_body import json_body
+from ...recipes.kit.routing import json_body
 from ..stub.script import Endpoint, StubError
 
 LATEST_MS = 221_845_392_000_000

@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from ...recipes.app import App
 from ...recipes.exceptions import ConfigurationError
+from ...recipes.kit.app_info import host_of
 from ...recipes.kit.routing import ApiResponse
-from ...recipes.kit.web_address import host_of
 from ..address import is_loopback
 
 TESTING_HEADER = "x-coatcheck-testing"

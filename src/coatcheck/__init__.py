@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     )
     from .recipes.app import App, SupertokensConfig, init
     from .recipes.kit.app_info import InputAppInfo
-    from .recipes.kit.context import get_all_cors_headers, get_request_from_user_context
+    from .recipes.kit.request import get_all_cors_headers, get_request_from_user_context
     from .recipes.kit.services import current_app
     from .recipes.users.user import AccountInfo, User
     from .sessions.blocking import blocking
@@ -37,8 +37,8 @@ _HOME = {
     "current_app": ".recipes.kit.services",
     "delete_user": ".recipes.accountlinking",
     "exceptions": ".recipes",
-    "get_all_cors_headers": ".recipes.kit.context",
-    "get_request_from_user_context": ".recipes.kit.context",
+    "get_all_cors_headers": ".recipes.kit.request",
+    "get_request_from_user_context": ".recipes.kit.request",
     "get_user": ".recipes.accountlinking",
     "get_user_count": ".recipes.accountlinking",
     "get_users_newest_first": ".recipes.accountlinking",

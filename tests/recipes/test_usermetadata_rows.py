@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from coatcheck.recipes import usermetadata as rows
+from coatcheck.recipes.usermetadata import rows
 from coatcheck.sessions.database import Database
 
 every_database = pytest.mark.parametrize("store", ["memory", "file", "postgres"], indirect=True)

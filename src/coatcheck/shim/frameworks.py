@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 
 from ..claims.payload import JSONObject, UserContext
-from ..recipes.kit import context
+from ..recipes.kit import request as context
 
 
 class Method(str):

@@ -16,8 +16,8 @@ from ..recipes.app import App, Framework, Mode, SupertokensConfig
 from ..recipes.exceptions import ConfigurationError
 from ..recipes.kit import app_info as addresses
 from ..recipes.kit.app_info import AppInfo, OriginFunction
-from ..recipes.kit.context import get_all_cors_headers
 from ..recipes.kit.recipe import RecipeSpecification
+from ..recipes.kit.request import get_all_cors_headers
 from ..recipes.kit.services import current_app, default_app, set_default_app
 from ..sessions.engines import parse_url, shown
 from .frameworks import get_request_from_user_context

@@ -9,8 +9,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..claims.maybe_awaitable import settled
-from ..recipes.chain import override_config
+from ..claims.claim import settled
+from ..recipes.chain import chain as override_config
 from ..recipes.chain.operation import operation_names
 from ..recipes.exceptions import ConfigurationError
 from ..recipes.session import config as session_config

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..claims.maybe_awaitable import settled
+from ..claims.claim import settled
 from ..claims.payload import JSONObject, UserContext
 from ..claims.recipe_user_id import RecipeUserId
-from ..claims.validation import ClaimsValidationResult
-from ..claims.validator import ClaimValidationError
+from ..claims.validator import ClaimsValidationResult, ClaimValidationError
 from ..recipes import session
 from ..recipes.kit.recipe import RecipeSpecification
 from ..recipes.kit.request import AnyRequest

@@ -62,14 +62,14 @@ MODULES: dict[str, dict[str, str]] = {
     "types": {
         **same(f"{R}.users.user", "User LoginMethod AccountInfo"),
         **same(C, "RecipeUserId"),
-        **same(f"{C}.maybe_awaitable", "MaybeAwaitable"),
+        **same(f"{C}.claim", "MaybeAwaitable"),
         **same(f"{R}.kit.results", "GeneralErrorResponse"),
         **same(f"{S}.types", "APIResponse"),
     },
     "types.base": {
         **same(f"{R}.users.user", "User LoginMethod AccountInfo"),
         **same(C, "RecipeUserId"),
-        **same(f"{C}.maybe_awaitable", "MaybeAwaitable"),
+        **same(f"{C}.claim", "MaybeAwaitable"),
         **same(f"{C}.payload", "UserContext"),
         "AccountInfoInput": f"{R}.users.user:AccountInfo",
     },

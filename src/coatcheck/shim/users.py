@@ -10,7 +10,7 @@ from typing import Any
 
 from ..claims.payload import UserContext
 from ..recipes import accountlinking, multitenancy
-from ..recipes.chain.override_config import InputOverrideConfig
+from ..recipes.chain.chain import InputOverrideConfig
 from ..recipes.exceptions import ConfigurationError
 from ..recipes.kit.recipe import RecipeSpecification
 from ..recipes.kit.services import current_app, synced

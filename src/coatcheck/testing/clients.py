@@ -9,7 +9,7 @@ import httpx2
 
 from ..recipes.app import App
 from ..recipes.exceptions import ConfigurationError
-from ..recipes.kit.web_address import normal_origin
+from ..recipes.kit.app_info import normal_origin
 from ..recipes.session.cookies import ACCESS_COOKIE, REFRESH_COOKIE
 from ..recipes.session.selection import METHODS, TransferMethod
 from .browser import Brought, Browser, BrowserClock, Site

@@ -12,7 +12,7 @@ from functools import lru_cache
 import httpx2
 
 from ..claims.clock import Clock
-from ..recipes.kit.web_address import is_local
+from ..recipes.kit.app_info import is_local
 from ..recipes.session.site import top_level
 
 _SAME_SITE = {"lax": "lax", "strict": "strict", "none": "none"}

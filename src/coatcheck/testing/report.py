@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..claims.payload import JSONObject, without_protected
-from ..recipes.chain.masking import shown, without_tokens
+from ..recipes.chain.trace import shown, without_tokens
 from .response import SeenResponse, SetCookie
 
 _LONGEST = 300

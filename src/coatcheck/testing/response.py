@@ -14,7 +14,7 @@ from ..claims.payload import JSONObject
 from ..recipes.session.cookies import ACCESS_COOKIE, LEGACY_COOKIE, REFRESH_COOKIE
 from ..recipes.session.response import ACCESS_HEADER, ANTI_CSRF_HEADER, FRONT_HEADER, REFRESH_HEADER
 from ..recipes.session.selection import TransferMethod
-from ..sessions.jws_segment import decoded_object
+from ..sessions.encoding import decoded_object
 
 Effect = Literal["created", "refreshed", "updated", "cleared", "rid of older cookies", "left unchanged"]
 

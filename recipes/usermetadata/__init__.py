@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
-from ..claims.payload import JSONObject, UserContext
-from . import usermetadata_rows as rows
-from .chain.chain import Chain
-from .chain.layer import Layer
-from .chain.override_config import InputOverrideConfig, checked_override
-from .exceptions import BadInputError
-from .kit.recipe import Recipe, RecipeSpecification
-from .kit.services import synced
-from .users.directory import DeletedUser
-from .users.login_methods import storable_text
+from ...claims.payload import JSONObject, UserContext
+from ..chain.chain import Chain, InputOverrideConfig, checked_override
+from ..chain.view import Layer
+from ..exceptions import BadInputError
+from ..kit.recipe import Recipe, RecipeSpecification
+from ..kit.services import synced
+from ..users.directory import DeletedUser
+from ..users.login_methods import storable_text
+from . import rows
 
 if TYPE_CHECKING:
-    from .app import App
+    from ..app import App
 
 UserMetadataOverrideConfig = InputOverrideConfig
 

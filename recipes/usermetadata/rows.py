@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import Column, Connection, Table, Text, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from ..claims.payload import JSONObject
-from ..sessions.exceptions import DatabaseError
-from ..sessions.schema import metadata
+from ...claims.payload import JSONObject
+from ...sessions.exceptions import DatabaseError
+from ...sessions.schema import metadata
 
 table = Table(
     "coatcheck_user_metadata",
