@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,9 +18,9 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from ..exceptions import RecipeError
 
 try:
-    from .password_bcrypt import bcrypt_matches
+    import bcrypt
 except ImportError:  # the extra is not installed: such a hash is refused by name, not with an ImportError
-    bcrypt_matches = None  # type: ignore[assignment]
+    bcrypt = None  # type: ignore[assignment]
 
 MIN_SALT_BYTES, MAX_SALT_BYTES = 8, 64
 MIN_HASH_BYTES, MAX_HASH_BYTES = 16, 64
@@ -32,6 +31,8 @@ ARGON2_MAX_LANES = 16
 ARGON2_MAX_MEMORY_PASSES_KIB = 1_048_576
 """The upper bound of memory times iterations."""
 BCRYPT_MIN_COST, BCRYPT_MAX_COST = 4, 15
+BCRYPT_INPUT_BYTES = 72
+"""Bcrypt reads no more of a password than this; the rest was ignored when an imported hash was made."""
 SCRYPT_MIN_LN, SCRYPT_MAX_LN = 10, 18
 SCRYPT_MAX_R, SCRYPT_MAX_P = 32, 16
 SCRYPT_MAX_WORK = 2**21
@@ -123,7 +124,6 @@ class BcryptHash:
 
     modular: str
     cost: int
-    check: Callable[[bytes, str], bool]
 
     @classmethod
     def parse(cls, stored: str) -> BcryptHash:
@@ -133,14 +133,14 @@ class BcryptHash:
             raise ImportRefusedError("a bcrypt hash reads $2b$<two digits>$<53 characters>; $2x$ is not supported")
         cost = int(found[1])
         _bounded("the bcrypt cost", cost, BCRYPT_MIN_COST, BCRYPT_MAX_COST)
-        if bcrypt_matches is None:
+        if bcrypt is None:
             raise ImportRefusedError("checking bcrypt hashes needs an extra: pip install 'coatcheck[bcrypt]'")
-        return cls(stored, cost, bcrypt_matches)
+        return cls(stored, cost)
 
     def matches(self, password: bytes) -> bool:
         """Whether it is the hash of the first 72 bytes of `password`."""
         try:
-            return self.check(password, self.modular)
+            return bcrypt.checkpw(password[:BCRYPT_INPUT_BYTES], self.modular.encode("ascii"))
         except ValueError:  # 53 characters of the alphabet that do not decode
             return False
 

@@ -16,6 +16,7 @@ from ..chain.chain import InputOverrideConfig
 from ..exceptions import ConfigurationError
 from .site import AntiCsrf, SameSite, normalise_cookie_domain
 
+TransferMethod: TypeAlias = Literal["cookie", "header"]
 TokenTransferMethod: TypeAlias = Literal["cookie", "header", "any"]
 TransferMethodSelector: TypeAlias = Callable[[Request, bool, UserContext], TokenTransferMethod]
 

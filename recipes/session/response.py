@@ -12,6 +12,7 @@ from typing import Protocol
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 
+from .config import TransferMethod
 from .cookies import (
     ACCESS_COOKIE,
     ACCESS_COOKIE_LIFE_MS,
@@ -21,7 +22,6 @@ from .cookies import (
     SetCookie,
     key_of,
 )
-from .selection import TransferMethod
 from .site import SameSite
 
 FRONT_HEADER = "front-token"

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from starlette.requests import Request
 
 from ..exceptions import ConfigurationError
+from .config import TokenTransferMethod, TransferMethod
 from .cookies import ACCESS_COOKIE, LEGACY_COOKIE, REFRESH_COOKIE, cookies_of
 
-TransferMethod: TypeAlias = Literal["cookie", "header"]
-SelectorAnswer: TypeAlias = Literal["any", "header", "cookie"]
 Cookies: TypeAlias = list[tuple[str, str]]
 
 METHODS: tuple[TransferMethod, TransferMethod] = ("cookie", "header")
 
 _AUTH_MODES: dict[str, TransferMethod] = {"cookie": "cookie", "header": "header"}
-_ANSWERS: dict[str, SelectorAnswer] = {"any": "any", **_AUTH_MODES}
+_ANSWERS: dict[str, TokenTransferMethod] = {"any": "any", **_AUTH_MODES}
 _BEARER = "Bearer "
 
 
@@ -56,13 +55,13 @@ def carried_by(request: Request) -> tuple[str | None, str | None, Cookies]:
     return authorization, anti_csrf, cookies or []
 
 
-def default_answer(request: Request, *, creating: bool) -> SelectorAnswer:
+def default_answer(request: Request, *, creating: bool) -> TokenTransferMethod:
     """Return the client's wish for a new session, `any` for an existing one (docs/protocol.md, rule 9.1)."""
     wish = _auth_mode(request) if creating else None
     return "any" if wish is None else wish
 
 
-def checked_answer(answer: object) -> SelectorAnswer:
+def checked_answer(answer: object) -> TokenTransferMethod:
     """Return what a selector answered; ConfigurationError if it is none of the three."""
     known = _ANSWERS.get(answer) if isinstance(answer, str) else None
     if known is not None:
@@ -70,7 +69,7 @@ def checked_answer(answer: object) -> SelectorAnswer:
     raise ConfigurationError(f'get_token_transfer_method must return "cookie", "header" or "any", not {answer!r}')
 
 
-def creation_method(request: Request, answer: SelectorAnswer) -> TransferMethod:
+def creation_method(request: Request, answer: TokenTransferMethod) -> TransferMethod:
     """Return how the tokens of a new session travel: by cookie only if asked for (docs/protocol.md, rule 9.1)."""
     if answer != "any":
         return answer
@@ -88,7 +87,7 @@ def cleared_at_creation(request: Request, used: TransferMethod) -> tuple[Transfe
 
 
 def select_access_token(
-    authorization: str | None, cookies: Cookies, answer: SelectorAnswer, looks_like_ours: Callable[[str], bool]
+    authorization: str | None, cookies: Cookies, answer: TokenTransferMethod, looks_like_ours: Callable[[str], bool]
 ) -> SelectedToken | None:
     """Return the access token to verify, None if there is none (docs/protocol.md, rule 9.2).
 
@@ -105,7 +104,7 @@ def select_access_token(
     return None if ours is None else SelectedToken("cookie", ours, duplicated=len(values) > 1)
 
 
-def select_refresh_token(request: Request, answer: SelectorAnswer) -> SelectedToken | None:
+def select_refresh_token(request: Request, answer: TokenTransferMethod) -> SelectedToken | None:
     """Return the refresh token to use, whatever it looks like; None if there is none (docs/protocol.md, rule 9.3)."""
     bearer = bearer_token(request) if answer != "cookie" else None
     if bearer is not None:

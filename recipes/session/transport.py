@@ -9,13 +9,12 @@ from starlette.requests import Request
 
 from ...claims.payload import UserContext
 from ..kit.request import is_handshake
+from .config import TokenTransferMethod, TransferMethod
 from .cookies import cookies_of
 from .response import ClearLegacyCookie, ClearOlderCookies, ClearTokens, CookieSettings, SetTokens, response_log
 from .selection import (
     METHODS,
     SelectedToken,
-    SelectorAnswer,
-    TransferMethod,
     bearer_token,
     checked_answer,
     cleared_at_creation,
@@ -84,7 +83,7 @@ class Transport:
 
     # What the request carries
 
-    def _answer(self, *, creating: bool) -> SelectorAnswer:
+    def _answer(self, *, creating: bool) -> TokenTransferMethod:
         selector = self._config.get_token_transfer_method
         if selector is None:
             return default_answer(self.request, creating=creating)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.datastructures import MutableHeaders
 
+from coatcheck.recipes.session.config import TransferMethod
 from coatcheck.recipes.session.cookies import key_of
 from coatcheck.recipes.session.response import (
     ClearLegacyCookie,
@@ -20,7 +21,6 @@ from coatcheck.recipes.session.response import (
     ResponseLog,
     SetTokens,
 )
-from coatcheck.recipes.session.selection import TransferMethod
 
 NOW = 1_700_000_000_000  # Tue, 14 Nov 2023 22:13:20 GMT
 SETTINGS = CookieSettings(domain=None, secure=False, same_site="lax", refresh_path="/auth/session/refresh")

@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from coatcheck.recipes.exceptions import ConfigurationError
+from coatcheck.recipes.session.config import TokenTransferMethod, TransferMethod
 from coatcheck.recipes.session.cookies import cookies_of
 from coatcheck.recipes.session.selection import (
     SelectedToken,
-    SelectorAnswer,
-    TransferMethod,
     bearer_token,
     carried_by,
     checked_answer,
@@ -31,7 +30,7 @@ from coatcheck.recipes.session.selection import (
     select_refresh_token,
 )
 
-ANSWERS: tuple[SelectorAnswer, ...] = ("any", "header", "cookie")
+ANSWERS: tuple[TokenTransferMethod, ...] = ("any", "header", "cookie")
 
 
 def request(**headers: str) -> Request:
@@ -52,7 +51,7 @@ def ours(token: str) -> bool:
 
 
 def access_token_of(
-    sent: Request, answer: SelectorAnswer, looks_like_ours: Callable[[str], bool] = ours
+    sent: Request, answer: TokenTransferMethod, looks_like_ours: Callable[[str], bool] = ours
 ) -> SelectedToken | None:
     """Return the access token that a request is judged by."""
     authorization, _, cookies = carried_by(sent)
@@ -61,7 +60,7 @@ def access_token_of(
 
 # selector's answer, session required?, header token?, cookie token? -> the method used, None where no token is found,
 # which a required session answers with 401 and an optional one with no session.
-BEHAVIOUR: list[tuple[SelectorAnswer, bool, bool, bool, TransferMethod | None]] = [
+BEHAVIOUR: list[tuple[TokenTransferMethod, bool, bool, bool, TransferMethod | None]] = [
     ("any", False, False, False, None),
     ("header", False, False, False, None),
     ("cookie", False, False, False, None),
@@ -96,7 +95,7 @@ def test_the_behaviour_table_is_complete() -> None:
 
 @pytest.mark.parametrize(("answer", "required", "header", "cookie", "used"), BEHAVIOUR)
 def test_the_access_token_that_is_used(
-    answer: SelectorAnswer, required: bool, header: bool, cookie: bool, used: TransferMethod | None
+    answer: TokenTransferMethod, required: bool, header: bool, cookie: bool, used: TransferMethod | None
 ) -> None:
     """The header's token wins unless the selector says cookie; whether a session is required makes no difference."""
     selected = access_token_of(with_tokens(header=header, cookie=cookie), answer)
@@ -118,7 +117,7 @@ def test_the_access_token_that_is_used(
     ],
 )
 def test_a_foreign_token_is_as_good_as_absent(
-    answer: SelectorAnswer, authorization: str, cookie: str, used: TransferMethod | None
+    answer: TokenTransferMethod, authorization: str, cookie: str, used: TransferMethod | None
 ) -> None:
     """A Bearer token of another system does not hide the session cookie, nor the other way round."""
     selected = access_token_of(request(authorization=authorization, cookie=cookie), answer)
@@ -136,14 +135,14 @@ def test_two_access_cookies_are_marked(cookie: str) -> None:
 
 
 @pytest.mark.parametrize("answer", ["any", "header"])
-def test_duplicate_cookies_do_not_matter_to_a_header(answer: SelectorAnswer) -> None:
+def test_duplicate_cookies_do_not_matter_to_a_header(answer: TokenTransferMethod) -> None:
     """Where the header is chosen, nobody looks at the cookies."""
     twice = request(authorization="Bearer ours-header", cookie="sAccessToken=ours-1; sAccessToken=ours-2")
     assert access_token_of(twice, answer) == SelectedToken("header", "ours-header")
 
 
 # selector's answer, refresh token in the header?, in the cookie? -> the method used, the method cleared on success
-REFRESH: list[tuple[SelectorAnswer, bool, bool, TransferMethod | None, tuple[TransferMethod, ...]]] = [
+REFRESH: list[tuple[TokenTransferMethod, bool, bool, TransferMethod | None, tuple[TransferMethod, ...]]] = [
     ("any", False, False, None, ()),
     ("any", False, True, "cookie", ()),
     ("any", True, False, "header", ()),
@@ -166,7 +165,7 @@ def test_the_refresh_table_is_complete() -> None:
 
 @pytest.mark.parametrize(("answer", "header", "cookie", "used", "cleared"), REFRESH)
 def test_the_refresh_token_that_is_used(
-    answer: SelectorAnswer,
+    answer: TokenTransferMethod,
     header: bool,
     cookie: bool,
     used: TransferMethod | None,
@@ -215,7 +214,7 @@ def test_two_refresh_cookies_are_marked() -> None:
         ("header", "cookie", "header"),
     ],
 )
-def test_how_a_new_session_travels(answer: SelectorAnswer, mode: str | None, method: TransferMethod) -> None:
+def test_how_a_new_session_travels(answer: TokenTransferMethod, mode: str | None, method: TransferMethod) -> None:
     """Headers, unless the selector or the client asks for cookies."""
     assert creation_method(request() if mode is None else request(st_auth_mode=mode), answer) == method
 
@@ -230,7 +229,7 @@ def test_how_a_new_session_travels(answer: SelectorAnswer, mode: str | None, met
         ("any", "any", "any"),
     ],
 )
-def test_the_default_selector(mode: str | None, creating: SelectorAnswer, existing: SelectorAnswer) -> None:
+def test_the_default_selector(mode: str | None, creating: TokenTransferMethod, existing: TokenTransferMethod) -> None:
     """The client's wish counts for a new session only; an existing one keeps its method."""
     sent = request() if mode is None else request(st_auth_mode=mode)
     assert default_answer(sent, creating=True) == creating
@@ -238,7 +237,7 @@ def test_the_default_selector(mode: str | None, creating: SelectorAnswer, existi
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_a_selectors_answer_passes(answer: SelectorAnswer) -> None:
+def test_a_selectors_answer_passes(answer: TokenTransferMethod) -> None:
     """The three known answers are taken as they are."""
     assert checked_answer(answer) == answer
 
@@ -305,7 +304,7 @@ def test_no_authorization_header_raises(header: str) -> None:
 
 @settings(deadline=None)
 @given(st.binary(), st.binary(), st.sampled_from(ANSWERS))
-def test_no_bytes_in_a_request_raise(authorization: bytes, cookie: bytes, answer: SelectorAnswer) -> None:
+def test_no_bytes_in_a_request_raise(authorization: bytes, cookie: bytes, answer: TokenTransferMethod) -> None:
     """Selecting never fails, whatever bytes the headers hold."""
     headers = [(b"authorization", b"Bearer " + authorization), (b"cookie", b"sAccessToken=" + cookie)]
     sent = Request({"type": "http", "method": "GET", "path": "/", "headers": headers})

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, Protocol
 from ..claims.claim import SessionClaim
 from ..claims.payload import JSONObject
 from ..claims.recipe_user_id import RecipeUserId
-from ..recipes.session.selection import TransferMethod
+from ..recipes.session.config import TransferMethod
 from .report import report
 from .response import Effect, SeenResponse
 

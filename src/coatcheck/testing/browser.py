@@ -10,8 +10,8 @@ import httpx2
 
 from ..claims.clock import Clock
 from ..recipes.app import App
+from ..recipes.session.config import TransferMethod
 from ..recipes.session.recipe import SessionRecipe
-from ..recipes.session.selection import TransferMethod
 from .cookies import CookieJar
 from .tokens import Tokens
 

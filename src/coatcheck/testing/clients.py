@@ -10,8 +10,9 @@ import httpx2
 from ..recipes.app import App
 from ..recipes.exceptions import ConfigurationError
 from ..recipes.kit.app_info import normal_origin
+from ..recipes.session.config import TransferMethod
 from ..recipes.session.cookies import ACCESS_COOKIE, REFRESH_COOKIE
-from ..recipes.session.selection import METHODS, TransferMethod
+from ..recipes.session.selection import METHODS
 from .browser import Brought, Browser, BrowserClock, Site
 from .cookie_view import CookieView
 from .hand_over import HasTokens, hand_over

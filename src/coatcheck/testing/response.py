@@ -11,9 +11,9 @@ from http.cookies import BaseCookie
 from typing import Any, Literal
 
 from ..claims.payload import JSONObject
+from ..recipes.session.config import TransferMethod
 from ..recipes.session.cookies import ACCESS_COOKIE, LEGACY_COOKIE, REFRESH_COOKIE
 from ..recipes.session.response import ACCESS_HEADER, ANTI_CSRF_HEADER, FRONT_HEADER, REFRESH_HEADER
-from ..recipes.session.selection import TransferMethod
 from ..sessions.encoding import decoded_object
 
 Effect = Literal["created", "refreshed", "updated", "cleared", "rid of older cookies", "left unchanged"]

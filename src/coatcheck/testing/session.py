@@ -14,9 +14,9 @@ from ..claims.recipe_user_id import RecipeUserId
 from ..recipes import session
 from ..recipes.app import App
 from ..recipes.exceptions import ConfigurationError
+from ..recipes.session.config import TransferMethod
 from ..recipes.session.container import SessionContainer
 from ..recipes.session.cookies import ACCESS_COOKIE, REFRESH_COOKIE
-from ..recipes.session.selection import TransferMethod
 from ..sessions.access_token import read_unverified
 from .clients import BrowserClient, client
 from .users import Who, login_method_of

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+import sys
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from typing import Any
@@ -16,13 +17,51 @@ def unhandled(app: Any, request: MutableMapping[str, Any]) -> Unhandled:
     Starlette and others raise them again after they have answered, so there is nothing to collect.
     """
     for kind in type(app).__mro__:
-        framework = kind.__module__.partition(".")[0]
-        if framework in ("flask", "django"):
-            found: Unhandled = import_module(f".{framework}", __package__).unhandled(app, request)
-            return found
+        collecting = _FRAMEWORKS.get(kind.__module__.partition(".")[0])
+        if collecting is not None:
+            return collecting(app, request)
     return _nothing()
+
+
+@contextmanager
+def _of_flask(app: Any, environ: MutableMapping[str, Any]) -> Iterator[list[Exception]]:
+    flask = import_module("flask")
+    errors: list[Exception] = []
+
+    def collect(_sender: Any, exception: Exception, **_more: Any) -> None:
+        if flask.request.environ is environ:
+            errors.append(exception)
+
+    with flask.got_request_exception.connected_to(collect, app):
+        yield errors
+
+
+@contextmanager
+def _of_django(_app: Any, request: MutableMapping[str, Any]) -> Iterator[list[Exception]]:
+    got_request_exception = import_module("django.core.signals").got_request_exception
+    errors: list[Exception] = []
+    marker = object()
+    request["coatcheck.exchange"] = marker
+
+    def collect(request: Any, **_more: Any) -> None:
+        held = getattr(request, "scope", None) or request.META
+        if held.get("coatcheck.exchange") is marker:
+            error = sys.exception()  # the signal itself does not carry it
+            errors.extend([error] if isinstance(error, Exception) else [])
+
+    got_request_exception.connect(collect)
+    try:
+        yield errors
+    finally:
+        got_request_exception.disconnect(collect)
 
 
 @contextmanager
 def _nothing() -> Iterator[list[Exception]]:
     yield []
+
+
+_FRAMEWORKS: dict[str, Callable[[Any, MutableMapping[str, Any]], Unhandled]] = {
+    "flask": _of_flask,
+    "django": _of_django,
+}
