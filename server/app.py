@@ -20,7 +20,7 @@ from ..recipes.kit.routing import ApiResponse
 from ..recipes.kit.services import current_app
 from ..sessions.exceptions import DatabaseError
 from .asgi import AuthMiddleware
-from .stub.routes import stub_routes
+from .stub import stub_routes
 from .testing import TestingMiddleware
 from .testing.guard import guard_of
 

@@ -21,8 +21,7 @@ from ..recipes.session.interface import OverrideGlobalClaimValidators
 from ..recipes.session.response import response_log
 from .api import AuthAPI, finish
 from .errors import error_response
-from .guard import Guard, answer_to
-from .requires import requires
+from .guard import Guard, answer_to, requires
 
 __all__ = ["AuthMiddleware", "requires", "session_exception_handler", "user_context", "verify_session"]
 

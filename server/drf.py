@@ -20,8 +20,7 @@ from ..claims.validator import SessionClaimValidator
 from ..recipes.kit.request import as_request
 from ..recipes.session.api import UNCHECKED_METHODS
 from ..recipes.session.container import SessionContainer
-from .django.http import varying
-from .django.response import SESSION_HEADERS
+from .django.http import SESSION_HEADERS, varying
 from .guard import Guard, served_by
 
 

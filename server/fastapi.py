@@ -18,8 +18,8 @@ from starlette.requests import HTTPConnection
 from ..recipes.exceptions import ConfigurationError
 from ..recipes.kit.request import as_request
 from ..recipes.session.container import SessionContainer
-from ..recipes.session.cookies import ACCESS_COOKIE
 from ..recipes.session.interface import OverrideGlobalClaimValidators
+from ..recipes.session.response import ACCESS_COOKIE
 from .asgi import AuthMiddleware, session_exception_handler, user_context
 from .guard import Guard
 

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from coatcheck.shim.absent import ABSENT
-from coatcheck.shim.finder import names_in
+from coatcheck.shim.finder import ABSENT, names_in
 from coatcheck.shim.table import MODULES
 
 PAGE = Path(__file__).parents[1] / "docs" / "shim.md"

@@ -18,9 +18,8 @@ from ..delivery import (
 from ..kit.recipe import GeneralErrorResponse, LinkingToSessionUserFailedError, RecipeSpecification
 from ..kit.services import current_app, synced
 from ..session.container import SessionContainer
-from .api import EmailPasswordAPI, reset_link, send_reset_link
-from .config import EmailPasswordConfig, validated
-from .form import FormField, InputFormField, InputSignUpFeature
+from .api import ROUTES, EmailPasswordAPI, reset_link, send_reset_link
+from .form import EmailPasswordConfig, FormField, InputFormField, InputSignUpFeature, validated
 from .functions import EmailPasswordFunctions
 from .interface import (
     APIInterface,
@@ -59,7 +58,6 @@ from .interface import (
 from .mail import PasswordResetEmailTemplateVars
 from .passwords import ImportRefusedError
 from .recipe import API_ORDERS, FUNCTION_ORDERS, EmailPasswordRecipe
-from .routes import ROUTES
 
 if TYPE_CHECKING:
     from ..app import App

@@ -3,14 +3,56 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ...claims.claim import settled
 from ...claims.payload import JSONObject
+from ..chain.chain import InputOverrideConfig, checked_override
+from ..delivery import EmailDeliveryConfig
 from ..exceptions import BadInputError, ConfigurationError
-from .validators import valid_email, valid_password
+
+EMAIL_INVALID = "Email is not valid"
+PASSWORD_SHORT = "Password must contain at least 8 characters, including a number"  # noqa: S105
+PASSWORD_LONG = "Password's length must be lesser than 100 characters"  # noqa: S105
+PASSWORD_NO_LETTER = "Password must contain at least one alphabet"  # noqa: S105
+PASSWORD_NO_DIGIT = "Password must contain at least one number"  # noqa: S105
+
+MIN_PASSWORD_LENGTH = 8
+TOO_LONG_PASSWORD = 100
+
+# Every repetition is possessive: what it has matched is never tried again in another way, so the time an address
+# takes is proportional to its length. NUL and half surrogate pairs are what no database stores.
+_WORD = r"[^<>()\[\]\\.,;:\s@\"\ufeff\0\ud800-\udfff]++"
+_LOCAL_PART = re.compile(rf"{_WORD}(?:\.{_WORD})*+")
+_QUOTED_LOCAL_PART = re.compile(r"\"(?:[^\"\\\x00-\x1f\x7f\u2028\u2029\ud800-\udfff]|\\[\"\\])++\"")
+_DOMAIN = re.compile(r"(?:[A-Za-z0-9-]++\.)++[A-Za-z]{2,}+")
+_ADDRESS_LITERAL = re.compile(r"\[[0-9]{1,3}(?:\.[0-9]{1,3}){3}\]")
+
+
+async def valid_email(value: str, tenant_id: str) -> str | None:
+    """Return why the text is no e-mail address, None if it is one (docs/protocol.md, rule 20.3)."""
+    local, _, domain = value.rpartition("@")
+    good_local = _LOCAL_PART.fullmatch(local) or _QUOTED_LOCAL_PART.fullmatch(local)
+    good_domain = _DOMAIN.fullmatch(domain) or _ADDRESS_LITERAL.fullmatch(domain)
+    return None if good_local and good_domain else EMAIL_INVALID
+
+
+async def valid_password(value: str, tenant_id: str) -> str | None:
+    """Return the first rule that the password breaks, None if it breaks none (docs/protocol.md, rule 20.4)."""
+    if len(value) < MIN_PASSWORD_LENGTH:
+        return PASSWORD_SHORT
+    if len(value) >= TOO_LONG_PASSWORD:
+        return PASSWORD_LONG
+    if re.search(r"[A-Za-z]", value) is None:
+        return PASSWORD_NO_LETTER
+    if re.search(r"[0-9]", value) is None:
+        return PASSWORD_NO_DIGIT
+    return None
+
 
 EMAIL = "email"
 PASSWORD = "password"  # noqa: S105 - the name of a field
@@ -181,3 +223,47 @@ def _takes_tenant(field_id: str, validate: Validate) -> bool:
 
 def _only(field_id: str, fields: Iterable[ConfiguredField]) -> ConfiguredField:
     return next(field for field in fields if field.id == field_id)
+
+
+@dataclass(frozen=True)
+class EmailPasswordConfig:
+    """What `emailpassword.init` accepts, and the forms that follow from it."""
+
+    sign_up_feature: InputSignUpFeature | None
+    override: InputOverrideConfig
+    email_delivery: EmailDeliveryConfig | None
+
+    @cached_property
+    def sign_up_fields(self) -> tuple[ConfiguredField, ...]:
+        """The fields of the sign-up form."""
+        return sign_up_fields(self.sign_up_feature)
+
+    @cached_property
+    def sign_in_fields(self) -> tuple[ConfiguredField, ...]:
+        """The fields of the sign-in form."""
+        return sign_in_fields(self.sign_up_fields)
+
+    @cached_property
+    def reset_request_fields(self) -> tuple[ConfiguredField, ...]:
+        """The field of the form that asks for a reset link."""
+        return reset_request_fields(self.sign_up_fields)
+
+    @cached_property
+    def reset_fields(self) -> tuple[ConfiguredField, ...]:
+        """The field of the form that sets a new password."""
+        return reset_fields(self.sign_up_fields)
+
+
+def validated(
+    sign_up_feature: InputSignUpFeature | None,
+    override: InputOverrideConfig | None,
+    email_delivery: EmailDeliveryConfig | None,
+) -> EmailPasswordConfig:
+    """Return the configuration; a wrong option is a ConfigurationError that names it."""
+    if sign_up_feature is not None and not isinstance(sign_up_feature, InputSignUpFeature):
+        raise ConfigurationError("emailpassword.init: sign_up_feature must be an instance of InputSignUpFeature")
+    if email_delivery is not None and not isinstance(email_delivery, EmailDeliveryConfig):
+        raise ConfigurationError("emailpassword.init: email_delivery must be an instance of EmailDeliveryConfig")
+    config = EmailPasswordConfig(sign_up_feature, checked_override("emailpassword", override), email_delivery)
+    _ = config.sign_up_fields  # so that a wrong field is found here and not at the first request
+    return config

@@ -20,7 +20,7 @@ from .form import FormField
 if TYPE_CHECKING:
     from ..delivery import EmailDeliveryInterface
     from ..kit.app_info import AppInfo
-    from .config import EmailPasswordConfig
+    from .form import EmailPasswordConfig
 
 # Results of functions
 

@@ -12,8 +12,7 @@ from ..delivery import DefaultEmailService, EmailDeliveryConfig, EmailDeliveryIn
 from ..kit.recipe import Recipe
 from ..users.directory import DeletedUser
 from . import rows
-from .config import EmailPasswordConfig
-from .form import PASSWORD, FormField, form_field_errors
+from .form import PASSWORD, EmailPasswordConfig, FormField, form_field_errors
 from .interface import APIInterface, RecipeInterface
 from .passwords import PasswordHasher
 

@@ -5,37 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from starlette.requests import Request
+
 from ...claims.claim import SessionClaim
+from ...claims.payload import JSONObject, UserContext, changed, copied
+from ...claims.recipe_user_id import RecipeUserId
+from ...claims.validator import ClaimsValidationResult, SessionClaimValidator
 from .. import exceptions
 from ..chain.chain import Chain, InputOverrideConfig
 from ..kit.recipe import GeneralErrorResponse, RecipeSpecification
-from ..kit.services import synced
+from ..kit.request import AnyRequest, app_of, as_request, with_request
+from ..kit.services import current_app, synced
 from .api import ROUTES, SessionAPI
-from .calls import (
-    create_jwt,
-    create_new_session,
-    create_new_session_without_request_response,
-    fetch_and_set_claim,
-    get_all_session_handles_for_user,
-    get_claim_value,
-    get_jwks,
-    get_open_id_discovery_configuration,
-    get_session,
-    get_session_information,
-    get_session_without_request_response,
-    merge_into_access_token_payload,
-    refresh_session,
-    refresh_session_without_request_response,
-    remove_claim,
-    revoke_all_sessions_for_user,
-    revoke_multiple_sessions,
-    revoke_session,
-    set_claim_value,
-    update_session_data_in_database,
-    validate_claims_for_session_handle,
-)
 from .config import (
+    AntiCsrf,
     InputErrorHandlers,
+    SameSite,
     SessionConfig,
     TokenTransferMethod,
     TransferMethodSelector,
@@ -56,10 +41,328 @@ from .interface import (
     SignOutOkayResponse,
 )
 from .recipe import POSITIONAL_ORDERS, SessionRecipe
-from .site import AntiCsrf, SameSite
+from .requests import assert_required_claims, create_session, first_payload, required_validators
+from .requests import get_session as get_session_of_request
+from .requests import refresh_session as refresh_session_of_request
 
 if TYPE_CHECKING:
     from ..app import App
+
+
+def _served(given: AnyRequest) -> tuple[SessionRecipe, Request]:
+    request = as_request(given)
+    return SessionRecipe.of(app_of(request) or current_app()), request
+
+
+# Sessions of requests
+
+
+async def create_new_session(
+    request: AnyRequest,
+    tenant_id: str,
+    recipe_user_id: RecipeUserId,
+    access_token_payload: JSONObject | None = None,
+    session_data_in_database: JSONObject | None = None,
+    user_context: UserContext | None = None,
+) -> SessionContainer:
+    """Create a session; its tokens travel with the response to `request`."""
+    recipe, served = _served(request)
+    context: UserContext = {} if user_context is None else user_context
+    with recipe.app.active():
+        return await create_session(
+            recipe, served, tenant_id, recipe_user_id, access_token_payload, session_data_in_database, context
+        )
+
+
+async def get_session(
+    request: AnyRequest,
+    session_required: bool | None = None,
+    anti_csrf_check: bool | None = None,
+    check_database: bool | None = None,
+    override_global_claim_validators: OverrideGlobalClaimValidators | None = None,
+    user_context: UserContext | None = None,
+) -> SessionContainer | None:
+    """Return the verified session of a request; None only where it is optional and the request carries none.
+
+    Raises UnauthorisedError, TryRefreshTokenError or InvalidClaimsError.
+    """
+    recipe, served = _served(request)
+    with recipe.app.active():
+        return await get_session_of_request(
+            recipe,
+            served,
+            session_required=session_required is not False,
+            anti_csrf_check=anti_csrf_check,
+            check_database=check_database is True,
+            override_global_claim_validators=override_global_claim_validators,
+            user_context=with_request(user_context, served),
+        )
+
+
+async def refresh_session(request: AnyRequest, user_context: UserContext | None = None) -> SessionContainer:
+    """Exchange the refresh token of a request; UnauthorisedError or TokenTheftError where it does not hold."""
+    recipe, served = _served(request)
+    with recipe.app.active():
+        return await refresh_session_of_request(recipe, served, {} if user_context is None else user_context)
+
+
+# Sessions without a request
+
+
+async def create_new_session_without_request_response(
+    tenant_id: str,
+    recipe_user_id: RecipeUserId,
+    access_token_payload: JSONObject | None = None,
+    session_data_in_database: JSONObject | None = None,
+    disable_anti_csrf: bool = False,
+    user_context: UserContext | None = None,
+) -> SessionContainer:
+    """Create a session; the caller sees to it that its tokens reach the client."""
+    recipe = SessionRecipe.of(current_app())
+    context: UserContext = {} if user_context is None else user_context
+    with recipe.app.active():
+        user_id, payload = await first_payload(recipe, recipe_user_id, tenant_id, access_token_payload, context)
+        return await recipe.functions.create_new_session(
+            user_id,
+            recipe_user_id,
+            payload,
+            session_data_in_database or {},
+            disable_anti_csrf,
+            tenant_id,
+            user_context=context,
+        )
+
+
+async def get_session_without_request_response(
+    access_token: str,
+    anti_csrf_token: str | None = None,
+    anti_csrf_check: bool | None = None,
+    session_required: bool | None = None,
+    check_database: bool | None = None,
+    override_global_claim_validators: OverrideGlobalClaimValidators | None = None,
+    user_context: UserContext | None = None,
+) -> SessionContainer | None:
+    """Verify an access token and run the claim validators; None only where the session is optional."""
+    recipe = SessionRecipe.of(current_app())
+    context: UserContext = {} if user_context is None else user_context
+    with recipe.app.active():
+        session = await recipe.functions.get_session(
+            access_token,
+            anti_csrf_token,
+            anti_csrf_check,
+            session_required is not False,
+            check_database is True,
+            override_global_claim_validators,
+            context,
+        )
+        if session is not None and (recipe.has_validators or override_global_claim_validators is not None):
+            await assert_required_claims(recipe, session, override_global_claim_validators, context)
+        return session
+
+
+async def refresh_session_without_request_response(
+    refresh_token: str,
+    disable_anti_csrf: bool = False,
+    anti_csrf_token: str | None = None,
+    user_context: UserContext | None = None,
+) -> SessionContainer:
+    """Exchange a refresh token; UnauthorisedError or TokenTheftError where it does not hold."""
+    return await SessionRecipe.call(
+        lambda functions, context: functions.refresh_session(
+            refresh_token, anti_csrf_token, disable_anti_csrf, context
+        ),
+        user_context,
+    )
+
+
+# Sessions by handle and by user
+
+
+async def revoke_session(session_handle: str, user_context: UserContext | None = None) -> bool:
+    """End a session; True if there was one. Access tokens already issued hold until they expire."""
+    return await SessionRecipe.call(
+        lambda functions, context: functions.revoke_session(session_handle, context), user_context
+    )
+
+
+async def revoke_all_sessions_for_user(
+    user_id: str,
+    revoke_sessions_for_linked_accounts: bool = True,
+    tenant_id: str | None = None,
+    user_context: UserContext | None = None,
+) -> list[str]:
+    """End the sessions of a user, in one tenant or (None) in all; return their handles."""
+    return await SessionRecipe.call(
+        lambda functions, context: functions.revoke_all_sessions_for_user(
+            user_id, revoke_sessions_for_linked_accounts, tenant_id or "public", tenant_id is None, context
+        ),
+        user_context,
+    )
+
+
+async def get_all_session_handles_for_user(
+    user_id: str,
+    fetch_sessions_for_linked_accounts: bool = True,
+    tenant_id: str | None = None,
+    user_context: UserContext | None = None,
+) -> list[str]:
+    """Return the handles of a user's live sessions, in one tenant or (None) in all."""
+    return await SessionRecipe.call(
+        lambda functions, context: functions.get_all_session_handles_for_user(
+            user_id, fetch_sessions_for_linked_accounts, tenant_id or "public", tenant_id is None, context
+        ),
+        user_context,
+    )
+
+
+async def revoke_multiple_sessions(session_handles: list[str], user_context: UserContext | None = None) -> list[str]:
+    """End several sessions; return the handles of those that existed."""
+    return await SessionRecipe.call(
+        lambda functions, context: functions.revoke_multiple_sessions(session_handles, context), user_context
+    )
+
+
+async def get_session_information(
+    session_handle: str, user_context: UserContext | None = None
+) -> SessionInformationResult | None:
+    """Return what is stored about a live session, None if there is none."""
+    return await SessionRecipe.call(
+        lambda functions, context: functions.get_session_information(session_handle, context), user_context
+    )
+
+
+async def update_session_data_in_database(
+    session_handle: str, new_session_data: JSONObject | None, user_context: UserContext | None = None
+) -> bool:
+    """Replace the data stored with a session; False if there is no such session."""
+    return await SessionRecipe.call(
+        lambda functions, context: functions.update_session_data_in_database(session_handle, new_session_data, context),
+        user_context,
+    )
+
+
+async def merge_into_access_token_payload(
+    session_handle: str, new_access_token_payload: JSONObject, user_context: UserContext | None = None
+) -> bool:
+    """Lay an update over the stored payload; clients see it with the next refresh. False if there is no session."""
+    return await SessionRecipe.call(
+        lambda functions, context: functions.merge_into_access_token_payload(
+            session_handle, new_access_token_payload, context
+        ),
+        user_context,
+    )
+
+
+# Claims by handle
+
+
+async def fetch_and_set_claim(
+    session_handle: str, claim: SessionClaim[Any], user_context: UserContext | None = None
+) -> bool:
+    """Fetch a claim's value and store it in the session's payload; False if there is no such session."""
+    return await SessionRecipe.call(
+        lambda functions, context: functions.fetch_and_set_claim(session_handle, claim, context), user_context
+    )
+
+
+async def set_claim_value(
+    session_handle: str, claim: SessionClaim[Any], value: Any, user_context: UserContext | None = None
+) -> bool:
+    """Store a value of a claim in the session's payload; False if there is no such session."""
+    return await SessionRecipe.call(
+        lambda functions, context: functions.set_claim_value(session_handle, claim, value, context), user_context
+    )
+
+
+async def get_claim_value(
+    session_handle: str, claim: SessionClaim[Any], user_context: UserContext | None = None
+) -> SessionDoesNotExistError | GetClaimValueOkResult:
+    """Read a claim's value from the session's stored payload."""
+    return await SessionRecipe.call(
+        lambda functions, context: functions.get_claim_value(session_handle, claim, context), user_context
+    )
+
+
+async def remove_claim(session_handle: str, claim: SessionClaim[Any], user_context: UserContext | None = None) -> bool:
+    """Remove a claim from the session's stored payload; False if there is no such session."""
+    return await SessionRecipe.call(
+        lambda functions, context: functions.remove_claim(session_handle, claim, context), user_context
+    )
+
+
+async def validate_claims_for_session_handle(
+    session_handle: str,
+    override_global_claim_validators: OverrideGlobalClaimValidators | None = None,
+    user_context: UserContext | None = None,
+) -> SessionDoesNotExistError | ClaimsValidationResult:
+    """Refetch and validate the claims stored for a session; refetched values are stored."""
+    recipe = SessionRecipe.of(current_app())
+    context = {} if user_context is None else user_context
+    with recipe.app.active():
+        known = await recipe.functions.get_session_information(session_handle, context)
+        if known is None:
+            return SessionDoesNotExistError()
+        validators = await required_validators(
+            recipe,
+            known.tenant_id,
+            known.user_id,
+            known.recipe_user_id,
+            known,
+            override_global_claim_validators,
+            context,
+        )
+        return await _validate_stored(recipe, known, validators, context)
+
+
+async def _validate_stored(
+    recipe: SessionRecipe,
+    known: SessionInformationResult,
+    validators: list[SessionClaimValidator],
+    context: UserContext,
+) -> SessionDoesNotExistError | ClaimsValidationResult:
+    # The tenant is no part of the stored payload, but claims are fetched for it (docs/protocol.md, rule 14.9).
+    payload = {**known.custom_claims_in_access_token_payload, "tId": known.tenant_id}
+    result = await recipe.functions.validate_claims(
+        known.user_id, known.recipe_user_id, copied(payload), validators, context
+    )
+    if result.access_token_payload_update is not None:
+        update = changed(payload, result.access_token_payload_update | {"tId": known.tenant_id})
+        stored = await recipe.functions.merge_into_access_token_payload(known.session_handle, update, context)
+        if not stored:
+            return SessionDoesNotExistError()
+    return ClaimsValidationResult(result.invalid_claims, None)
+
+
+# Tokens of the application's own, and keys
+
+
+async def create_jwt(
+    payload: JSONObject,
+    validity_seconds: float | None = None,
+    use_static_signing_key: bool | None = None,
+    user_context: UserContext | None = None,
+) -> str:
+    """Sign a token of the application's own (RS256), by default with a static key and for a hundred years.
+
+    `iss` is the App's issuer unless the payload has one; `iat` and `exp` are always set here.
+    """
+    return await SessionRecipe.call(
+        lambda functions, context: functions.create_jwt(payload, validity_seconds, use_static_signing_key, context),
+        user_context,
+    )
+
+
+async def get_jwks(user_context: UserContext | None = None) -> JSONObject:
+    """Return the public keys with which tokens can be verified (RFC 7517)."""
+    return await SessionRecipe.call(lambda functions, context: functions.get_jwks(context), user_context)
+
+
+async def get_open_id_discovery_configuration(user_context: UserContext | None = None) -> JSONObject:
+    """Return the OpenID discovery document of the current App."""
+    return await SessionRecipe.call(
+        lambda functions, context: functions.get_open_id_discovery_configuration(context), user_context
+    )
+
 
 SessionOverrideConfig = InputOverrideConfig
 

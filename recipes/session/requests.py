@@ -19,8 +19,7 @@ from ..exceptions import ConfigurationError
 from ..kit.request import ask_for_session, with_request
 from .container import SessionContainer
 from .interface import OverrideGlobalClaimValidators, SessionInformationResult
-from .selection import carried_by, checked_answer, has_legacy_cookie, select_access_token
-from .transport import Transport
+from .transport import Transport, carried_by, checked_answer, has_legacy_cookie, select_access_token
 
 if TYPE_CHECKING:
     from .recipe import SessionRecipe

@@ -2,35 +2,194 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from starlette.requests import Request
 
 from ...claims.payload import UserContext
+from ..exceptions import ConfigurationError
 from ..kit.request import is_handshake
-from .config import TokenTransferMethod, TransferMethod
-from .cookies import cookies_of
-from .response import ClearLegacyCookie, ClearOlderCookies, ClearTokens, CookieSettings, SetTokens, response_log
-from .selection import (
-    METHODS,
-    SelectedToken,
-    bearer_token,
-    checked_answer,
-    cleared_at_creation,
-    cleared_at_refresh,
-    creation_method,
-    default_answer,
-    duplicated,
-    has_access_cookie,
-    has_legacy_cookie,
-    select_refresh_token,
+from .config import (
+    AntiCsrf,
+    SameSite,
+    TokenTransferMethod,
+    TransferMethod,
+    cookies_cannot_work,
+    default_anti_csrf,
+    default_same_site,
+    default_secure,
 )
-from .site import AntiCsrf, SameSite, cookies_cannot_work, default_anti_csrf, default_same_site, default_secure
+from .response import (
+    ACCESS_COOKIE,
+    LEGACY_COOKIE,
+    REFRESH_COOKIE,
+    ClearLegacyCookie,
+    ClearOlderCookies,
+    ClearTokens,
+    CookieSettings,
+    SetTokens,
+    cookies_of,
+    response_log,
+)
 
 if TYPE_CHECKING:
     from .container import SessionContainer
     from .recipe import SessionRecipe
+
+
+Cookies: TypeAlias = list[tuple[str, str]]
+
+METHODS: tuple[TransferMethod, TransferMethod] = ("cookie", "header")
+
+_AUTH_MODES: dict[str, TransferMethod] = {"cookie": "cookie", "header": "header"}
+_ANSWERS: dict[str, TokenTransferMethod] = {"any": "any", **_AUTH_MODES}
+_BEARER = "Bearer "
+
+
+@dataclass(slots=True)  # not frozen, which takes three times as long to make, for every request
+class SelectedToken:
+    """The token a request is judged by, and how it came.
+
+    `duplicated` says that the Cookie header holds it more than once, so that no one knows which one is meant.
+    """
+
+    method: TransferMethod
+    token: str = field(repr=False)
+    duplicated: bool = False
+
+
+def carried_by(request: Request) -> tuple[str | None, str | None, Cookies]:
+    """Return the Authorization and anti-CSRF headers of a request, and its cookies, in one pass over its headers.
+
+    Of a header that came twice the first counts.
+    """
+    authorization: str | None = None
+    anti_csrf: str | None = None
+    cookies: Cookies | None = None
+    for name, value in request.scope["headers"]:
+        if name == b"authorization" and authorization is None:
+            authorization = str(value, "latin-1")
+        elif name == b"cookie" and cookies is None:
+            cookies = cookies_of(request)  # those of all such headers: asked for once, however many a client sends
+        elif name == b"anti-csrf" and anti_csrf is None:
+            anti_csrf = str(value, "latin-1")
+    return authorization, anti_csrf, cookies or []
+
+
+def default_answer(request: Request, *, creating: bool) -> TokenTransferMethod:
+    """Return the client's wish for a new session, `any` for an existing one (docs/protocol.md, rule 9.1)."""
+    wish = _auth_mode(request) if creating else None
+    return "any" if wish is None else wish
+
+
+def checked_answer(answer: object) -> TokenTransferMethod:
+    """Return what a selector answered; ConfigurationError if it is none of the three."""
+    known = _ANSWERS.get(answer) if isinstance(answer, str) else None
+    if known is not None:
+        return known
+    raise ConfigurationError(f'get_token_transfer_method must return "cookie", "header" or "any", not {answer!r}')
+
+
+def creation_method(request: Request, answer: TokenTransferMethod) -> TransferMethod:
+    """Return how the tokens of a new session travel: by cookie only if asked for (docs/protocol.md, rule 9.1)."""
+    if answer != "any":
+        return answer
+    return _auth_mode(request) or "header"
+
+
+def cleared_at_creation(request: Request, used: TransferMethod) -> tuple[TransferMethod, ...]:
+    """Return the method to clear before a session is created: the other one, if any token came by it.
+
+    Even a token that is not ours counts (docs/protocol.md, rule 9.4).
+    """
+    other = other_method(used)
+    came = bearer_token(request) is not None if other == "header" else any(_cookie_values(request, ACCESS_COOKIE))
+    return (other,) if came else ()
+
+
+def select_access_token(
+    authorization: str | None, cookies: Cookies, answer: TokenTransferMethod, looks_like_ours: Callable[[str], bool]
+) -> SelectedToken | None:
+    """Return the access token to verify, None if there is none (docs/protocol.md, rule 9.2).
+
+    A string that does not look like ours is as good as absent, so a foreign Bearer token does not hide the cookie.
+    """
+    if authorization is not None and answer != "cookie":
+        bearer = parse_bearer(authorization)
+        if bearer is not None and looks_like_ours(bearer):
+            return SelectedToken("header", bearer)
+    if answer == "header":
+        return None
+    values = [value for name, value in cookies if name == ACCESS_COOKIE]
+    ours = next((value for value in values if value and looks_like_ours(value)), None)
+    return None if ours is None else SelectedToken("cookie", ours, duplicated=len(values) > 1)
+
+
+def select_refresh_token(request: Request, answer: TokenTransferMethod) -> SelectedToken | None:
+    """Return the refresh token to use, whatever it looks like; None if there is none (docs/protocol.md, rule 9.3)."""
+    bearer = bearer_token(request) if answer != "cookie" else None
+    if bearer is not None:
+        return SelectedToken("header", bearer)
+    values = [] if answer == "header" else _cookie_values(request, REFRESH_COOKIE)
+    first = next(filter(None, values), None)
+    return None if first is None else SelectedToken("cookie", first, duplicated=len(values) > 1)
+
+
+def cleared_at_refresh(request: Request, used: TransferMethod) -> tuple[TransferMethod, ...]:
+    """Return the method to clear before a refresh answers: the other one, if a refresh token came by it.
+
+    See docs/protocol.md, rule 9.4.
+    """
+    other = other_method(used)
+    came = bearer_token(request) is not None if other == "header" else any(_cookie_values(request, REFRESH_COOKIE))
+    return (other,) if came else ()
+
+
+def has_access_cookie(request: Request) -> bool:
+    """Tell whether any access token came by cookie, ours or not."""
+    return any(_cookie_values(request, ACCESS_COOKIE))
+
+
+def duplicated(request: Request) -> tuple[str, ...]:
+    """Return the session cookies that a request holds more than once (docs/protocol.md, rules 11.1 and 11.2)."""
+    names = [name for name, _ in cookies_of(request)]
+    return tuple(name for name in (ACCESS_COOKIE, REFRESH_COOKIE) if names.count(name) > 1)
+
+
+def has_legacy_cookie(cookies: Cookies) -> bool:
+    """Tell whether the session dates from before access tokens were self-contained (docs/protocol.md, rule 11.4)."""
+    return LEGACY_COOKIE in [name for name, _ in cookies]
+
+
+def bearer_token(request: Request) -> str | None:
+    """Return the token of the Authorization header, None if it has none (docs/protocol.md, rule 2.3)."""
+    return parse_bearer(request.headers.get("authorization", ""))
+
+
+def parse_bearer(header: str) -> str | None:
+    """Return what follows exactly `Bearer ` in an Authorization header, trimmed; None if that is nothing."""
+    return header[len(_BEARER) :].strip() or None if header.startswith(_BEARER) else None
+
+
+def has_rid(request: Request) -> bool:
+    """Tell whether the header `rid` is there; any value will do (docs/protocol.md, rule 7.3)."""
+    return "rid" in request.headers
+
+
+def other_method(method: TransferMethod) -> TransferMethod:
+    """Return the transfer method that is not `method`."""
+    return "header" if method == "cookie" else "cookie"
+
+
+def _auth_mode(request: Request) -> TransferMethod | None:
+    return _AUTH_MODES.get(request.headers.get("st-auth-mode", "").lower())
+
+
+def _cookie_values(request: Request, name: str) -> list[str]:
+    return [value for cookie, value in cookies_of(request) if cookie == name]
 
 
 class Transport:

@@ -10,8 +10,7 @@ from ..kit.recipe import RecipeSpecification
 from ..kit.services import synced
 from ..session.container import SessionContainer
 from ..users.user import ThirdPartyInfo
-from .api import ThirdPartyAPI
-from .client import ClientTypeNotFoundError
+from .api import ROUTES, ThirdPartyAPI
 from .config import (
     ProviderClientConfig,
     ProviderConfig,
@@ -42,9 +41,8 @@ from .interface import (
     SignInUpPostOkResult,
 )
 from .oauth import AuthorisationRedirect, RedirectUriInfo
-from .provider import Provider
+from .provider import ClientTypeNotFoundError, Provider
 from .recipe import ThirdPartyRecipe
-from .routes import ROUTES
 from .user_info import RawUserInfoFromProvider, UserInfo, UserInfoEmail
 
 if TYPE_CHECKING:

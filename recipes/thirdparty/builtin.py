@@ -2,14 +2,191 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
+import jwt
+
+from ...claims.clock import current_clock
 from ...claims.payload import JSONObject
-from . import quirks
+from ..exceptions import ConfigurationError, ProviderError
 from .config import ProviderConfigForClient, UserFields, UserInfoMap
 from .http import ProviderHTTP
+
+APPLE_SECRET_LIFETIME_S = 180 * 24 * 3600
+GITHUB_JSON = "application/vnd.github+json"
+
+# Where a provider lives depends on the client
+
+
+def gitlab(config: ProviderConfigForClient) -> None:
+    """Discover at gitlab.com, or at the server that `gitlabBaseUrl` names."""
+    base = config.additional_config.get("gitlabBaseUrl", "https://gitlab.com")
+    config.oidc_discovery_endpoint = config.oidc_discovery_endpoint or str(base)
+
+
+def okta(config: ProviderConfigForClient) -> None:
+    """Discover at the organisation's `oktaDomain`."""
+    if config.oidc_discovery_endpoint is None:
+        domain = _additional(config, "oktaDomain")
+        config.oidc_discovery_endpoint = domain if "://" in domain else f"https://{domain}"
+
+
+def active_directory(config: ProviderConfigForClient) -> None:
+    """Discover at the directory (a tenant of Microsoft Entra) that `directoryId` names."""
+    if config.oidc_discovery_endpoint is None:
+        directory = quote(_additional(config, "directoryId"), safe="")
+        config.oidc_discovery_endpoint = f"https://login.microsoftonline.com/{directory}/v2.0"
+
+
+def boxy_saml(config: ProviderConfigForClient) -> None:
+    """Use the OAuth API of the server that `boxyURL` names."""
+    if None not in (config.authorization_endpoint, config.token_endpoint, config.user_info_endpoint):
+        return
+    base = _additional(config, "boxyURL").rstrip("/")
+    config.authorization_endpoint = config.authorization_endpoint or f"{base}/api/oauth/authorize"
+    config.token_endpoint = config.token_endpoint or f"{base}/api/oauth/token"
+    config.user_info_endpoint = config.user_info_endpoint or f"{base}/api/oauth/userinfo"
+
+
+def google_workspaces(config: ProviderConfigForClient) -> None:
+    """Ask for accounts of the workspace `hd`, by default of any."""
+    config.authorization_endpoint_query_params.setdefault("hd", _workspace(config))
+
+
+def check_workspace(payload: Mapping[str, Any], config: ProviderConfigForClient) -> None:
+    """Refuse an id token of another workspace: what the authorization request asks for, a user can change."""
+    wanted = _workspace(config)
+    if wanted != "*" and payload.get("hd") != wanted:
+        raise ProviderError(config.third_party_id, "the account does not belong to the workspace")
+
+
+def _workspace(config: ProviderConfigForClient) -> str:
+    return str(config.additional_config.get("hd", "*"))
+
+
+# Apple's client secret is a token that the application signs
+
+
+def apple(config: ProviderConfigForClient) -> None:
+    """Sign a client secret with the key in `additional_config`, unless a secret was given ready-made."""
+    if config.client_secret is None or "privateKey" in config.additional_config:
+        config.client_secret = _apple_client_secret(config)
+
+
+def _apple_client_secret(config: ProviderConfigForClient) -> str:
+    key = _additional(config, "privateKey").replace("\\n", "\n")
+    now = current_clock.get().now_ms() // 1000
+    claims = {
+        "iss": _additional(config, "teamId"),
+        "iat": now,
+        "exp": now + APPLE_SECRET_LIFETIME_S,
+        "aud": "https://appleid.apple.com",
+        "sub": config.client_id,
+    }
+    try:
+        return jwt.encode(claims, key, algorithm="ES256", headers={"kid": _additional(config, "keyId")})
+    except (ValueError, TypeError, jwt.PyJWTError):
+        raise ConfigurationError(f"{config.third_party_id}: privateKey is not a private key for ES256") from None
+
+
+# User info that takes more than one GET
+
+
+def github_user_info(http: ProviderHTTP, config: ProviderConfigForClient, access_token: str) -> JSONObject:
+    """Return the user with all addresses, and the primary one in front."""
+    found = _user_and_emails(http, config, {"Authorization": f"Bearer {access_token}", "Accept": GITHUB_JSON})
+    return found | _primary(found["emails"], primary="primary", verified="verified")
+
+
+def bitbucket_user_info(http: ProviderHTTP, config: ProviderConfigForClient, access_token: str) -> JSONObject:
+    """Return the user with all addresses, and the primary one in front."""
+    found = _user_and_emails(http, config, {"Authorization": f"Bearer {access_token}"})
+    emails = found["emails"]
+    listed = emails.get("values") if isinstance(emails, dict) else None
+    return found | _primary(listed, primary="is_primary", verified="is_confirmed")
+
+
+def _user_and_emails(http: ProviderHTTP, config: ProviderConfigForClient, headers: Mapping[str, str]) -> JSONObject:
+    url = config.user_info_endpoint or ""
+    return {"user": http.get(url, headers=headers), "emails": http.get(f"{url}/emails", headers=headers)}
+
+
+def _primary(emails: object, *, primary: str, verified: str) -> JSONObject:
+    listed = [email for email in emails if isinstance(email, dict)] if isinstance(emails, list) else []
+    for email in listed:
+        if email.get(primary) is True:
+            return {"email": email.get("email"), "email_verified": email.get(verified)}
+    return {}
+
+
+def facebook_user_info(http: ProviderHTTP, config: ProviderConfigForClient, access_token: str) -> JSONObject:
+    """Return the fields that the scopes give; this API wants the token in its query."""
+    names = ["name" if scope == "public_profile" else scope.removeprefix("user_") for scope in config.scope]
+    params = {
+        "access_token": access_token,
+        "fields": ",".join(dict.fromkeys(["id", *names])),
+        "format": "json",
+        **config.user_info_endpoint_query_params,
+    }
+    found = http.get(config.user_info_endpoint or "", params=params)
+    return found if isinstance(found, dict) else {}
+
+
+# Whom an access token that a client brought was issued to
+
+
+def check_google_token(http: ProviderHTTP, config: ProviderConfigForClient, access_token: str) -> None:
+    """Refuse a token of another client (https://oauth2.googleapis.com/tokeninfo)."""
+    found = http.get("https://oauth2.googleapis.com/tokeninfo", params={"access_token": access_token})
+    _same_client(config, _at(found, "aud"))
+
+
+def check_github_token(http: ProviderHTTP, config: ProviderConfigForClient, access_token: str) -> None:
+    """Refuse a token of another client: GitHub tells a client only about tokens of its own."""
+    api = (config.user_info_endpoint or "").removesuffix("/user")
+    body = json.dumps({"access_token": access_token}).encode()
+    headers = {"Accept": GITHUB_JSON, "Content-Type": "application/json", **basic_authentication(config)}
+    found = http.post(f"{api}/applications/{quote(config.client_id, safe='')}/token", body, headers)
+    _same_client(config, _at(found, "app", "client_id"))
+
+
+def check_facebook_token(http: ProviderHTTP, config: ProviderConfigForClient, access_token: str) -> None:
+    """Refuse a token of another app (https://graph.facebook.com/debug_token)."""
+    params = {"input_token": access_token, "access_token": f"{config.client_id}|{config.client_secret or ''}"}
+    found = http.get("https://graph.facebook.com/debug_token", params=params)
+    if _at(found, "data", "is_valid") is not True:
+        raise ProviderError(config.third_party_id, "the access token is not valid")
+    _same_client(config, _at(found, "data", "app_id"))
+
+
+def basic_authentication(config: ProviderConfigForClient) -> dict[str, str]:
+    """Return the header with which a client authenticates (RFC 6749, section 2.3.1)."""
+    pair = f"{quote(config.client_id, safe='')}:{quote(config.client_secret or '', safe='')}"
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
+def _same_client(config: ProviderConfigForClient, client_id: object) -> None:
+    if not isinstance(client_id, str) or client_id != config.client_id:
+        raise ProviderError(config.third_party_id, "the access token was issued to another client")
+
+
+def _at(document: object, *path: str) -> object:
+    for name in path:
+        document = document.get(name) if isinstance(document, dict) else None
+    return document
+
+
+def _additional(config: ProviderConfigForClient, name: str) -> str:
+    value = config.additional_config.get(name)
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(f"{config.third_party_id}: the client's additional_config needs {name!r}")
+    return value
+
 
 OPENID = ("openid", "email")
 OIDC_FIELDS = UserFields("sub", "email", "email_verified")
@@ -63,10 +240,10 @@ ROWS = (
         "google-workspaces",
         "Google Workspaces",
         **_GOOGLE,
-        configure=quirks.google_workspaces,
-        check_id_token=quirks.check_workspace,
+        configure=google_workspaces,
+        check_id_token=check_workspace,
     ),
-    ProviderRow("google", "Google", **_GOOGLE, check_access_token=quirks.check_google_token),
+    ProviderRow("google", "Google", **_GOOGLE, check_access_token=check_google_token),
     ProviderRow(
         "apple",
         "Apple",
@@ -75,7 +252,7 @@ ROWS = (
         authorization_params={"response_mode": "form_post"},
         user_info_is_in_id_token=True,
         callback_fields=("user",),
-        configure=quirks.apple,
+        configure=apple,
     ),
     ProviderRow(
         "github",
@@ -85,8 +262,8 @@ ROWS = (
         token_endpoint="https://github.com/login/oauth/access_token",  # noqa: S106 - an address
         user_info_endpoint="https://api.github.com/user",
         user_info_map=_fields("user.id", "email", "email_verified"),
-        user_info=quirks.github_user_info,
-        check_access_token=quirks.check_github_token,
+        user_info=github_user_info,
+        check_access_token=check_github_token,
     ),
     ProviderRow(
         "facebook",
@@ -96,8 +273,8 @@ ROWS = (
         token_endpoint="https://graph.facebook.com/v12.0/oauth/access_token",  # noqa: S106 - an address
         user_info_endpoint="https://graph.facebook.com/me",
         user_info_map=_fields("id", "email", None),
-        user_info=quirks.facebook_user_info,
-        check_access_token=quirks.check_facebook_token,
+        user_info=facebook_user_info,
+        check_access_token=check_facebook_token,
     ),
     ProviderRow(
         "discord",
@@ -116,9 +293,9 @@ ROWS = (
         token_endpoint="https://www.linkedin.com/oauth/v2/accessToken",  # noqa: S106 - an address
         user_info_endpoint="https://api.linkedin.com/v2/userinfo",
     ),
-    ProviderRow("gitlab", "Gitlab", scope=OPENID, configure=quirks.gitlab),
-    ProviderRow("active-directory", "Active Directory", scope=OPENID, configure=quirks.active_directory),
-    ProviderRow("okta", "Okta", scope=OPENID, configure=quirks.okta),
+    ProviderRow("gitlab", "Gitlab", scope=OPENID, configure=gitlab),
+    ProviderRow("active-directory", "Active Directory", scope=OPENID, configure=active_directory),
+    ProviderRow("okta", "Okta", scope=OPENID, configure=okta),
     ProviderRow(
         "bitbucket",
         "Bitbucket",
@@ -128,7 +305,7 @@ ROWS = (
         token_endpoint="https://bitbucket.org/site/oauth2/access_token",  # noqa: S106 - an address
         user_info_endpoint="https://api.bitbucket.org/2.0/user",
         user_info_map=_fields("user.uuid", "email", "email_verified"),
-        user_info=quirks.bitbucket_user_info,
+        user_info=bitbucket_user_info,
     ),
     ProviderRow(
         "twitter",
@@ -142,7 +319,7 @@ ROWS = (
         require_email=False,
         force_pkce=True,
     ),
-    ProviderRow("boxy-saml", "SAML", user_info_map=_fields("id", "email", None), configure=quirks.boxy_saml),
+    ProviderRow("boxy-saml", "SAML", user_info_map=_fields("id", "email", None), configure=boxy_saml),
 )
 """In this order: an id belongs to the first row whose id it begins with."""
 

@@ -4,17 +4,154 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
+import json
+import math
+import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
+import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from ...claims.clock import current_clock
 from ...claims.payload import JSONObject
 from ..exceptions import ProviderError
+from .builtin import basic_authentication
 from .config import ProviderConfigForClient
-from .http import ProviderHTTP, with_query
-from .id_token import nonce_of
-from .quirks import basic_authentication
+from .http import ProviderDocuments, ProviderHTTP, with_query
+
+ALGORITHMS = ("RS256", "ES256")
+LEEWAY_S = 300
+"""How far ahead a provider's clock may be; an expired token is expired."""
+MAX_TOKEN_BYTES = 65_536
+
+NONCE_PREFIX = "pkce."
+"""What begins the nonces that are made here (docs/protocol.md, rule 27.10)."""
+
+_TENANT = "{tenantid}"
+_PERSONAL_ACCOUNTS = "9188040d-6c67-4c5b-b112-36a304b66dad"
+_DIRECTORY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def nonce_of(verifier: str) -> str:
+    """Return the nonce that belongs to a PKCE verifier: who has the one can be held to the other, and nobody else."""
+    digest = hashlib.sha256(b"nonce." + verifier.encode()).digest()
+    return NONCE_PREFIX + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def verified_payload(
+    documents: ProviderDocuments,
+    config: ProviderConfigForClient,
+    token: str,
+    *,
+    other_issuers: Sequence[str] = (),
+) -> JSONObject:
+    """Return the payload of a good id token, ProviderError otherwise; may ask the provider for its keys.
+
+    Checked are the signature (by one of the provider's keys), the issuer (where it is known), audience and time.
+    """
+    payload = _signed_payload(documents, config, token)
+    check = _Checks(config, payload)
+    check.issuer(other_issuers)
+    check.audience()
+    check.times(current_clock.get().now_ms() // 1000)
+    return payload
+
+
+def check_nonce(config: ProviderConfigForClient, payload: Mapping[str, Any], verifier: str | None) -> None:
+    """Refuse an id token that was asked for here in another sign-in; a nonce of another kind is the application's."""
+    nonce = payload.get("nonce")
+    if not isinstance(nonce, str) or not nonce.startswith(NONCE_PREFIX):
+        return
+    if verifier is None or not hmac.compare_digest(nonce.encode(), nonce_of(verifier).encode()):
+        raise _refusal(config, "it belongs to another sign-in")
+
+
+def _signed_payload(documents: ProviderDocuments, config: ProviderConfigForClient, token: str) -> JSONObject:
+    header = _header(config, token)
+    algorithm, key_id = header["alg"], header.get("kid")
+    for jwk in documents.keys(config.jwks_uri or "", key_id):
+        if jwk.get("alg", algorithm) != algorithm:
+            continue
+        try:
+            key = jwt.PyJWK(jwk, algorithm).key
+            if isinstance(key, RSAPublicKey) and key.key_size < 2048:
+                continue
+            payload = json.loads(jwt.PyJWS().decode(token, key, algorithms=[algorithm]))
+        except (jwt.PyJWTError, ValueError, TypeError):
+            continue
+        if isinstance(payload, dict):
+            return payload
+    raise _refusal(config, "no key of the provider's made its signature")
+
+
+def _header(config: ProviderConfigForClient, token: str) -> JSONObject:
+    try:
+        if len(token) > MAX_TOKEN_BYTES:
+            raise ValueError
+        header = jwt.get_unverified_header(token)
+    except (jwt.PyJWTError, ValueError):
+        raise _refusal(config, "it is not a JWT") from None
+    # The algorithm is one of these two whatever the header or the key set says: no `none`, no HMAC with a public key.
+    if header.get("alg") not in ALGORITHMS or "crit" in header:
+        raise _refusal(config, "its algorithm is not accepted")
+    return header
+
+
+class _Checks:
+    """The claims of one id token, each against what it has to be."""
+
+    def __init__(self, config: ProviderConfigForClient, payload: Mapping[str, Any]) -> None:
+        self.config = config
+        self.payload = payload
+
+    def issuer(self, others: Sequence[str]) -> None:
+        """Compare `iss` with the provider's issuer, in which Entra leaves a gap for the tenant."""
+        expected = self.config.issuer
+        if expected is None:
+            return
+        if _TENANT in expected:
+            expected = expected.replace(_TENANT, self._directory())
+        if self.payload.get("iss") not in (expected, *others):
+            raise _refusal(self.config, "it is from another issuer")
+
+    def _directory(self) -> str:
+        tenant = self.payload.get("tid")
+        if not isinstance(tenant, str) or not _DIRECTORY.fullmatch(tenant):
+            raise _refusal(self.config, "it names no tenant")
+        if tenant == _PERSONAL_ACCOUNTS and "/organizations" in (self.config.oidc_discovery_endpoint or ""):
+            raise _refusal(self.config, "it is of a personal account")
+        return tenant
+
+    def audience(self) -> None:
+        """Compare `aud` with the client; among several audiences, `azp` has to be the client."""
+        audience = self.payload.get("aud")
+        several = audience if isinstance(audience, list) else [audience]
+        if self.config.client_id not in several:
+            raise _refusal(self.config, "it was issued to another client")
+        if len(several) > 1 and self.payload.get("azp") != self.config.client_id:
+            raise _refusal(self.config, "it was issued to several clients")
+
+    def times(self, now_s: int) -> None:
+        """Refuse what has expired, never does, or is from the future."""
+        expires = self.payload.get("exp")
+        if not _is_number(expires) or expires <= now_s:
+            raise _refusal(self.config, "it has expired")
+        for name in ("iat", "nbf"):
+            since = self.payload.get(name, 0)
+            if not _is_number(since) or since > now_s + LEEWAY_S:
+                raise _refusal(self.config, f"it is not valid yet ({name})")
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _refusal(config: ProviderConfigForClient, reason: str) -> ProviderError:
+    return ProviderError(config.third_party_id, f"the id token was refused: {reason}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,10 @@ from ..chain.chain import Chain
 from ..chain.operation import place_of
 from ..exceptions import ConfigurationError, OverrideError
 from ..kit.recipe import Recipe, ThirdPartyProvider
-from .client import ClientTypeNotFoundError, config_for_client
 from .config import ProviderInput, ThirdPartyConfig
-from .documents import ProviderDocuments
-from .http import ProviderHTTP
+from .http import ProviderDocuments, ProviderHTTP
 from .interface import APIInterface, RecipeInterface
-from .provider import Provider
+from .provider import ClientTypeNotFoundError, Provider, config_for_client
 
 if TYPE_CHECKING:
     from ..app import App

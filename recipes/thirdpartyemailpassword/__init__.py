@@ -28,14 +28,15 @@ from ..thirdparty.config import ProviderClientConfig, ProviderConfig, ProviderIn
 from ..thirdparty.interface import ManuallyCreateOrUpdateUserResult
 from ..thirdparty.provider import Provider
 from ..users.user import User
-from .interface import (
+from .recipe import (
     APIInterface,
     APIsLayer,
+    CombinedConfig,
     FunctionsLayer,
     RecipeInterface,
     ResetPasswordUsingTokenOkResult,
+    ThirdPartyEmailPasswordRecipe,
 )
-from .recipe import CombinedConfig, ThirdPartyEmailPasswordRecipe
 
 ThirdPartyEmailPasswordOverrideConfig = InputOverrideConfig
 

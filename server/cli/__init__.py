@@ -14,15 +14,11 @@ from typing import Any, TypeVar
 import click
 
 from ...claims.exceptions import CoatcheckError
-from ..doctor import diagnose
-from ..doctor.report import report
+from ..doctor import diagnose, report
 from . import keys as signing_keys
-from .build import DEFAULT_DATABASE, DEFAULT_WEBSITE, build_app
-from .logs import LEVELS
-from .serve import serve
-from .settings import DEFAULT_HOST, DEFAULT_LOG_LEVEL, DEFAULT_PORT, Settings, variable
-from .target import target_of
-from .variables import misspelt
+from .build import DEFAULT_DATABASE, DEFAULT_WEBSITE, build_app, target_of
+from .serve import LEVELS, run_server
+from .settings import DEFAULT_HOST, DEFAULT_LOG_LEVEL, DEFAULT_PORT, Settings, misspelt, variable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -122,7 +118,7 @@ def cli(context: click.Context) -> None:
 )
 def serve_command(**options: Any) -> None:
     """Serve the auth API; works with no option at all."""
-    serve(Settings(**options))
+    run_server(Settings(**options))
 
 
 @cli.group("keys", invoke_without_command=True)

@@ -9,7 +9,7 @@ from ...recipes.emailpassword.recipe import EmailPasswordRecipe
 from ...recipes.kit.app_info import host_of, is_local
 from ...sessions.engines import parse_url
 from ..address import is_loopback
-from ..stub.routes import stub_providers
+from ..stub import stub_providers
 from ..testing import testing_path
 from ..testing.guard import TESTING_HEADER, TOKEN_VARIABLE
 from .settings import Settings

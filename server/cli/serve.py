@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -22,13 +23,26 @@ from ...recipes.app import App
 from ..address import bound, listen
 from ..app import create_app
 from ..exceptions import OptionsError
-from ..stub.routes import stub_providers
+from ..stub import stub_providers
 from ..testing.guard import TESTING_HEADER, drawn_token, token_of
 from .build import build_app, permits_unsafe
 from .greeting import cautions, facts
 from .keys import require_encryption_key
-from .logs import configure_logging
 from .settings import Settings
+
+LEVELS = ("critical", "error", "warning", "info", "debug")
+
+
+def configure_logging(level: str) -> None:
+    """Write the log to standard error, times in GMT; `level` is for this library, others are never below info."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    formatter = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=max(number, logging.INFO), handlers=[handler], force=True)
+    logging.getLogger("coatcheck").setLevel(number)
+
 
 GRACE_S = 20
 """How long requests under way may take once the server has been told to stop."""
@@ -51,7 +65,7 @@ class Undelayed(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # a variab
         super().connection_made(transport)
 
 
-def serve(settings: Settings) -> None:
+def run_server(settings: Settings) -> None:
     """Serve until a signal ends it, and then let requests under way finish; a CoatcheckError if it cannot start."""
     configure_logging(settings.log_level)
     with bound(settings.host, settings.port) as taken:

@@ -42,10 +42,18 @@ from ...sessions.blocking import after_work
 from ..api import AuthAPI, finish, finish_now
 from ..errors import error_response
 from ..guard import Guard, served_by
-from .checks import check_middleware
-from .http import SessionRequest, leave_request, request_among, tell_of_session, varying
-from .report import hide_secrets
-from .response import depends_on_session, django_response, send_tokens, stream_within
+from .http import (
+    SessionRequest,
+    depends_on_session,
+    django_response,
+    leave_request,
+    request_among,
+    send_tokens,
+    stream_within,
+    tell_of_session,
+    varying,
+)
+from .report import check_middleware, hide_secrets
 
 __all__ = ["Middleware", "SessionRequest", "user_context", "verify_session"]
 

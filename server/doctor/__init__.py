@@ -6,19 +6,18 @@ App's database is not touched.
 
 from __future__ import annotations
 
+import textwrap
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...recipes.app import App
 from ...recipes.session.recipe import SessionRecipe
-from . import cors as doctor_cors
-from . import domain as doctor_domain
-from . import safety as doctor_safety
-from . import site as doctor_site
-from .answers import allows_cookies, website_of
+from . import cors, safety, site
 from .application import see
+from .cors import allows_cookies, website_of
 from .finding import LEVELS, Finding, Level, Note, Unchecked
-from .setup import Setup, has_site
+from .setup import DOMAIN_CHECKS, Setup, has_site
 from .size import header_size, measure, token_size, unmeasured
 
 __all__ = ["Diagnosis", "Finding", "Level", "diagnose", "examine"]
@@ -56,7 +55,7 @@ def diagnose(app: App, application: object | None = None) -> Diagnosis:
 def _notes(app: App, application: object | None) -> Iterator[Note]:
     website, unknown = website_of(app)
     yield from unknown
-    for check in doctor_safety.CHECKS:
+    for check in safety.CHECKS:
         yield from check(app, website)
     if not app.has_recipe("session"):
         return
@@ -70,8 +69,8 @@ def _notes(app: App, application: object | None) -> Iterator[Note]:
         yield from _of_cookies(setup)
         yield from _of_cors(app, application, setup)
     elif setup.config.cookie_same_site is None:
-        yield from doctor_site.public_suffix("API", setup.api)
-        yield from doctor_site.public_suffix("website", setup.website)
+        yield from site.public_suffix("API", setup.api)
+        yield from site.public_suffix("website", setup.website)
 
 
 def _of_tokens(app: App, *, in_cookies: bool) -> Iterator[Note]:
@@ -82,10 +81,10 @@ def _of_tokens(app: App, *, in_cookies: bool) -> Iterator[Note]:
 
 
 def _of_cookies(setup: Setup) -> Iterator[Finding]:
-    for check in doctor_site.CHECKS:
+    for check in site.CHECKS:
         yield from check(setup)
     if setup.in_cookies:
-        for check in doctor_domain.CHECKS:
+        for check in DOMAIN_CHECKS:
             yield from check(setup)
 
 
@@ -94,6 +93,45 @@ def _of_cors(app: App, application: object | None, setup: Setup) -> Iterator[Not
     yield from seen.notes
     if seen.cors is not None:
         methods = frozenset(route.method for recipe in app.recipes for route in recipe.routes if recipe.serves(route))
-        yield from doctor_cors.check(seen.cors, setup, methods)
+        yield from cors.check(seen.cors, setup, methods)
     elif seen.middleware is not None:
-        yield from doctor_cors.missing(setup, seen.middleware)
+        yield from cors.missing(setup, seen.middleware)
+
+
+_WIDTH = 100
+_INDENT = " " * 4
+
+
+def report(diagnosis: Diagnosis) -> str:
+    """Return every finding with why and fix, a count of them, and what was not checked."""
+    parts = ["\n".join(_told(finding)) for finding in diagnosis.findings]
+    parts.append(_summary(diagnosis))
+    parts += ["\n".join(_wrapped(what, "not checked: ", " " * 2) for what in diagnosis.unchecked)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _told(finding: Finding) -> Iterator[str]:
+    yield _wrapped(finding.title, f"{finding.level}: ", _INDENT)
+    yield _wrapped(finding.why, _INDENT, _INDENT)
+    yield _wrapped(finding.fix, f"{_INDENT}Fix: ", _INDENT)
+
+
+def _summary(diagnosis: Diagnosis) -> str:
+    counts = Counter(finding.level for finding in diagnosis.findings)
+    told = [f"{counts[level]} {level}{_plural(level, counts[level])}" for level in LEVELS if counts[level]]
+    return ", ".join(told) or "nothing found"
+
+
+def _plural(level: str, count: int) -> str:
+    return "" if count == 1 or level == "advice" else "s"
+
+
+def _wrapped(text: str, first: str, rest: str) -> str:
+    return textwrap.fill(
+        text,
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -13,8 +13,8 @@ from ..wsgi import TokenMiddleware
 from . import asgi as doctor_asgi
 from . import django as doctor_django
 from . import flask as doctor_flask
+from .cors import Seen
 from .finding import Unchecked
-from .seen import Seen
 
 _NOT_NAMED = "CORS: name the web application that serves this App in its place (`coatcheck serve` has CORS of its own)"
 _FOREIGN = ("litestar", "quart")

@@ -14,9 +14,8 @@ from ...claims.exceptions import CoatcheckError
 from ...recipes.app import App
 from ..app import WebsiteCORS
 from ..asgi import AuthMiddleware
-from .cors import Cors, Words
+from .cors import Cors, Seen, Words
 from .finding import Finding, Unchecked
-from .seen import Seen
 
 MIDDLEWARE = "CORSMiddleware"
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from starlette.requests import Request
+
+from ...recipes.app import App
 from ...recipes.kit.request import get_all_cors_headers
+from ...recipes.session.config import SessionConfig
 from ...recipes.session.response import ACCESS_HEADER, ANTI_CSRF_HEADER, FRONT_HEADER, REFRESH_HEADER
-from .finding import Finding
+from ...recipes.session.transport import checked_answer, creation_method
+from .finding import Finding, Note, Unchecked
 from .setup import Setup
 
 _BY_WISH = {"authorization", "anti-csrf"}
@@ -190,3 +195,60 @@ def exposed(cors: Cors, setup: Setup) -> Iterator[Finding]:
             "browser SDKs cannot read a header that is not exposed: they do not notice that there is a session.",
             f"Add front-token, anti-csrf, st-access-token and st-refresh-token to {cors.words.exposed}.",
         )
+
+
+def website_of(app: App) -> tuple[str | None, list[Unchecked]]:
+    """Return the origin of the website, None where a request is needed to tell; and what is not known of it."""
+    if isinstance(app.info.origin, str):
+        return app.info.origin, []
+    try:
+        with app.active():
+            website = app.info.website_origin(None, {})
+    except Exception as error:
+        return None, [Unchecked(f"what depends on the website: origin without a request failed ({_told(error)})")]
+    return website, [Unchecked(f"other websites than {website}, which origin returns without a request")]
+
+
+def allows_cookies(app: App, website: str | None) -> tuple[bool, list[Unchecked]]:
+    """Tell whether a client that asks for its tokens in cookies gets them there; and whether that is not known."""
+    config: SessionConfig = app.recipe("session").config
+    if config.get_token_transfer_method is None:
+        return True, []
+    request = _sign_in(app, website)
+    try:
+        with app.active():
+            answer = checked_answer(config.get_token_transfer_method(request, True, {}))
+    except Exception as error:
+        return True, [Unchecked(f"which clients get cookies: get_token_transfer_method failed ({_told(error)})")]
+    return creation_method(request, answer) == "cookie", []
+
+
+def _sign_in(app: App, website: str | None) -> Request:
+    headers = [(b"st-auth-mode", b"cookie"), (b"rid", b"emailpassword")]
+    headers += [] if website is None else [(b"origin", website.encode())]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "scheme": app.info.api_domain.partition("://")[0],
+        "path": f"{app.info.api_base_path.removeprefix(app.info.api_gateway_path)}/signin",
+        "query_string": b"",
+        "headers": headers,
+        "state": {},
+    }
+    return Request(scope)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The CORS of the application, and what else there is to say.
+
+    `cors` is None where there is none; `middleware` is what to add then, None where CORS cannot be seen at all.
+    """
+
+    middleware: str | None = None
+    cors: Cors | None = None
+    notes: tuple[Note, ...] = ()

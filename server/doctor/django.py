@@ -13,9 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...recipes.app import App
-from .cors import Cors, Words
+from .cors import Cors, Seen, Words
 from .finding import Unchecked
-from .seen import Seen
 
 MIDDLEWARE = "corsheaders.middleware.CorsMiddleware"
 

@@ -12,9 +12,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...recipes.app import App
-from .cors import Cors, Words
+from .cors import Cors, Seen, Words
 from .finding import Finding, Unchecked
-from .seen import Seen
 
 MIDDLEWARE = "flask-cors"
 

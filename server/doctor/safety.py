@@ -8,7 +8,7 @@ from ...claims.clock import ManualClock
 from ...recipes.app import ENCRYPTION_KEY_VARIABLE, App
 from ...recipes.emailpassword.recipe import EmailPasswordRecipe
 from ...recipes.session.config import SessionConfig
-from ..stub.routes import stub_providers
+from ..stub import stub_providers
 from .finding import Finding
 from .setup import is_deployed, is_https
 

@@ -20,8 +20,8 @@ from ...recipes import session
 from ...recipes.app import App
 from ...recipes.kit.app_info import AppInfo, InputAppInfo
 from ...recipes.kit.driver import LoopThread
-from ...recipes.session.cookies import ACCESS_COOKIE
 from ...recipes.session.recipe import SessionRecipe
+from ...recipes.session.response import ACCESS_COOKIE
 from ...sessions.access_token import LONGEST_TOKEN
 from .finding import Finding, Unchecked
 

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
+import json
 import secrets
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hmac import compare_digest
+from typing import Any
+from urllib.parse import unquote_plus
+
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from jwt.algorithms import RSAAlgorithm
 
 from ...claims.clock import current_clock
-from .personas import Persona
+from .page import Persona
+from .script import StubError
 
 CODE_LIFETIME_MS = 60_000
 ACCESS_TOKEN_LIFETIME_MS = 3_600_000
@@ -110,3 +123,121 @@ def _check(known: Authorization, client_id: str, redirect_uri: str, verifier: st
 def s256(verifier: str) -> str:
     """Return the S256 challenge of a verifier (RFC 7636, section 4.2)."""
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+
+
+KEY_ID = "stub-1"
+LIFETIME_S = 3600
+
+_lock = threading.Lock()
+
+
+def jwks() -> dict[str, Any]:
+    """Return the public key as a JSON Web Key Set (RFC 7517)."""
+    public = json.loads(RSAAlgorithm.to_jwk(_signing_key().public_key()))
+    return {"keys": [{**public, "kid": KEY_ID, "alg": "RS256", "use": "sig"}]}
+
+
+def id_token(claims: Mapping[str, Any], error: StubError | None = None) -> str:
+    """Return a signed id token issued now, or one that is wrong in the way `error` says."""
+    now = current_clock.get().now_ms() // 1000
+    payload = {**claims, "iat": now, "exp": now + LIFETIME_S}
+    if error == "malformed_id_token":
+        return "this.is-not.an-id-token"
+    if error == "wrong_audience":
+        payload["aud"] = "the-client-of-somebody-else"
+    if error == "wrong_issuer":
+        payload["iss"] = "https://issuer.of.somebody.else.invalid"
+    if error == "expired_id_token":
+        payload |= {"iat": now - 2 * LIFETIME_S, "exp": now - LIFETIME_S}
+    if error == "alg_none":
+        return jwt.encode(payload, "", algorithm="none", headers={"kid": KEY_ID})
+    return jwt.encode(payload, _signing_key(), algorithm="RS256", headers={"kid": KEY_ID})
+
+
+def _signing_key() -> RSAPrivateKey:
+    with _lock:  # Two threads that need it first must not make two.
+        return _made_key()
+
+
+@lru_cache(maxsize=1)
+def _made_key() -> RSAPrivateKey:
+    return generate_private_key(public_exponent=65537, key_size=2048)
+
+
+_APPLE = "https://appleid.apple.com"
+_APPLE_LONGEST_S = 15_777_000
+
+
+@dataclass(frozen=True, slots=True)
+class StubClient:
+    """A client as the application's configuration describes it; without a secret it must use PKCE."""
+
+    client_id: str
+    client_secret: str | None = field(default=None, repr=False)
+    additional: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+class ClientError(Exception):
+    """The client is unknown or did not prove who it is."""
+
+
+def authenticated(
+    clients: Mapping[str, StubClient], fields: Mapping[str, str], authorization: str | None, *, apple: bool = False
+) -> StubClient:
+    """Return the client that sent a token request, with its secret in the header or in the body."""
+    client_id, secret = _credentials(fields, authorization)
+    client = clients.get(client_id)
+    if client is None:
+        raise ClientError("the client is unknown")
+    if apple:
+        _check_apple_secret(client, secret)
+    elif not compare_digest(secret.encode(), (client.client_secret or "").encode()):
+        raise ClientError("the client secret is wrong")
+    return client
+
+
+def basic_credentials(authorization: str | None) -> tuple[str, str] | None:
+    """Return user and password of a Basic authorization, None where there is none."""
+    scheme, _, encoded = (authorization or "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return unquote_plus(user), unquote_plus(password)
+
+
+def _credentials(fields: Mapping[str, str], authorization: str | None) -> tuple[str, str]:
+    basic = basic_credentials(authorization)
+    if basic is None:
+        return fields.get("client_id", ""), fields.get("client_secret", "")
+    if fields.get("client_id", basic[0]) != basic[0]:
+        raise ClientError("client_id in the body is not the one in the header")
+    # Some client libraries send the secret both ways; the header counts.
+    return basic
+
+
+def _check_apple_secret(client: StubClient, secret: str) -> None:
+    """Check the signed secret as Apple does: ES256, key id, team, audience, client and a lifetime of six months."""
+    try:
+        header = jwt.get_unverified_header(secret)
+        key = load_pem_private_key(str(client.additional["privateKey"]).replace("\\n", "\n").encode(), None)
+        claims = jwt.decode(
+            secret,
+            key.public_key(),  # type: ignore[arg-type]
+            algorithms=["ES256"],
+            audience=_APPLE,
+            issuer=str(client.additional["teamId"]),
+            options={"require": ["iss", "iat", "exp", "aud", "sub"], "verify_exp": False, "verify_iat": False},
+        )
+    except (jwt.PyJWTError, KeyError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ClientError("the client secret is not the signed token that Apple asks for") from error
+    now = current_clock.get().now_ms() // 1000
+    right = (
+        header.get("kid") == client.additional.get("keyId"),
+        claims["sub"] == client.client_id,
+        now < claims["exp"] <= now + _APPLE_LONGEST_S,
+    )
+    if not all(right):
+        raise ClientError("the client secret is signed, but names another key or client, or lives too long or no more")

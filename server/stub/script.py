@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
-from .personas import Persona
+from .page import Persona
 
 StubError: TypeAlias = Literal[
     "access_denied",

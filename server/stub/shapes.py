@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .personas import Persona
+from .page import Persona
 from .script import Endpoint
 
 Answer = Callable[[Persona], Any]

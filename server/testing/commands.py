@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from starlette.endpoints import HTTPEndpoint
 from starlette.exceptions import HTTPException
@@ -11,10 +15,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ...claims.clock import Clock, ManualClock
+from ...recipes import session
+from ...recipes.delivery.outbox import Mail
 from ...recipes.exceptions import BadInputError
 from ...recipes.kit.routing import ApiResponse
 from ...recipes.kit.services import current_app
-from .body import LATEST_MS, ClockMove, NoQuery, body_of, only_one, query_of
+from ..stub import stub_providers
+from ..stub.page import Persona
+from ..stub.provider import StubProvider
+from ..stub.script import Script
+from .guard import LATEST_MS, ClockMove, NewPersona, NoQuery, OutboxQuery, Plan, body_of, only_one, query_of
 
 logger = logging.getLogger("coatcheck.server")
 
@@ -61,3 +71,169 @@ def _time(clock: Clock) -> Response:
 
 def _text(ms: int) -> str:
     return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+_CODE = re.compile(r"(?<![\w.,:-])[0-9]{4,8}(?![\w:-]|[.,][0-9])")
+
+
+class OutboxRoute(HTTPEndpoint):
+    """`GET outbox`, `DELETE outbox`."""
+
+    async def get(self, request: Request) -> Response:
+        """Answer with the mails, oldest first, or with those to one address."""
+        query = query_of(request, OutboxQuery)
+        outbox = current_app().outbox
+        mails = outbox.mails if query.to is None else outbox.to(query.to)
+        return ApiResponse({"status": "OK", "mails": [mail_json(mail) for mail in mails]})
+
+    async def delete(self, request: Request) -> Response:
+        """Forget all mails."""
+        query_of(request, NoQuery)
+        outbox = current_app().outbox
+        cleared = len(outbox)
+        outbox.clear()
+        return ApiResponse({"status": "OK", "cleared": cleared})
+
+
+def mail_json(mail: Mail) -> dict[str, Any]:
+    """Return a mail as JSON: its links with their parameters, and the codes in its text."""
+    return {
+        "to": mail.to,
+        "subject": mail.subject,
+        "text": mail.text,
+        "html": mail.html,
+        "links": [{"url": link, "parameters": parameters_of(link)} for link in mail.links],
+        "codes": codes_in(mail.text),
+    }
+
+
+def parameters_of(url: str) -> dict[str, str]:
+    """Return the parameters of a URL's query and fragment; none where it cannot be read."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return {}
+    return dict(parse_qsl(parts.query, keep_blank_values=True) + parse_qsl(parts.fragment, keep_blank_values=True))
+
+
+def codes_in(text: str) -> list[str]:
+    """Return the numbers of four to eight digits that stand by themselves in a text, outside its URLs."""
+    return _CODE.findall(_URL.sub(" ", text))
+
+
+class ProvidersRoute(HTTPEndpoint):
+    """`GET providers`."""
+
+    async def get(self, request: Request) -> Response:
+        """Answer with every stub provider and its personas."""
+        query_of(request, NoQuery)
+        listed = [provider_json(provider) for provider in stub_providers(current_app())]
+        return ApiResponse({"status": "OK", "providers": listed})
+
+
+class ScriptRoute(HTTPEndpoint):
+    """`POST providers/{third_party_id}/script`, `DELETE ...`."""
+
+    async def post(self, request: Request) -> Response:
+        """Plan who signs in next, or what goes wrong next."""
+        query_of(request, NoQuery)
+        provider, plan = _provider(request), await body_of(request, Plan)
+        only_one(plan, "persona", "error")
+        if plan.persona is not None:
+            _refuse_place(plan)
+            provider.script.next_persona(_persona(provider, plan.persona))
+        else:
+            _plan_error(provider.script, plan)
+        return ApiResponse({"status": "OK"})
+
+    async def delete(self, request: Request) -> Response:
+        """Forget what was planned, and what was asked."""
+        query_of(request, NoQuery)
+        _provider(request).script.clear()
+        return ApiResponse({"status": "OK"})
+
+
+class RequestsRoute(HTTPEndpoint):
+    """`GET providers/{third_party_id}/requests`."""
+
+    async def get(self, request: Request) -> Response:
+        """Answer with what the provider has been asked, oldest first, secrets masked."""
+        query_of(request, NoQuery)
+        requests = [asdict(asked) for asked in _provider(request).script.requests]
+        return ApiResponse({"status": "OK", "requests": requests})
+
+
+def provider_json(provider: StubProvider) -> dict[str, Any]:
+    """Return a stub provider as JSON."""
+    return {
+        "third_party_id": provider.third_party_id,
+        "name": provider.name,
+        "client_ids": list(provider.clients),
+        "personas": [asdict(persona) for persona in provider.personas],
+    }
+
+
+def _provider(request: Request) -> StubProvider:
+    wanted = request.path_params["third_party_id"]
+    known = {provider.third_party_id: provider for provider in stub_providers(current_app())}
+    if wanted not in known:
+        raise HTTPException(
+            404, f"no stub plays the provider {wanted!r} here; there are stubs of: {', '.join(known) or 'none'}"
+        )
+    return known[wanted]
+
+
+def _refuse_place(plan: Plan) -> None:
+    if plan.at is not None:
+        raise BadInputError("at says where an error happens; a persona has no use for it")
+
+
+def _plan_error(script: Script, plan: Plan) -> None:
+    assert plan.error is not None  # only_one
+    try:
+        script.next_error(plan.error, at=plan.at or "token")
+    except ValueError as error:
+        raise BadInputError(str(error)) from None
+
+
+def _persona(provider: StubProvider, wanted: str | NewPersona) -> Persona:
+    if isinstance(wanted, NewPersona):
+        return Persona(wanted.user_id, wanted.email, wanted.email_verified, wanted.name)
+    for persona in provider.personas:
+        if wanted in (persona.user_id, persona.email):
+            return persona
+    known = ", ".join(f"{persona.user_id} ({persona.email})" for persona in provider.personas) or "nobody"
+    raise BadInputError(f"{provider.third_party_id} knows no persona {wanted!r}; it knows {known}")
+
+
+class SessionRoute(HTTPEndpoint):
+    """`DELETE sessions/{handle}`."""
+
+    async def delete(self, request: Request) -> Response:
+        """End one session."""
+        query_of(request, NoQuery)
+        return ApiResponse({"status": "OK", "revoked": await session.revoke_session(_named(request, "handle"))})
+
+
+class UserSessionsRoute(HTTPEndpoint):
+    """`GET users/{user_id}/sessions`, `DELETE ...`."""
+
+    async def get(self, request: Request) -> Response:
+        """Answer with the handles of a user's sessions."""
+        query_of(request, NoQuery)
+        handles = await session.get_all_session_handles_for_user(_named(request, "user_id"))
+        return ApiResponse({"status": "OK", "session_handles": handles})
+
+    async def delete(self, request: Request) -> Response:
+        """End all sessions of a user."""
+        query_of(request, NoQuery)
+        revoked = await session.revoke_all_sessions_for_user(_named(request, "user_id"))
+        return ApiResponse({"status": "OK", "revoked": revoked})
+
+
+def _named(request: Request, name: str) -> str:
+    value: str = request.path_params[name]
+    if "\0" in value:  # PostgreSQL cannot hold it, so nothing can be named so.
+        raise BadInputError(f"{name} has a NUL character in it")
+    return value

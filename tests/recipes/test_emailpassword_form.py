@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coatcheck.recipes.emailpassword import validators
+from coatcheck.recipes.emailpassword import form as validators
 from coatcheck.recipes.emailpassword.form import (
     FormField,
     InputFormField,
@@ -23,8 +23,9 @@ from coatcheck.recipes.emailpassword.form import (
     reset_request_fields,
     sign_in_fields,
     sign_up_fields,
+    valid_email,
+    valid_password,
 )
-from coatcheck.recipes.emailpassword.validators import valid_email, valid_password
 from coatcheck.recipes.exceptions import BadInputError, ConfigurationError
 
 SIGN_UP = sign_up_fields(None)

@@ -15,14 +15,16 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coatcheck.recipes.emailpassword.password_formats import (
+from coatcheck.recipes.emailpassword.passwords import (
     ARGON2_MAX_LANES,
     ARGON2_MAX_MEMORY_KIB,
     BCRYPT_MAX_COST,
     SCRYPT_MAX_LN,
+    UNSAFE_MARK,
+    ImportRefusedError,
+    PasswordHasher,
     recognise,
 )
-from coatcheck.recipes.emailpassword.passwords import UNSAFE_MARK, ImportRefusedError, PasswordHasher
 from coatcheck.recipes.exceptions import RecipeError
 
 SAFE = PasswordHasher()

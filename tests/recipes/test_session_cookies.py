@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from coatcheck.recipes.session.cookies import SetCookie, cookies_of, http_date, key_of, parse_cookies
+from coatcheck.recipes.session.response import SetCookie, cookies_of, http_date, key_of, parse_cookies
 
 
 def cookie(**changes: Any) -> SetCookie:

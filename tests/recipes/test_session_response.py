@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from starlette.datastructures import MutableHeaders
 
 from coatcheck.recipes.session.config import TransferMethod
-from coatcheck.recipes.session.cookies import key_of
 from coatcheck.recipes.session.response import (
     ClearLegacyCookie,
     ClearOlderCookies,
@@ -20,6 +19,7 @@ from coatcheck.recipes.session.response import (
     Mutation,
     ResponseLog,
     SetTokens,
+    key_of,
 )
 
 NOW = 1_700_000_000_000  # Tue, 14 Nov 2023 22:13:20 GMT

@@ -11,8 +11,8 @@ from starlette.requests import Request
 
 from coatcheck.recipes.exceptions import ConfigurationError
 from coatcheck.recipes.session.config import TokenTransferMethod, TransferMethod
-from coatcheck.recipes.session.cookies import cookies_of
-from coatcheck.recipes.session.selection import (
+from coatcheck.recipes.session.response import cookies_of
+from coatcheck.recipes.session.transport import (
     SelectedToken,
     bearer_token,
     carried_by,

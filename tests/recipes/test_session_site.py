@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coatcheck.recipes.exceptions import ConfigurationError
-from coatcheck.recipes.session.site import (
+from coatcheck.recipes.session.config import (
     SameSite,
     cookies_cannot_work,
     default_anti_csrf,

@@ -24,7 +24,7 @@ from coatcheck.recipes.thirdparty.provider import PlainProvider, Provider
 from coatcheck.server.stub import stub
 
 Functions = dict[str, Callable[..., Any]]
-MODULES = [import_module(f"{package.__name__}.{found.name}") for found in pkgutil.iter_modules(package.__path__)]
+MODULES = [import_module(found.name) for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
 
 
 def returned_by(function: Any) -> Any:

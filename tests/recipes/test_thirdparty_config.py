@@ -28,8 +28,8 @@ from coatcheck.recipes.thirdparty import (
     UserInfoMap,
 )
 from coatcheck.recipes.thirdparty.builtin import ROWS, row_of
-from coatcheck.recipes.thirdparty.client import config_for_client
 from coatcheck.recipes.thirdparty.oauth import authorisation_redirect
+from coatcheck.recipes.thirdparty.provider import config_for_client
 from coatcheck.recipes.thirdparty.user_info import mapped
 
 Make = Callable[..., App]

@@ -17,9 +17,8 @@ from coatcheck.claims import ManualClock
 from coatcheck.claims.clock import current_clock
 from coatcheck.recipes.exceptions import ProviderError
 from coatcheck.recipes.thirdparty.config import ProviderConfigForClient
-from coatcheck.recipes.thirdparty.documents import COOLDOWN_MS, KEYS_LIFETIME_MS, ProviderDocuments
-from coatcheck.recipes.thirdparty.http import ProviderHTTP
-from coatcheck.recipes.thirdparty.id_token import LEEWAY_S, check_nonce, nonce_of, verified_payload
+from coatcheck.recipes.thirdparty.http import COOLDOWN_MS, KEYS_LIFETIME_MS, ProviderDocuments, ProviderHTTP
+from coatcheck.recipes.thirdparty.oauth import LEEWAY_S, check_nonce, nonce_of, verified_payload
 
 RSA = rsa.generate_private_key(65537, 2048)
 EC = ec.generate_private_key(ec.SECP256R1())

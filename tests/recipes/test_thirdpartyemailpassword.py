@@ -12,8 +12,7 @@ from starlette.testclient import TestClient
 from coatcheck import App
 from coatcheck.recipes import thirdpartyemailpassword, usermetadata
 from coatcheck.recipes.thirdpartyemailpassword import InputOverrideConfig, InputSignUpFeature
-from coatcheck.recipes.thirdpartyemailpassword.interface import API_ORDERS, FUNCTION_ORDERS
-from coatcheck.recipes.thirdpartyemailpassword.recipe import APIS, FUNCTIONS
+from coatcheck.recipes.thirdpartyemailpassword.recipe import API_ORDERS, APIS, FUNCTION_ORDERS, FUNCTIONS
 from coatcheck.server.stub import stub
 
 Make = Callable[..., App]

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from coatcheck import App, InputAppInfo
 from coatcheck.recipes import session
 from coatcheck.server.cli import run
-from coatcheck.server.cli.variables import misspelt
+from coatcheck.server.cli.settings import misspelt
 
 CONFIG = """
 from coatcheck import App, InputAppInfo

@@ -21,8 +21,7 @@ from coatcheck.recipes.delivery.smtp import SMTPSettings, SMTPSettingsFrom
 from coatcheck.recipes.kit.services import default_app, set_default_app
 from coatcheck.server.asgi import AuthMiddleware
 from coatcheck.server.cli import run
-from coatcheck.server.doctor import Diagnosis, Finding, diagnose, examine
-from coatcheck.server.doctor.report import report
+from coatcheck.server.doctor import Diagnosis, Finding, diagnose, examine, report
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

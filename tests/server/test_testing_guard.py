@@ -21,12 +21,12 @@ from coatcheck import App
 from coatcheck.claims import ManualClock
 from coatcheck.recipes.exceptions import ConfigurationError
 from coatcheck.server import create_app
+from coatcheck.server import testing as testing_unfinished
 from coatcheck.server.address import is_loopback
 from coatcheck.server.cli.build import build_app
 from coatcheck.server.cli.greeting import cautions, facts
 from coatcheck.server.cli.settings import Settings
 from coatcheck.server.exceptions import OptionsError
-from coatcheck.server.testing import unfinished as testing_unfinished
 from coatcheck.server.testing.guard import Guard, checked_token, drawn_token, host_named, token_of
 
 API = "http://localhost:3567"

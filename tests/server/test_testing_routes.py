@@ -23,9 +23,8 @@ from coatcheck.recipes.exceptions import BadInputError, NotInitialisedError
 from coatcheck.server import create_app
 from coatcheck.server.stub import stub
 from coatcheck.server.testing import TestingMiddleware
-from coatcheck.server.testing.body import LATEST_MS, ClockMove, OutboxQuery, Plan
-from coatcheck.server.testing.guard import guard_of
-from coatcheck.server.testing.outbox import codes_in, mail_json, parameters_of
+from coatcheck.server.testing.commands import codes_in, mail_json, parameters_of
+from coatcheck.server.testing.guard import LATEST_MS, ClockMove, OutboxQuery, Plan, guard_of
 
 API = "http://localhost:3567"
 TOKEN = "a-token-for-tests"

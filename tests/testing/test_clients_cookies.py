@@ -8,8 +8,7 @@ import httpx2
 import pytest
 
 from coatcheck.claims import ManualClock
-from coatcheck.testing.cookie_view import CookieView
-from coatcheck.testing.cookies import Cookie, CookieJar, parse
+from coatcheck.testing.cookies import Cookie, CookieJar, CookieView, parse
 
 API = httpx2.URL("https://api.example.com/auth/signin")
 

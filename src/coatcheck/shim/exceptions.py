@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, Protocol, TypedDict, runtime_checkable
 
 from ..claims.exceptions import CoatcheckError
+from ..claims.payload import JSONObject, UserContext
 from ..claims.recipe_user_id import RecipeUserId
 from ..claims.validator import ClaimValidationError
 from ..recipes.exceptions import BadInputError, ConfigurationError, RecipeError
@@ -16,6 +17,7 @@ from ..sessions.exceptions import (
     TryRefreshTokenError,
     UnauthorisedError,
 )
+from .frameworks import BaseResponse
 
 
 def raise_general_exception(msg: str | Exception, previous: Exception | None = None) -> NoReturn:
@@ -71,3 +73,28 @@ def raise_clear_duplicate_session_cookies_exception(
 def _refuse_mutators(response_mutators: Sequence[object] | None) -> None:
     if response_mutators:
         raise ConfigurationError("response_mutators: coatcheck keeps a log of what happens to tokens and runs none")
+
+
+JSONPrimitive = str | int | bool | None | dict[str, Any]
+JSONPrimitiveList = list[str] | list[int] | list[bool] | list[None] | list[dict[str, Any]]
+
+ResponseMutator = Callable[[BaseResponse, UserContext], None]
+
+
+@runtime_checkable
+class APIResponse(Protocol):
+    """What an API function may return: anything that can be written as JSON."""
+
+    def to_json(self) -> JSONObject:
+        """Return the answer's body."""
+        ...
+
+
+class GetSessionTokensDangerouslyDict(TypedDict):
+    """What `get_all_session_tokens_dangerously` returns."""
+
+    accessToken: str
+    accessAndFrontTokenUpdated: bool
+    refreshToken: str | None
+    frontToken: str
+    antiCsrfToken: str | None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
@@ -16,9 +16,78 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, ClassVar
 
-from .absent import ABSENT
-from .attributes import ATTRIBUTES
 from .table import MODULES
+
+_PLUGINS = "coatcheck has no plugins; use the overrides of the recipes"
+_ONE_TENANT = "coatcheck has one tenant, `public`"
+_NOT_LINKED = "coatcheck does not link accounts yet"
+_KEYS = "signing keys and tokens belong to the session recipe, which every application lists anyway"
+_NO_ERRORS = "the recipe raises no errors of its own: forms are answered with FIELD_ERROR, functions return results"
+_NO_CORE = "there is no core server to forget anything of: leave it out; Supertokens.reset() drops everything there is"
+
+ABSENT: dict[str, str] = {
+    "SupertokensExperimentalConfig": _PLUGINS,
+    "SupertokensPublicConfig": _PLUGINS,
+    "plugins": _PLUGINS,
+    "exceptions.PluginError": _PLUGINS,
+    "process_state": _NO_CORE,
+    "querier": _NO_CORE,
+    **{
+        f"{module}.{name}": "user ids are not mapped to ids of other systems"
+        for module in ("asyncio", "syncio")
+        for name in (
+            "create_user_id_mapping",
+            "get_user_id_mapping",
+            "delete_user_id_mapping",
+            "update_or_delete_user_id_mapping_info",
+        )
+    },
+    "recipe.emailpassword.exceptions": _NO_ERRORS,
+    "recipe.thirdparty.providers": "a provider has no class of its own; ProviderConfig(third_party_id=...) names it",
+    "recipe.emailverification": "coatcheck does not verify addresses yet",
+    "recipe.passwordless": "coatcheck has no passwordless sign-in yet",
+    "recipe.thirdpartypasswordless": "coatcheck has no passwordless sign-in yet",
+    "recipe.userroles": "coatcheck has no roles yet; a PrimitiveArrayClaim can hold them",
+    "recipe.multifactorauth": "coatcheck has no recipe for factors yet; a BooleanClaim can tell that a second is done",
+    "recipe.totp": "coatcheck has no one-time passwords yet",
+    "recipe.webauthn": "coatcheck has no passkeys yet",
+    "recipe.dashboard": "there is no dashboard; `coatcheck` on the command line shows what there is",
+    "recipe.oauth2provider": "coatcheck does not serve OAuth clients",
+    "recipe.saml": "coatcheck does not speak SAML",
+    "recipe.jwt.init": _KEYS,
+    "recipe.jwt.recipe": _KEYS,
+    "recipe.openid.init": _KEYS,
+    "recipe.openid.recipe": _KEYS,
+    "recipe.multitenancy.AllowedDomainsClaim": _ONE_TENANT,
+    "recipe.multitenancy.asyncio": _ONE_TENANT,
+    "recipe.multitenancy.syncio": _ONE_TENANT,
+    "recipe.accountlinking.ShouldAutomaticallyLink": _NOT_LINKED,
+    "recipe.accountlinking.ShouldNotAutomaticallyLink": _NOT_LINKED,
+    "recipe.accountlinking.AccountInfoWithRecipeIdAndUserId": _NOT_LINKED,
+    "ingredients.smsdelivery": "nothing is sent by SMS",
+}
+
+
+_CREATED = {"created_new_user": lambda result: result.created_new_recipe_user}
+_SIGNED_IN_UP = {
+    "coatcheck.recipes.thirdparty.interface:SignInUpOkResult": _CREATED,
+    "coatcheck.recipes.thirdparty.interface:SignInUpPostOkResult": _CREATED,
+    "coatcheck.recipes.thirdparty.interface:ManuallyCreateOrUpdateUserOkResult": _CREATED,
+}
+
+ATTRIBUTES: dict[str, dict[str, dict[str, Callable[[Any], Any]]]] = {
+    "": {
+        "coatcheck.recipes.users.user:User": {
+            "user_id": lambda user: user.id,
+            "email": lambda user: next(iter(user.emails), None),
+            "third_party_info": lambda user: next(iter(user.third_party), None),
+        }
+    },
+    "recipe.thirdparty": _SIGNED_IN_UP,
+    "recipe.thirdpartyemailpassword": _SIGNED_IN_UP,
+}
+"""Per module below `supertokens_python`: the classes, and what their older attributes stand for now."""
+
 
 ROOT = "supertokens_python"
 

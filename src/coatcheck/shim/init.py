@@ -152,3 +152,11 @@ def _told(database: str) -> str:
     if database == "sqlite://":
         return f"one in memory, which ends with this process ({DATABASE_VARIABLE} names another)"
     return f"that of {DATABASE_VARIABLE}, {shown(parse_url(database))}"
+
+
+def login_method(recipe_user_id: RecipeUserId | str | None, user_id: str | None) -> RecipeUserId:
+    """Return the login method named by one of the two; TypeError if both or neither are given."""
+    given = recipe_user_id if user_id is None else user_id
+    if given is None or (recipe_user_id is not None and user_id is not None):
+        raise TypeError("pass recipe_user_id, or user_id as older applications do")
+    return given if isinstance(given, RecipeUserId) else RecipeUserId(given)

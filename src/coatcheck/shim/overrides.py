@@ -14,8 +14,7 @@ from ..recipes.chain import chain as override_config
 from ..recipes.chain.operation import operation_names
 from ..recipes.exceptions import ConfigurationError
 from ..recipes.session import config as session_config
-from .frameworks import known_to_sdk
-from .responses import BaseResponse
+from .frameworks import BaseResponse, known_to_sdk
 
 
 class InputOverrideConfig(override_config.InputOverrideConfig):

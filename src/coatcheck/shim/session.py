@@ -20,8 +20,8 @@ from ..recipes.session.container import SessionContainer
 from ..recipes.session.interface import OverrideGlobalClaimValidators
 from ..recipes.session.recipe import SessionRecipe
 from ..recipes.session.requests import required_validators
+from .init import login_method
 from .overrides import given_sdk_request
-from .recipe_user import login_method
 
 
 def init(

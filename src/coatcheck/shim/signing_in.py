@@ -5,9 +5,11 @@ What is not here is the same in coatcheck (`coatcheck.recipes.emailpassword`).
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
+
 from ..claims.payload import UserContext
 from ..claims.recipe_user_id import RecipeUserId
-from ..recipes import accountlinking, emailpassword
+from ..recipes import accountlinking, delivery, emailpassword
 from ..recipes.emailpassword.interface import (
     CreateResetPasswordOkResult,
     SignInResult,
@@ -18,7 +20,7 @@ from ..recipes.emailpassword.interface import (
 from ..recipes.kit.services import synced
 from ..recipes.session.container import SessionContainer
 from ..recipes.users.user import AccountInfo, LoginMethod, User
-from .recipe_user import login_method
+from .init import login_method
 
 SessionOrContext = SessionContainer | UserContext | None
 """What stands behind the password: newest a session, in the seed's time the user context."""
@@ -135,3 +137,18 @@ class sync:
     update_email_or_password = staticmethod(synced(update_email_or_password))
     get_user_by_id = staticmethod(synced(get_user_by_id))
     get_user_by_email = staticmethod(synced(get_user_by_email))
+
+
+T = TypeVar("T")
+
+
+class EmailDeliveryInterface(delivery.EmailDeliveryInterface, Generic[T]):
+    """A way of delivering e-mail."""
+
+
+class EmailDeliveryConfig(delivery.EmailDeliveryConfig, Generic[T]):
+    """Who delivers."""
+
+
+class SMTPServiceInterface(delivery.SMTPServiceInterface, Generic[T]):
+    """The two steps of sending a mail over SMTP."""

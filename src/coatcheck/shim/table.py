@@ -29,7 +29,7 @@ def pair(module: str, *homes: dict[str, str]) -> dict[str, dict[str, str]]:
 
 OVERRIDE = same(f"{S}.overrides", "InputOverrideConfig")
 DELIVERY = {
-    **same(f"{S}.delivery", "EmailDeliveryConfig EmailDeliveryInterface"),
+    **same(f"{S}.signing_in", "EmailDeliveryConfig EmailDeliveryInterface"),
     **same(f"{R}.delivery.smtp", "SMTPService"),
 }
 PROVIDER = same(
@@ -45,7 +45,7 @@ MODULES: dict[str, dict[str, str]] = {
         **same(f"{S}.init", "init InputAppInfo Supertokens convert_to_recipe_user_id is_recipe_initialized"),
         **same(f"{R}.app", "SupertokensConfig"),
         **same(f"{R}.kit.app_info", "AppInfo"),
-        **same(f"{R}.kit.context", "get_all_cors_headers"),
+        **same(f"{R}.kit.request", "get_all_cors_headers"),
         **same(C, "RecipeUserId"),
         "RecipeInit": f"{R}.kit.recipe:RecipeSpecification",
         "get_request_from_user_context": f"{S}.frameworks:get_request_from_user_context",
@@ -63,8 +63,8 @@ MODULES: dict[str, dict[str, str]] = {
         **same(f"{R}.users.user", "User LoginMethod AccountInfo"),
         **same(C, "RecipeUserId"),
         **same(f"{C}.claim", "MaybeAwaitable"),
-        **same(f"{R}.kit.results", "GeneralErrorResponse"),
-        **same(f"{S}.types", "APIResponse"),
+        **same(f"{R}.kit.recipe", "GeneralErrorResponse"),
+        **same(f"{S}.exceptions", "APIResponse"),
     },
     "types.base": {
         **same(f"{R}.users.user", "User LoginMethod AccountInfo"),
@@ -82,10 +82,10 @@ MODULES: dict[str, dict[str, str]] = {
     # Frameworks
     "framework": {
         **same(f"{S}.frameworks", "BaseRequest"),
-        **same(f"{S}.responses", "BaseResponse"),
+        **same(f"{S}.frameworks", "BaseResponse"),
     },
     "framework.request": same(f"{S}.frameworks", "BaseRequest"),
-    "framework.response": same(f"{S}.responses", "BaseResponse"),
+    "framework.response": same(f"{S}.frameworks", "BaseResponse"),
     "framework.fastapi": same("coatcheck.server.fastapi", "get_middleware"),
     "framework.flask": {"Middleware": "coatcheck.server.flask:CoatCheck"},
     "framework.django": {"middleware": "coatcheck.server.django:Middleware"},
@@ -112,7 +112,7 @@ MODULES: dict[str, dict[str, str]] = {
         **same(C, "SessionClaim SessionClaimValidator ClaimValidationResult ClaimsValidationResult"),
         **same("coatcheck.sessions.session", "TokenInfo"),
         **same(f"{C}.payload", "JSONObject"),
-        **same(f"{S}.types", "GetSessionTokensDangerouslyDict ResponseMutator JSONPrimitive JSONPrimitiveList"),
+        **same(f"{S}.exceptions", "GetSessionTokensDangerouslyDict ResponseMutator JSONPrimitive JSONPrimitiveList"),
     },
     "recipe.session.exceptions": {
         "SuperTokensSessionError": f"{R}.exceptions:SessionError",
@@ -278,7 +278,7 @@ MODULES: dict[str, dict[str, str]] = {
     "ingredients": {},
     "ingredients.emaildelivery": {},
     "ingredients.emaildelivery.types": {
-        **same(f"{S}.delivery", "EmailDeliveryConfig EmailDeliveryInterface SMTPServiceInterface"),
+        **same(f"{S}.signing_in", "EmailDeliveryConfig EmailDeliveryInterface SMTPServiceInterface"),
         **same(f"{R}.delivery", "EmailContent SMTPSettings SMTPSettingsFrom"),
     },
 }

@@ -13,41 +13,41 @@ if TYPE_CHECKING:
     from .app import APP_INFO, default_recipes, make_app
     from .assertions import SessionAssertion, assert_session
     from .clients import BrowserClient, client
-    from .live import live_server
+    from .live import LiveServer, live_server
     from .mail import Mailbox, Message
     from .providers import Providers, ScriptedProvider
-    from .served import LiveServer
     from .session import SignedIn, SignIn, async_sign_in, sign_in
     from .trouble import (
         clock_skew,
         database_down,
         expire_access_token,
+        lose_next_response,
         manual_clock,
+        race_refresh,
         revoke_session,
         rotate_signing_keys,
+        slow_provider,
     )
-    from .trouble_network import lose_next_response, race_refresh
-    from .trouble_provider import slow_provider
 
 _NAMES = {
     "app": ("APP_INFO", "default_recipes", "make_app"),
     "assertions": ("SessionAssertion", "assert_session"),
     "clients": ("BrowserClient", "client"),
-    "live": ("live_server",),
+    "live": ("LiveServer", "live_server"),
     "mail": ("Mailbox", "Message"),
     "providers": ("Providers", "ScriptedProvider"),
-    "served": ("LiveServer",),
     "session": ("SignIn", "SignedIn", "async_sign_in", "sign_in"),
     "trouble": (
         "clock_skew",
         "database_down",
         "expire_access_token",
+        "lose_next_response",
         "manual_clock",
+        "race_refresh",
         "revoke_session",
         "rotate_signing_keys",
+        "slow_provider",
     ),
-    "trouble_network": ("lose_next_response", "race_refresh"),
-    "trouble_provider": ("slow_provider",),
 }
 _HOME = {name: home for home, names in _NAMES.items() for name in names}
 

@@ -3,15 +3,160 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import weakref
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 from starlette.types import ASGIApp, Message, Scope
 
-from .lifespan import Lifespan
-from .loop import Loops
+from ..sessions.blocking import CallersLoop
 from .unhandled import unhandled
+
+R = TypeVar("R")
+
+
+class Loops:
+    """The event loops of one client: a single one, unless several threads use the client at the same time.
+
+    What an application leaves running on a loop goes on with the next call. `close` ends it; a client that was
+    forgotten loses its loops with itself.
+    """
+
+    def __init__(self) -> None:
+        self._made: list[CallersLoop] = []
+        self._idle: list[CallersLoop] = []
+        self._forgotten = weakref.finalize(self, _abandon, self._made)
+
+    def take(self) -> CallersLoop:
+        """Return a loop that nobody uses now; give it back with `put_back`."""
+        if self._idle:
+            return self._idle.pop()
+        self._made.append(CallersLoop())
+        return self._made[-1]
+
+    def put_back(self, loop: CallersLoop) -> None:
+        """Say that a loop is free again."""
+        self._idle.append(loop)
+
+    def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        """Run a coroutine to its end, in the present context."""
+        loop = self.take()
+        try:
+            return apart(lambda: loop.run_until_complete(coroutine))
+        finally:
+            self.put_back(loop)
+
+    def close(self) -> None:
+        """Cancel what is left on the loops, and close them."""
+        while self._made:
+            loop = self._made.pop()
+            apart(lambda loop=loop: _wind_up(loop))  # type: ignore[misc]
+        self._idle.clear()
+
+
+def apart(call: Callable[[], R]) -> R:
+    """Call a function where no event loop runs: here, or else in a thread of its own, with the present context.
+
+    So synchronous clients work in asynchronous tests, too; the test's own loop waits meanwhile.
+    """
+    if asyncio._get_running_loop() is None:
+        return call()
+    with ThreadPoolExecutor(1, thread_name_prefix="coatcheck-client") as worker:
+        return worker.submit(contextvars.copy_context().run, call).result()
+
+
+def _wind_up(loop: CallersLoop) -> None:
+    try:
+        loop.run_until_complete(_end(loop))
+    finally:
+        loop.close()
+
+
+async def _end(loop: CallersLoop) -> None:
+    left = asyncio.all_tasks(loop) - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.gather(*left, return_exceptions=True)
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()
+
+
+def _abandon(loops: list[CallersLoop]) -> None:
+    for loop in loops:
+        loop.close()
+
+
+class Lifespan:
+    """Runs an application's startup and shutdown, between which its task waits on one of the client's loops.
+
+    `state` is what the application left there for its requests. An application that knows no lifespan does without.
+    """
+
+    def __init__(self, app: ASGIApp, loops: Loops) -> None:
+        self._app = app
+        self._loops = loops
+        self._loop: CallersLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.state: dict[str, Any] = {}
+
+    def start(self) -> None:
+        """Run the startup; its error is raised here."""
+        self._loop = loop = self._loops.take()
+        try:
+            apart(lambda: loop.run_until_complete(self._startup()))
+        finally:
+            self._loops.put_back(loop)
+
+    def stop(self) -> None:
+        """Run the shutdown, if there was a startup; its error is raised here."""
+        loop, self._loop = self._loop, None
+        task, self._task = self._task, None
+        if loop is not None and task is not None:
+            apart(lambda: loop.run_until_complete(self._shutdown(task)))
+
+    async def _startup(self) -> None:
+        self._orders: asyncio.Queue[Message] = asyncio.Queue()
+        self._reports: asyncio.Queue[Message] = asyncio.Queue()
+        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
+        self._task = task = asyncio.create_task(_called(self._app, scope, self._orders, self._reports))
+        report = await self._report_on("lifespan.startup", task)
+        if report is None:
+            # An application that raises, or returns, at the very scope knows no lifespan (ASGI, Lifespan Protocol).
+            self._task = None
+            task.exception()
+
+    async def _shutdown(self, task: asyncio.Task[None]) -> None:
+        await self._report_on("lifespan.shutdown", task)
+        await task
+
+    async def _report_on(self, order: str, task: asyncio.Task[None]) -> Message | None:
+        self._orders.put_nowait({"type": order})
+        asking = asyncio.create_task(self._reports.get())
+        await asyncio.wait({asking, task}, return_when=asyncio.FIRST_COMPLETED)
+        if not asking.done():
+            asking.cancel()
+            return None
+        report = asking.result()
+        if report["type"] == f"{order}.failed":
+            self._task = None
+            await task  # Most raise what went wrong, after they have reported it.
+            raise RuntimeError(f"the application's {order} failed: {report.get('message', '')}")
+        return report
+
+
+async def _called(
+    app: ASGIApp, scope: dict[str, Any], orders: asyncio.Queue[Message], reports: asyncio.Queue[Message]
+) -> None:
+    async def send(message: Message) -> None:
+        reports.put_nowait(message)
+
+    await app(scope, orders.get, send)
+
 
 SERVER_ERROR = b"Internal Server Error"
 

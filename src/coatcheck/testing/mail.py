@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from ..recipes.delivery.outbox import Mail, Outbox
 from ..recipes.users.user import normalised_email, normalised_phone_number
-from ..server.testing.outbox import codes_in, parameters_of
+from ..server.testing.commands import codes_in, parameters_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..recipes.app import App
-from ..server.stub.personas import Persona
+from ..server.stub import stub_providers
+from ..server.stub.page import Persona
 from ..server.stub.provider import StubProvider
-from ..server.stub.routes import stub_providers
 from ..server.stub.script import Endpoint, RecordedRequest, StubError
 
 

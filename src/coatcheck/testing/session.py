@@ -16,10 +16,10 @@ from ..recipes.app import App
 from ..recipes.exceptions import ConfigurationError
 from ..recipes.session.config import TransferMethod
 from ..recipes.session.container import SessionContainer
-from ..recipes.session.cookies import ACCESS_COOKIE, REFRESH_COOKIE
+from ..recipes.session.response import ACCESS_COOKIE, REFRESH_COOKIE
 from ..sessions.access_token import read_unverified
+from .app import Who, login_method_of
 from .clients import BrowserClient, client
-from .users import Who, login_method_of
 
 Claims = Mapping[SessionClaim[Any], Any]
 

@@ -5,18 +5,48 @@ Each function lets one real event happen to an App; what the API then answers is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import NoReturn, Protocol
+
+import httpx2
+from sqlalchemy import Engine, NullPool, create_engine
+from starlette.types import Receive, Scope, Send
 
 from ..claims.clock import Duration, ManualClock, milliseconds
 from ..recipes import session
 from ..recipes.app import App
 from ..recipes.exceptions import ConfigurationError
 from ..recipes.session.recipe import SessionRecipe
+from ..recipes.thirdparty.http import CONNECT_TIMEOUT_S
+from ..server.stub.provider import SlowAnswerError, StubProvider
+from ..server.stub.script import Endpoint
+from ..server.stub.transport import StubTransport
+from ..sessions.database import Database
+from .app import must_be
 from .clients import BrowserClient
-from .misuse import must_be
-from .outage import unreachable
+
+
+@contextmanager
+def unreachable(database: Database) -> Iterator[None]:
+    """Refuse every connection of a database while the block runs; transactions under way come to their end."""
+    engine = database._engine
+    database._engine = _refusing(engine)
+    try:
+        yield
+    finally:
+        database._engine = engine
+
+
+def _refusing(engine: Engine) -> Engine:
+    # The driver's own error, so that all that happens is what happens when a real server is gone.
+    driver = engine.dialect.loaded_dbapi
+    assert driver is not None
+
+    def refuse() -> NoReturn:
+        raise driver.OperationalError("connection refused (database_down)")
+
+    return create_engine(engine.url, creator=refuse, poolclass=NullPool, hide_parameters=True)
 
 
 class HasSession(Protocol):
@@ -97,3 +127,90 @@ def database_down(app: App) -> Iterator[None]:
     must_be(App, app, "database_down(app)")
     with unreachable(app.database):
         yield
+
+
+def lose_next_response(client: BrowserClient, path: str | None = None) -> None:
+    """Let the next response to this client (to a request for `path`, where one is given) get lost on its way.
+
+    The server has done what it was asked for; the client gets httpx2.ReadError, and neither cookies nor tokens. Each
+    call loses one response.
+    """
+    must_be(BrowserClient, client, "lose_next_response(client)")
+    if path is not None and not path.startswith("/"):
+        raise ConfigurationError(f"the path of a lost response begins with a slash, as in /auth/signin; not {path!r}")
+    client.interception.losses.append(path)
+
+
+def race_refresh(tabs: Sequence[BrowserClient], *, apart_seconds: float = 0.0) -> list[httpx2.Response]:
+    """Let several tabs refresh at the same time, all with the token they have now, and return the API's answers.
+
+    It happens where tabs do not wait for each other: the requests are under way before any answer has come back. They
+    reach the server one after another, `apart_seconds` apart, and the answers arrive in the same order. Tabs of one
+    browser keep what arrives last. Within ten seconds all get the same tokens.
+    """
+    for tab in tabs:
+        if not isinstance(tab, BrowserClient):
+            raise ConfigurationError(f"a race is between clients, such as race_refresh([ann, ann.tab()]), not {tab!r}")
+    exchanges = []
+    for number, tab in enumerate(tabs):
+        if number and apart_seconds:
+            _clock_of(tab).advance(apart_seconds)
+        exchanges.append(tab.interception.deliver(tab.browser.refresh_request()))
+    for tab, exchange in zip(tabs, exchanges, strict=True):
+        exchange.response.read()
+        tab.interception.receive(exchange)
+    return [exchange.response for exchange in exchanges]
+
+
+def _clock_of(tab: BrowserClient) -> ManualClock:
+    clock = tab.browser.clock.server
+    if not isinstance(clock, ManualClock):
+        raise ConfigurationError("time can only be moved in an App made with clock=ManualClock()")
+    return clock
+
+
+@contextmanager
+def slow_provider(
+    app: App, third_party_id: str, *, at: Endpoint = "token", seconds: float | None = None
+) -> Iterator[None]:
+    """Let a stub provider take `seconds` over every answer of one endpoint while the block runs; None for ever.
+
+    The seconds pass on the App's clock. The API waits five of them for an answer, and then gives up: the sign-in is
+    answered `GENERAL_ERROR`, and nobody is signed in. `at` is token, userinfo, jwks, discovery or check; the
+    authorization page is the browser's to wait for.
+    """
+    transport = _transport(app, third_party_id)
+    pass_time = None if seconds is None else manual_clock(app).advance
+    provider = transport.app
+    transport.app = _Slow(provider, at, seconds, pass_time)
+    try:
+        yield
+    finally:
+        transport.app = provider
+
+
+class _Slow(StubProvider):
+    """A stub provider that is otherwise the very one it stands for."""
+
+    def __init__(
+        self, provider: StubProvider, at: Endpoint, seconds: float | None, pass_time: Callable[[float], None] | None
+    ) -> None:
+        vars(self).update(vars(provider))
+        self._at = at
+        self._seconds = seconds
+        self._pass_time = pass_time
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.shape.endpoint_of(scope["path"]) == self._at:
+            if self._pass_time is not None and self._seconds is not None:
+                self._pass_time(min(self._seconds, CONNECT_TIMEOUT_S))
+            if self._seconds is None or self._seconds >= CONNECT_TIMEOUT_S:
+                raise SlowAnswerError
+        await super().__call__(scope, receive, send)
+
+
+def _transport(app: App, third_party_id: str) -> StubTransport:
+    for given in app.recipe("thirdparty").config.providers:
+        if given.config.third_party_id == third_party_id and isinstance(given.transport, StubTransport):
+            return given.transport
+    raise ConfigurationError(f"no stub plays the provider {third_party_id!r} in this App: add stub({third_party_id!r})")

@@ -10,8 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 import httpx2
 
-from .asgi import SERVER_ERROR
-from .loop import apart
+from .asgi import SERVER_ERROR, apart
 from .unhandled import unhandled
 
 if TYPE_CHECKING:
