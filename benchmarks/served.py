@@ -26,7 +26,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from coatcheck import App
-from coatcheck.recipes.kit.services import set_default_app
+from coatcheck.recipes.kit.services import set_default_services
 from coatcheck.server import create_app
 from coatcheck.server.asgi import AuthMiddleware
 from coatcheck.server.asgi import verify_session as guard
@@ -173,7 +173,7 @@ WSGI: dict[str, Callable[[App], Any]] = {
 def serve(name: str) -> None:
     """Serve one of them, after printing its name, its port and an access token."""
     with active_app(MEMORY) as app, socket.create_server(("127.0.0.1", 0)) as listening:
-        set_default_app(app)  # for the threads of servers
+        set_default_services(app)  # for the threads of servers
         application = (ASGI | WSGI)[name](app)
         # In one piece: all servers write to the same pipe.
         os.write(1, f"{name} {listening.getsockname()[1]} {new_session().access_token}\n".encode())

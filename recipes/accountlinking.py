@@ -6,25 +6,25 @@ No accounts are linked yet; the recipe bears the name under which applications o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, TypeVar
-
-from sqlalchemy import Connection
+from collections.abc import Sequence
+from typing import Literal
 
 from ..claims.payload import UserContext
-from .chain.chain import Chain, InputOverrideConfig, checked_override
+from .chain.chain import InputOverrideConfig
 from .chain.view import Layer
-from .kit.recipe import Recipe, RecipeSpecification
+from .kit.recipe import OverridesOnly, Recipe, RecipeSpecification
 from .kit.services import synced
-from .users.directory import UsersFilter, UsersResponse, count, list_by_account_info, page
-from .users.directory import delete_user as delete
-from .users.directory import get_user as find_user
+from .users.directory import (
+    UsersFilter,
+    UsersResponse,
+    count,
+    delete_user as delete,
+    get_user as find_user,
+    list_by_account_info,
+    page,
+)
 from .users.user import AccountInfo, User
 
-if TYPE_CHECKING:
-    from .app import App
-
-T = TypeVar("T")
 Order = Literal["ASC", "DESC"]
 
 
@@ -73,21 +73,16 @@ class FunctionsLayer(Layer[RecipeInterface], RecipeInterface):
     """A layer over the functions, written as a class: override what is to change, reach the rest by `super()`."""
 
 
-class AccountLinkingRecipe(Recipe[RecipeInterface]):
+class AccountLinkingRecipe(Recipe[RecipeInterface, None]):
     """The users recipe of one App."""
 
     recipe_id = "accountlinking"
-
-    def __init__(self, app: App, config: InputOverrideConfig) -> None:
-        super().__init__(app, config)
-        functions = Chain(RecipeInterface, _Functions(app), recipe_id=self.recipe_id, kind="functions")
-        self.add_chain(functions, config.functions)
-        self.functions = functions.top
+    interfaces = (RecipeInterface, None)
 
 
 class _Functions(RecipeInterface):
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(self, recipe: AccountLinkingRecipe) -> None:
+        self._app = recipe.app
 
     async def get_users(
         self,
@@ -101,7 +96,7 @@ class _Functions(RecipeInterface):
     ) -> UsersResponse:
         wanted = UsersFilter(tenant_id, include_recipe_ids, query)
         newest_first = time_joined_order == "DESC"
-        return await self._read(
+        return await self._app.read(
             lambda connection: page(
                 connection, wanted, newest_first=newest_first, limit=limit, pagination_token=pagination_token
             )
@@ -110,10 +105,10 @@ class _Functions(RecipeInterface):
     async def get_user_count(
         self, include_recipe_ids: Sequence[str] | None, tenant_id: str | None, user_context: UserContext
     ) -> int:
-        return await self._read(lambda connection: count(connection, UsersFilter(tenant_id, include_recipe_ids)))
+        return await self._app.read(lambda connection: count(connection, UsersFilter(tenant_id, include_recipe_ids)))
 
     async def get_user(self, user_id: str, user_context: UserContext) -> User | None:
-        return await self._read(lambda connection: find_user(connection, user_id))
+        return await self._app.read(lambda connection: find_user(connection, user_id))
 
     async def list_users_by_account_info(
         self,
@@ -122,13 +117,12 @@ class _Functions(RecipeInterface):
         do_union_of_account_info: bool,
         user_context: UserContext,
     ) -> list[User]:
-        return await self._read(
+        return await self._app.read(
             lambda connection: list_by_account_info(connection, tenant_id, account_info, union=do_union_of_account_info)
         )
 
     async def delete_user(self, user_id: str, remove_all_linked_accounts: bool, user_context: UserContext) -> None:
-        await self._app.hop(
-            self._app.database.write,
+        await self._app.write(
             lambda connection: delete(
                 connection,
                 user_id,
@@ -137,13 +131,10 @@ class _Functions(RecipeInterface):
             ),
         )
 
-    async def _read(self, work: Callable[[Connection], T]) -> T:
-        return await self._app.hop(self._app.database.read, work)
-
 
 def init(override: InputOverrideConfig | None = None) -> RecipeSpecification:
     """Describe the users recipe; every App has it, so this is needed only to override it."""
-    return RecipeSpecification("accountlinking", checked_override("accountlinking", override), AccountLinkingRecipe)
+    return RecipeSpecification(AccountLinkingRecipe, OverridesOnly.checked("accountlinking", override), _Functions)
 
 
 async def get_user(user_id: str, user_context: UserContext | None = None) -> User | None:

@@ -8,18 +8,18 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar, cast
 
 import sqlalchemy
 
 from ..claims.clock import Clock, ManualClock, system_clock
 from ..sessions import signing_key
 from ..sessions.access_token import AccessTokens
-from ..sessions.blocking import database_work
 from ..sessions.database import IN_MEMORY_WARNING, Database
 from ..sessions.engine import SessionEngine
 from ..sessions.key_store import Cipher
 from ..sessions.keys import KeyRing
+from ..sessions.signing_key import KeySource
 from . import accountlinking, multitenancy, usermetadata
 from .chain.trace import Trace, explain, trace
 from .delivery.outbox import Outbox
@@ -27,8 +27,9 @@ from .exceptions import ConfigurationError
 from .kit.app_info import InputAppInfo, normalise
 from .kit.driver import Driver, LoopThread, drive
 from .kit.recipe import Recipe, RecipeSpecification
-from .kit.services import Active, default_app, set_default_app
+from .kit.services import Services, current_services, default_services, set_default_services
 from .session.config import SessionConfig
+from .session.recipe import SessionRecipe
 from .users.directory import UserDirectory
 
 P = ParamSpec("P")
@@ -62,7 +63,7 @@ class SupertokensConfig:
         return uri or None
 
 
-class App:
+class App(Services):
     """The recipes of one application, with a database, keys and a clock of their own.
 
     `database` is a URL or a SQLAlchemy Engine; in memory where none is given. `encryption_key` seals private keys in
@@ -71,6 +72,9 @@ class App:
     and stub providers, makes password hashes and databases in memory fast, and borrows for the latter signing keys
     that earlier Apps of the process had. Whatever is wrong is a ConfigurationError here; no connection is opened.
     """
+
+    outbox: Outbox
+    recipes_by_id: dict[str, Recipe[Any, Any]]
 
     def __init__(
         self,
@@ -94,85 +98,43 @@ class App:
         self.info = normalise(app_info)
         self.unsafe_for_tests = unsafe_for_tests
         self.driver: Driver = LoopThread() if sync_overrides == "loop" else drive
-        """What runs the plain (`.sync`) functions."""
         self.clock = _permitted_clock(clock, unsafe_for_tests)
         self.outbox = Outbox()
         self.users = UserDirectory()
         self.database = _database(database, supertokens_config, self.clock, prepared=unsafe_for_tests)
+        self.cipher = _cipher(encryption_key or os.environ.get(ENCRYPTION_KEY_VARIABLE) or None)
+        # A file or a server would keep a key that others have by then, other processes and the real App among them.
+        self._lent_keys = lent = signing_key.LentKeys() if self.database.prepared else None
+        self.key_source = KeySource() if lent is None else KeySource(lent.generate, lent.mark)
         specifications = _checked_list(recipe_list)
-        self._open_engine(_session_config(specifications), encryption_key)
-        self.recipes_by_id: dict[str, Recipe[Any]] = {}
-        """The recipes at work, in the order in which routes are looked for."""
+        self.recipes_by_id = {}
         for specification in (*specifications, *_implicit(specifications)):
-            recipe = specification.build(self, specification.config)
+            recipe = specification.build(self)
             self.recipes_by_id |= {one.recipe_id: one for one in (*recipe.parts, recipe)}
         _refuse_sign_in_without_sessions(self.recipes_by_id)
+        self._sessions = SessionRecipe.of(self) if self.has_recipe("session") else SessionRecipe(self, SessionConfig())
         self.arguments: dict[str, Any] | None = None
         if database is None and self.database.inline:
             logger.warning(IN_MEMORY_WARNING)
 
-    def _open_engine(self, config: SessionConfig, encryption_key: str | None) -> None:
-        secret = encryption_key or os.environ.get(ENCRYPTION_KEY_VARIABLE) or None
-        validity_ms = _ms(config.access_token_validity_seconds)
-        # A file or a server would keep a key that others have by then, other processes and the real App among them.
-        self._lent_keys = lent = signing_key.LentKeys() if self.database.prepared else None
-        self.keys = KeyRing(
-            self.database,
-            self.clock,
-            access_token_validity_ms=validity_ms,
-            rotation_ms=_ms(config.signing_key_rotation_seconds),
-            cipher=_cipher(secret),
-            generate=signing_key.generate if lent is None else lent.generate,
-            mark="" if lent is None else lent.mark,
-        )
-        self.tokens = AccessTokens(self.keys, self.clock)
-        absolute = config.absolute_lifetime_seconds
-        self.engine = SessionEngine(
-            self.database,
-            self.clock,
-            keys=self.keys,
-            tokens=self.tokens,
-            directory=self.users,
-            access_token_validity_ms=validity_ms,
-            refresh_token_validity_ms=_ms(config.refresh_token_validity_seconds),
-            absolute_lifetime_ms=None if absolute is None else _ms(absolute),
-        )
-        self.database.when_new(self.keys.begin)
-        self.database.when_new(self.engine.begin)
-
-    # Calls
-
-    def active(self) -> Active:
-        """Return a context manager in which this App and its clock are the current ones."""
-        return Active(self)
-
-    async def hop(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call a blocking function: inline for a database in memory, otherwise as `database_work` does."""
-        if self.database.inline:
-            return fn(*args, **kwargs)
-        return await database_work(fn, *args, **kwargs)
-
-    async def primary_user_id(self, recipe_user_id: str) -> str:
-        """Return the id of the user who owns a login method; the same id where there is no such user."""
-        return await self.hop(self.database.read, lambda connection: self.users.primary_id(connection, recipe_user_id))
-
-    # Recipes
+    # Sessions
 
     @property
-    def recipes(self) -> tuple[Recipe[Any], ...]:
-        """The recipes at work, in the order in which routes are looked for."""
-        return tuple(self.recipes_by_id.values())
+    def keys(self) -> KeyRing:
+        """The keys that sign this App's tokens."""
+        return self._sessions.keys
 
-    def has_recipe(self, recipe_id: str) -> bool:
-        """Tell whether a recipe is at work in this App."""
-        return recipe_id in self.recipes_by_id
+    @property
+    def tokens(self) -> AccessTokens:
+        """What signs and verifies this App's access tokens."""
+        return self._sessions.tokens
 
-    def recipe(self, recipe_id: str) -> Recipe[Any]:
-        """Return a recipe; ConfigurationError naming the missing `init` call if it is not in the list."""
-        found = self.recipes_by_id.get(recipe_id)
-        if found is None:
-            raise ConfigurationError(f"{recipe_id}.init(...) is missing from recipe_list")
-        return found
+    @property
+    def engine(self) -> SessionEngine:
+        """What keeps this App's sessions in its database."""
+        return self._sessions.engine
+
+    # Recipes
 
     def explain(self, name: str) -> str:
         """Return the layers of an operation such as `session.create_new_session`, outermost first."""
@@ -192,7 +154,7 @@ class App:
     def clean_up(self) -> int:
         """Delete everything that has expired; return how many rows went. Blocking: call it from a job or a script."""
         with self.active():
-            return self.engine.clean_up() + sum(recipe.clean_up() for recipe in self.recipes)
+            return sum(recipe.clean_up() for recipe in dict.fromkeys((self._sessions, *self.recipes)))
 
     def close(self) -> None:
         """Close the database's connections; the next use opens new ones."""
@@ -200,6 +162,19 @@ class App:
         if self._lent_keys is not None:
             self.keys.forget()
             self._lent_keys.give_back()
+
+
+def current_app() -> App:
+    """Return the App bound to the running context, else the one `init` made; NotInitialisedError if there is none.
+
+    In a test it is the test's App rather than the one of `init`.
+    """
+    return cast("App", current_services())
+
+
+def default_app() -> App | None:
+    """Return the process's default App, None before `init`."""
+    return cast("App | None", default_services())
 
 
 def init(
@@ -247,7 +222,7 @@ def init(
         logger.setLevel(logging.DEBUG)
     app = App(**arguments)
     app.arguments = arguments
-    set_default_app(app)
+    set_default_services(app)
     return app
 
 
@@ -290,14 +265,14 @@ def _checked_list(recipe_list: Sequence[RecipeSpecification]) -> list[RecipeSpec
     for entry in recipe_list:
         if not isinstance(entry, RecipeSpecification):
             raise ConfigurationError(f"recipe_list holds {entry!r}: every entry must be what a recipe's init returns")
-    ids = [recipe_id for entry in recipe_list for recipe_id in (entry.recipe_id, *entry.brings)]
+    ids = [one.recipe_id for entry in recipe_list for one in (entry, *entry.brings)]
     for recipe_id in ids:
         if ids.count(recipe_id) > 1:
             raise ConfigurationError(f"{recipe_id}.init(...) is in recipe_list more than once")
     return list(recipe_list)
 
 
-def _refuse_sign_in_without_sessions(recipes: Mapping[str, Recipe[Any]]) -> None:
+def _refuse_sign_in_without_sessions(recipes: Mapping[str, Recipe[Any, Any]]) -> None:
     signing_in = [recipe_id for recipe_id, recipe in recipes.items() if recipe.first_factors]
     if signing_in and "session" not in recipes:
         raise ConfigurationError(f"{signing_in[0]}.init(...) needs sessions: add session.init() to recipe_list")
@@ -307,14 +282,3 @@ def _implicit(given: Sequence[RecipeSpecification]) -> list[RecipeSpecification]
     named = {specification.recipe_id for specification in given}
     always = (accountlinking.init(), multitenancy.init(), usermetadata.init())
     return [specification for specification in always if specification.recipe_id not in named]
-
-
-def _session_config(specifications: Sequence[RecipeSpecification]) -> SessionConfig:
-    for specification in specifications:
-        if isinstance(specification.config, SessionConfig):
-            return specification.config
-    return SessionConfig()
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)

@@ -10,16 +10,14 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..recipes.app import App
+from ..recipes.app import App, current_app
 from ..recipes.kit.request import bind_app, has_jobs, jobs_of, let_go, request_context
 from ..recipes.kit.routing import ApiCall, Route, public_path
-from ..recipes.kit.services import current_app
-from ..recipes.multitenancy import tenant_of
+from ..recipes.multitenancy import TenantsRecipe
 from ..recipes.session.response import response_log
 from ..sessions.blocking import in_background
 from .errors import error_response
 
-DEFAULT_TENANT = "public"
 ALIASES = {
     "thirdpartyemailpassword": ("thirdparty", "emailpassword"),
     "thirdpartypasswordless": ("thirdparty", "passwordless"),
@@ -118,7 +116,7 @@ class AuthAPI:
         """Answer a request of the auth API; errors of ours are answers, too."""
         try:
             context = request_context(request)
-            tenant_id = await tenant_of(app, found.tenant_id, context)
+            tenant_id = await TenantsRecipe.of(app).tenant_of(found.tenant_id, context)
             return await found.route.handler(ApiCall(app, request, tenant_id, context))
         except Exception as error:
             refusal = await error_response(app, request, error)

@@ -14,10 +14,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..recipes.app import App
+from ..recipes.app import App, current_app
 from ..recipes.kit.request import get_all_cors_headers
 from ..recipes.kit.routing import ApiResponse
-from ..recipes.kit.services import current_app
 from ..sessions.exceptions import DatabaseError
 from .asgi import AuthMiddleware
 from .stub import stub_routes
@@ -65,7 +64,7 @@ def create_app(
 
     async def healthz(_request: Request) -> Response:
         try:
-            await served.hop(served.database.ping)
+            await served.on_database_thread(served.database.ping)
         except DatabaseError as error:
             logger.error("healthz: %s", error)
             return ApiResponse({"status": "DATABASE_UNAVAILABLE"}, 503)

@@ -12,12 +12,11 @@ from starlette.responses import Response
 
 from ..claims.exceptions import CoatcheckError, ProtectedClaimError
 from ..claims.payload import UserContext
-from ..recipes.app import App
 from ..recipes.exceptions import BadInputError, ConfigurationError, UnknownTenantError
 from ..recipes.kit.request import request_context
 from ..recipes.kit.routing import ApiResponse
+from ..recipes.kit.services import Services
 from ..recipes.session.recipe import SessionRecipe
-from ..recipes.session.transport import Transport
 from ..sessions.exceptions import (
     ClearDuplicateSessionCookiesError,
     DatabaseError,
@@ -42,7 +41,7 @@ STATUS_OF: dict[type[CoatcheckError], int] = {
 """The status of errors that are not about sessions; their message is the answer's."""
 
 
-async def error_response(app: App, request: Request, error: Exception) -> Response | None:
+async def error_response(app: Services, request: Request, error: Exception) -> Response | None:
     """Return the answer to an error of ours, tokens cleared where they must be; None for any other error."""
     if isinstance(error, SessionError):
         try:
@@ -69,7 +68,7 @@ async def _session_error(recipe: SessionRecipe, request: Request, error: Session
     match error:
         case UnauthorisedError():
             if error.clear_tokens:
-                Transport(recipe, request, context).clear_all()
+                recipe.transport(request, context).clear_all()
             return await _answered(
                 handlers.on_unauthorised,
                 request,
@@ -114,7 +113,7 @@ async def _theft(recipe: SessionRecipe, request: Request, error: TokenTheftError
     if handler is None:
         # First: where the database is down, the owner keeps the token that shows the theft, and can show it again.
         await recipe.functions.revoke_session(error.session_handle, context)
-    Transport(recipe, request, context).clear_all()
+    recipe.transport(request, context).clear_all()
     return await _answered(
         handler, request, error.session_handle, error.user_id, error.recipe_user_id, response=response
     )

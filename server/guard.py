@@ -11,10 +11,9 @@ from typing import Any, ParamSpec, TypeVar, cast
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..recipes.app import App
 from ..recipes.exceptions import ConfigurationError
 from ..recipes.kit.request import AnyRequest, app_of, as_request, request_context, set_session
-from ..recipes.kit.services import current_app, is_current
+from ..recipes.kit.services import Services, current_services, is_current
 from ..recipes.session.container import SessionContainer
 from ..recipes.session.interface import OverrideGlobalClaimValidators
 from ..recipes.session.recipe import SessionRecipe
@@ -60,7 +59,7 @@ class Guard:
                 return await self.check(request)
         recipe = SessionRecipe.of(app)
         session = await recipe.apis.verify_session(
-            recipe.api_options(request),
+            recipe.options(request),
             self.anti_csrf_check,
             self.session_required,
             self.check_database,
@@ -92,9 +91,9 @@ class Guard:
             return app.driver(self.refusal(request))
 
 
-def served_by(request: Request) -> App:
+def served_by(request: Request) -> Services:
     """Return the App that serves a request; the process's default where no middleware has said which."""
-    return app_of(request) or current_app()
+    return app_of(request) or current_services()
 
 
 async def answer_to(request: Request, error: Exception) -> Response:

@@ -8,6 +8,7 @@ import secrets
 import uuid
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -38,6 +39,14 @@ _JWS = jwt.PyJWS(algorithms=[ALGORITHM])
 def generate() -> RSAPrivateKey:
     """Return a new RSA key of 2048 bits."""
     return generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@dataclass(frozen=True, slots=True)
+class KeySource:
+    """Where new signing keys come from; `mark` is what the ids of dynamic keys end with."""
+
+    generate: Callable[[], RSAPrivateKey] = generate
+    mark: str = ""
 
 
 class LentKeys:

@@ -16,7 +16,8 @@ from starlette.testclient import TestClient
 from coatcheck import App, InputAppInfo, shim
 from coatcheck.claims import Clock, ManualClock
 from coatcheck.recipes import emailpassword, session, usermetadata
-from coatcheck.recipes.kit.services import default_app, set_default_app
+from coatcheck.recipes.app import default_app
+from coatcheck.recipes.kit.services import set_default_services
 from coatcheck.server import create_app
 from coatcheck.sessions.schema import metadata, schema_table
 
@@ -173,10 +174,10 @@ def serve() -> Iterator[Callable[..., TestClient]]:
 @pytest.fixture
 def no_default_app() -> Iterator[None]:
     """Leave the process without a default App, before and after."""
-    set_default_app(None)
+    set_default_services(None)
     yield
     left = default_app()
-    set_default_app(None)
+    set_default_services(None)
     if left is not None:
         left.close()
 

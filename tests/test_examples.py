@@ -29,10 +29,10 @@ PORT = "3567"
 SERVERS = ("python", "uvicorn", "gunicorn", "waitress-serve")
 DOCTOR = """
 import sys
-from coatcheck.recipes.kit.services import set_default_app
+from coatcheck.recipes.kit.services import set_default_services
 from coatcheck.server.cli import run
 for target in sys.argv[1:]:
-    set_default_app(None)
+    set_default_services(None)
     print(f"{target}: {run(['doctor', '--recipes', target])}")
 """
 """Runs the command for each application: in one interpreter, as starting takes longer than all that it does."""

@@ -19,7 +19,8 @@ from starlette.testclient import TestClient
 
 from coatcheck import App, RecipeUserId, current_app
 from coatcheck.recipes import emailpassword, session, thirdpartyemailpassword, usermetadata
-from coatcheck.recipes.kit.services import default_app, set_default_app
+from coatcheck.recipes.app import default_app
+from coatcheck.recipes.kit.services import set_default_services
 from coatcheck.server.asgi import verify_session
 from coatcheck.server.stub import PERSONAS, stub
 
@@ -39,12 +40,12 @@ def run(name: str) -> ModuleType:
 @pytest.fixture
 def no_default_app() -> Iterator[None]:
     """Leave the process without a default App, before and after."""
-    set_default_app(None)
+    set_default_services(None)
     yield
     left = default_app()
     if left is not None:
         left.close()
-    set_default_app(None)
+    set_default_services(None)
 
 
 def credentials() -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 import coatcheck
 from coatcheck import exceptions
 from coatcheck.recipes import session, usermetadata
-from coatcheck.recipes.kit.services import default_app
+from coatcheck.recipes.app import default_app
 
 IN_MEMORY = "kept in memory"
 NO_CORE = "connection_uri is ignored"

@@ -21,7 +21,7 @@ from starlette.testclient import TestClient
 
 import coatcheck
 from coatcheck.claims import BooleanClaim
-from coatcheck.recipes.kit.services import default_app
+from coatcheck.recipes.app import default_app
 
 VERBATIM = Path(__file__).parent / "seed" / "verbatim"
 SHA256 = {

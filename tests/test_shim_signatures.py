@@ -13,7 +13,7 @@ import coatcheck
 from coatcheck import App, RecipeUserId, exceptions, shim
 from coatcheck.claims import BooleanClaim
 from coatcheck.recipes import emailpassword, session, thirdparty
-from coatcheck.recipes.kit.services import set_default_app
+from coatcheck.recipes.kit.services import set_default_services
 
 EMAIL, PASSWORD = "ann@example.com", "correct horse 1"
 TenantClaim = BooleanClaim("seen", lambda _user, tenant, _context: tenant == "public")
@@ -32,7 +32,7 @@ def demanding(original: Any) -> Any:
 def app(shimmed: None, make_app: Callable[..., App]) -> App:
     """Make an App the default, with the recipes these functions are of."""
     made = make_app(recipes=[emailpassword.init(), thirdparty.init()])
-    set_default_app(made)
+    set_default_services(made)
     return made
 
 
@@ -75,7 +75,7 @@ def test_sessions_of_a_user_in_both_orders(app: App) -> None:
 
 def test_a_bare_payload_can_be_validated(shimmed: None, make_app: Callable[..., App]) -> None:
     """Nothing is fetched; an override of the validators is given the user id in place of a session."""
-    set_default_app(make_app(override=session.InputOverrideConfig(functions=demanding)))
+    set_default_services(make_app(override=session.InputOverrideConfig(functions=demanding)))
     validate = sdk("recipe.session.syncio").validate_claims_in_jwt_payload
     (failure,) = validate("public", "u1", {}).invalid_claims
     assert failure.to_json()["id"] == "seen"
@@ -147,7 +147,7 @@ def test_users_of_providers_in_both_orders(app: App) -> None:
 def test_the_functions_of_the_combined_recipe(shimmed: None, make_app: Callable[..., App]) -> None:
     """Those of both halves under one roof, with the arguments of its time."""
     combined = sdk("recipe.thirdpartyemailpassword")
-    set_default_app(make_app(recipes=[combined.init()]))
+    set_default_services(make_app(recipes=[combined.init()]))
     functions = sdk("recipe.thirdpartyemailpassword.syncio")
     created = functions.thirdparty_manually_create_or_update_user("public", "google", "g1", EMAIL, {})
     signed_up = functions.emailpassword_sign_up("public", EMAIL, PASSWORD, {})
@@ -267,7 +267,7 @@ def test_an_override_with_the_parameters_of_its_time(
 
     override = recipe.InputOverrideConfig(functions=functions, apis=apis)
     app = make_app(recipes=[recipe.init(override=override)])
-    set_default_app(app)
+    set_default_services(app)
     fields = [{"id": "email", "value": EMAIL}, {"id": "password", "value": PASSWORD}]
     signed_up = serve(app).post("/auth/signup", json={"formFields": fields})
     assert signed_up.json()["status"] == "OK"

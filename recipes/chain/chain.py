@@ -17,18 +17,15 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from operator import attrgetter
 from types import FunctionType, MethodType
-from typing import Any, Generic, Literal, NoReturn, TypeVar, cast
+from typing import Any, Generic, NoReturn, TypeVar, cast
 
 from ..exceptions import ConfigurationError, OverrideError
 from .link import Link, Run
 from .operation import Operation, Order, Place, flags_of, operations_of, place_of, suggestion
-from .view import Draft, Layer, Layers, OpenRecursion, View, passes_on
-
-__all__ = ["Chain", "Kind", "Layer", "OpenRecursion"]
+from .view import Draft, Layers, OpenRecursion, View, passes_on
 
 I = TypeVar("I")  # noqa: E741 - an interface
 
-Kind = Literal["functions", "apis", "email_delivery"]
 Observer = Callable[[str, Link], Run]
 
 
@@ -46,7 +43,7 @@ class Chain(Generic[I]):
         base: I,
         *,
         recipe_id: str,
-        kind: Kind,
+        kind: str,
         positional_orders: Mapping[str, Sequence[Order]] | None = None,
     ) -> None:
         self.interface = interface

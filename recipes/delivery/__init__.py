@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...claims.payload import UserContext
+from ..kit.recipe import Delivery
 from .interface import EmailContent, EmailDeliveryInterface, EmailTemplate, default_content
 from .outbox import Mail, Outbox
 from .smtp import SMTPService, SMTPServiceInterface, SMTPSettings, SMTPSettingsFrom
@@ -28,6 +29,9 @@ __all__ = [
     "SMTPSettings",
     "SMTPSettingsFrom",
 ]
+
+EMAIL = Delivery("email", EmailDeliveryInterface, lambda app: DefaultEmailService(app.outbox))
+"""Mail, as a delivery that a recipe declares."""
 
 _logger = logging.getLogger("coatcheck.delivery")
 

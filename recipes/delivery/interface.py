@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ...claims.payload import UserContext
 from ..exceptions import NotInitialisedError
-from ..kit.services import current_app
+from ..kit.services import current_services
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class EmailDeliveryInterface(ABC):
 def default_content(template_vars: EmailTemplate) -> EmailContent:
     """Return a mail in this library's own words, naming the application if one is initialised."""
     try:
-        app_name = current_app().info.app_name
+        app_name = current_services().info.app_name
     except NotInitialisedError:
         app_name = ""
     return template_vars.content(app_name)

@@ -16,7 +16,7 @@ from typing import Any
 from ...claims.payload import UserContext
 from ...sessions.blocking import blocking
 from ..exceptions import ConfigurationError, NotInitialisedError
-from ..kit.services import current_app
+from ..kit.services import current_services
 from .interface import EmailContent, EmailDeliveryInterface, default_content
 from .outbox import Mail, Outbox, address, mime_message
 
@@ -141,7 +141,7 @@ def _sender(settings: SMTPSettings) -> Address:
 def _standing_in() -> Outbox | None:
     """Return the outbox that takes the server's place in the current App, if it has one that does."""
     try:
-        outbox = current_app().outbox
+        outbox = current_services().outbox
     except NotInitialisedError:
         return None
     return outbox if outbox.replaces_smtp else None

@@ -2,65 +2,72 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...claims.payload import UserContext
 from ...claims.recipe_user_id import RecipeUserId
-from ..chain.chain import Chain, InputOverrideConfig
+from ..chain.chain import InputOverrideConfig as InputOverrideConfig
 from ..delivery import (
-    EmailContent,
-    EmailDeliveryConfig,
-    EmailDeliveryInterface,
-    SMTPService,
-    SMTPSettings,
-    SMTPSettingsFrom,
+    EmailContent as EmailContent,
+    EmailDeliveryConfig as EmailDeliveryConfig,
+    EmailDeliveryInterface as EmailDeliveryInterface,
+    SMTPService as SMTPService,
+    SMTPSettings as SMTPSettings,
+    SMTPSettingsFrom as SMTPSettingsFrom,
 )
-from ..kit.recipe import GeneralErrorResponse, LinkingToSessionUserFailedError, RecipeSpecification
-from ..kit.services import current_app, synced
+from ..kit.recipe import (
+    GeneralErrorResponse as GeneralErrorResponse,
+    LinkingToSessionUserFailedError as LinkingToSessionUserFailedError,
+    RecipeSpecification,
+)
+from ..kit.services import current_services, synced
 from ..session.container import SessionContainer
-from .api import ROUTES, EmailPasswordAPI, reset_link, send_reset_link
-from .form import EmailPasswordConfig, FormField, InputFormField, InputSignUpFeature, validated
+from . import api
+from .api import ROUTES, EmailPasswordAPI
+from .form import (
+    FormField as FormField,
+    InputFormField as InputFormField,
+    InputSignUpFeature as InputSignUpFeature,
+    validated,
+)
 from .functions import EmailPasswordFunctions
 from .interface import (
-    APIInterface,
-    APIOptions,
-    APIsLayer,
-    ConsumePasswordResetTokenOkResult,
-    CreateResetPasswordOkResult,
-    EmailAlreadyExistsError,
-    EmailExistsGetOkResult,
-    FunctionsLayer,
-    GeneratePasswordResetTokenPostNotAllowedResponse,
-    GeneratePasswordResetTokenPostOkResult,
-    GenerateTokenPostResult,
-    ImportUserOkResult,
-    PasswordPolicyViolationError,
-    PasswordResetPostOkResult,
-    PasswordResetPostResult,
-    PasswordResetTokenInvalidError,
-    RecipeInterface,
-    SignInOkResult,
-    SignInPostNotAllowedResponse,
-    SignInPostOkResult,
-    SignInPostResult,
-    SignInResult,
-    SignUpOkResult,
-    SignUpPostNotAllowedResponse,
-    SignUpPostOkResult,
-    SignUpPostResult,
-    SignUpResult,
-    UnknownUserIdError,
-    UpdateEmailOrPasswordEmailChangeNotAllowedError,
-    UpdateEmailOrPasswordOkResult,
-    UpdateResult,
-    WrongCredentialsError,
+    APIInterface as APIInterface,
+    APIOptions as APIOptions,
+    APIsLayer as APIsLayer,
+    ConsumePasswordResetTokenOkResult as ConsumePasswordResetTokenOkResult,
+    CreateResetPasswordOkResult as CreateResetPasswordOkResult,
+    EmailAlreadyExistsError as EmailAlreadyExistsError,
+    EmailExistsGetOkResult as EmailExistsGetOkResult,
+    FunctionsLayer as FunctionsLayer,
+    GeneratePasswordResetTokenPostNotAllowedResponse as GeneratePasswordResetTokenPostNotAllowedResponse,
+    GeneratePasswordResetTokenPostOkResult as GeneratePasswordResetTokenPostOkResult,
+    GenerateTokenPostResult as GenerateTokenPostResult,
+    ImportUserOkResult as ImportUserOkResult,
+    PasswordPolicyViolationError as PasswordPolicyViolationError,
+    PasswordResetPostOkResult as PasswordResetPostOkResult,
+    PasswordResetPostResult as PasswordResetPostResult,
+    PasswordResetTokenInvalidError as PasswordResetTokenInvalidError,
+    RecipeInterface as RecipeInterface,
+    SignInOkResult as SignInOkResult,
+    SignInPostNotAllowedResponse as SignInPostNotAllowedResponse,
+    SignInPostOkResult as SignInPostOkResult,
+    SignInPostResult as SignInPostResult,
+    SignInResult as SignInResult,
+    SignUpOkResult as SignUpOkResult,
+    SignUpPostNotAllowedResponse as SignUpPostNotAllowedResponse,
+    SignUpPostOkResult as SignUpPostOkResult,
+    SignUpPostResult as SignUpPostResult,
+    SignUpResult as SignUpResult,
+    UnknownUserIdError as UnknownUserIdError,
+    UpdateEmailOrPasswordEmailChangeNotAllowedError as UpdateEmailOrPasswordEmailChangeNotAllowedError,
+    UpdateEmailOrPasswordOkResult as UpdateEmailOrPasswordOkResult,
+    UpdateResult as UpdateResult,
+    WrongCredentialsError as WrongCredentialsError,
 )
 from .mail import PasswordResetEmailTemplateVars
-from .passwords import ImportRefusedError
-from .recipe import API_ORDERS, FUNCTION_ORDERS, EmailPasswordRecipe
-
-if TYPE_CHECKING:
-    from ..app import App
+from .passwords import ImportRefusedError as ImportRefusedError
+from .recipe import EmailPasswordRecipe
 
 EmailPasswordOverrideConfig = InputOverrideConfig
 EmailTemplateVars = PasswordResetEmailTemplateVars
@@ -75,28 +82,8 @@ def init(
 
     By default mails go to the log and to `app.outbox`, nowhere else. A wrong option is a ConfigurationError.
     """
-    return RecipeSpecification("emailpassword", validated(sign_up_feature, override, email_delivery), _build)
-
-
-def _build(app: App, config: EmailPasswordConfig) -> EmailPasswordRecipe:
-    recipe = EmailPasswordRecipe(app, config, ROUTES)
-    recipe.finish(
-        Chain(
-            RecipeInterface,
-            EmailPasswordFunctions(recipe),
-            recipe_id="emailpassword",
-            kind="functions",
-            positional_orders=FUNCTION_ORDERS,
-        ),
-        Chain(
-            APIInterface,
-            EmailPasswordAPI(recipe),
-            recipe_id="emailpassword",
-            kind="apis",
-            positional_orders=API_ORDERS,
-        ),
-    )
-    return recipe
+    config = validated(sign_up_feature, override, email_delivery)
+    return RecipeSpecification(EmailPasswordRecipe, config, EmailPasswordFunctions, EmailPasswordAPI, ROUTES)
 
 
 async def sign_up(
@@ -160,7 +147,7 @@ async def reset_password_using_token(
 ) -> UpdateResult | PasswordResetTokenInvalidError:
     """Spend a token and set the new password; a password the policy refuses leaves the token good."""
     context: UserContext = {} if user_context is None else user_context
-    recipe = EmailPasswordRecipe.of(current_app())
+    recipe = EmailPasswordRecipe.of(current_services())
     with recipe.app.active():
         broken = await recipe.password_error(new_password, tenant_id)
         if broken is not None:
@@ -208,9 +195,9 @@ async def create_reset_password_link(
 ) -> str | UnknownUserIdError:
     """Return a link to the website's page for a new password, with a token good for an hour."""
     context: UserContext = {} if user_context is None else user_context
-    recipe = EmailPasswordRecipe.of(current_app())
+    recipe = EmailPasswordRecipe.of(current_services())
     with recipe.app.active():
-        link = await reset_link(recipe, None, tenant_id, user_id, email=email, user_context=context)
+        link = await api.reset_link(recipe, None, tenant_id, user_id, email=email, user_context=context)
     return UnknownUserIdError() if link is None else link
 
 
@@ -219,15 +206,15 @@ async def send_reset_password_email(
 ) -> str:
     """Deliver a reset link now; `OK`, or `UNKNOWN_USER_ID_ERROR`. What the delivery service raises is raised here."""
     context: UserContext = {} if user_context is None else user_context
-    recipe = EmailPasswordRecipe.of(current_app())
+    recipe = EmailPasswordRecipe.of(current_services())
     with recipe.app.active():
-        sent = await send_reset_link(recipe, None, tenant_id, user_id, email=email, user_context=context)
+        sent = await api.send_reset_link(recipe, None, tenant_id, user_id, email=email, user_context=context)
     return "OK" if sent else "UNKNOWN_USER_ID_ERROR"
 
 
 async def send_email(template_vars: Any, user_context: UserContext | None = None) -> None:
     """Deliver a mail through the recipe's delivery service."""
-    recipe = EmailPasswordRecipe.of(current_app())
+    recipe = EmailPasswordRecipe.of(current_services())
     with recipe.app.active():
         await recipe.email_delivery.send_email(template_vars, {} if user_context is None else user_context)
 
@@ -246,67 +233,3 @@ class sync:
     create_reset_password_link = staticmethod(synced(create_reset_password_link))
     send_reset_password_email = staticmethod(synced(send_reset_password_email))
     send_email = staticmethod(synced(send_email))
-
-
-__all__ = [
-    "APIInterface",
-    "APIOptions",
-    "APIsLayer",
-    "ConsumePasswordResetTokenOkResult",
-    "CreateResetPasswordOkResult",
-    "EmailAlreadyExistsError",
-    "EmailContent",
-    "EmailDeliveryConfig",
-    "EmailDeliveryInterface",
-    "EmailExistsGetOkResult",
-    "EmailPasswordOverrideConfig",
-    "EmailTemplateVars",
-    "FormField",
-    "FunctionsLayer",
-    "GeneralErrorResponse",
-    "GeneratePasswordResetTokenPostNotAllowedResponse",
-    "GeneratePasswordResetTokenPostOkResult",
-    "GenerateTokenPostResult",
-    "ImportRefusedError",
-    "ImportUserOkResult",
-    "InputFormField",
-    "InputOverrideConfig",
-    "InputSignUpFeature",
-    "LinkingToSessionUserFailedError",
-    "PasswordPolicyViolationError",
-    "PasswordResetPostOkResult",
-    "PasswordResetPostResult",
-    "PasswordResetTokenInvalidError",
-    "RecipeInterface",
-    "SMTPService",
-    "SMTPSettings",
-    "SMTPSettingsFrom",
-    "SignInOkResult",
-    "SignInPostNotAllowedResponse",
-    "SignInPostOkResult",
-    "SignInPostResult",
-    "SignInResult",
-    "SignUpOkResult",
-    "SignUpPostNotAllowedResponse",
-    "SignUpPostOkResult",
-    "SignUpPostResult",
-    "SignUpResult",
-    "UnknownUserIdError",
-    "UpdateEmailOrPasswordEmailChangeNotAllowedError",
-    "UpdateEmailOrPasswordOkResult",
-    "UpdateResult",
-    "WrongCredentialsError",
-    "consume_password_reset_token",
-    "create_reset_password_link",
-    "create_reset_password_token",
-    "import_user",
-    "init",
-    "reset_password_using_token",
-    "send_email",
-    "send_reset_password_email",
-    "sign_in",
-    "sign_up",
-    "sync",
-    "update_email_or_password",
-    "verify_credentials",
-]

@@ -17,7 +17,7 @@ from ..kit.recipe import GeneralErrorResponse, LinkingToSessionUserFailedError
 from ..kit.request import after_response
 from ..kit.routing import ApiCall, Route, answer, fdi_version, has_user_objects, json_body
 from ..session.container import SessionContainer
-from ..session.sign_in import linking_failure, linking_flag, refuse_linking, session_after_sign_in, session_for_sign_in
+from ..session.sign_in import linking_failure, refuse_linking, session_after_sign_in, session_for_sign_in
 from ..users.user import AccountInfo, LoginMethod, User
 from .form import (
     EMAIL,
@@ -254,13 +254,6 @@ def is_placeholder(email: str) -> bool:
 EMAIL_TAKEN = "This email already exists. Please sign in instead."
 
 
-def _options(call: ApiCall) -> APIOptions:
-    recipe = EmailPasswordRecipe.of(call.app)
-    return APIOptions(
-        call.request, None, recipe.recipe_id, recipe.config, recipe.functions, call.app.info, recipe.email_delivery
-    )
-
-
 async def _form(
     call: ApiCall, body: dict[str, Any], configured: Sequence[ConfiguredField]
 ) -> tuple[list[FormField], Response | None]:
@@ -274,10 +267,9 @@ async def _sign_up(call: ApiCall) -> Response:
     fields, refusal = await _form(call, body, recipe.config.sign_up_fields)
     if refusal is not None:
         return refusal
-    flag = linking_flag(call.request, body)
-    session = await session_for_sign_in(call.app, call.request, flag, call.user_context)
-    tenant_id = call.tenant_id if session is None else session.tenant_id
-    result = await recipe.apis.sign_up_post(fields, tenant_id, session, flag, _options(call), call.user_context)
+    session, flag, tenant_id = await session_for_sign_in(call, body)
+    options = recipe.options(call.request)
+    result = await recipe.apis.sign_up_post(fields, tenant_id, session, flag, options, call.user_context)
     if isinstance(result, EmailAlreadyExistsError):
         return answer(field_error([FieldError(EMAIL, EMAIL_TAKEN)]))
     return _signed_in(call, result)
@@ -288,10 +280,9 @@ async def _sign_in(call: ApiCall) -> Response:
     fields, refusal = await _form(call, body, recipe.config.sign_in_fields)
     if refusal is not None:
         return refusal
-    flag = linking_flag(call.request, body)
-    session = await session_for_sign_in(call.app, call.request, flag, call.user_context)
-    tenant_id = call.tenant_id if session is None else session.tenant_id
-    result = await recipe.apis.sign_in_post(fields, tenant_id, session, flag, _options(call), call.user_context)
+    session, flag, tenant_id = await session_for_sign_in(call, body)
+    options = recipe.options(call.request)
+    result = await recipe.apis.sign_in_post(fields, tenant_id, session, flag, options, call.user_context)
     return _signed_in(call, result)
 
 
@@ -307,8 +298,9 @@ async def _email_exists(call: ApiCall) -> Response:
     email = call.request.query_params.get("email")
     if email is None:
         raise BadInputError("Please provide the email as a GET param")
-    apis = EmailPasswordRecipe.of(call.app).apis
-    return answer(await apis.email_exists_get(email, call.tenant_id, _options(call), call.user_context))
+    recipe = EmailPasswordRecipe.of(call.app)
+    options = recipe.options(call.request)
+    return answer(await recipe.apis.email_exists_get(email, call.tenant_id, options, call.user_context))
 
 
 async def _reset_token(call: ApiCall) -> Response:
@@ -316,9 +308,9 @@ async def _reset_token(call: ApiCall) -> Response:
     fields, refusal = await _form(call, body, recipe.config.reset_request_fields)
     if refusal is not None:
         return refusal
-    return answer(
-        await recipe.apis.generate_password_reset_token_post(fields, call.tenant_id, _options(call), call.user_context)
-    )
+    options = recipe.options(call.request)
+    result = await recipe.apis.generate_password_reset_token_post(fields, call.tenant_id, options, call.user_context)
+    return answer(result)
 
 
 async def _reset(call: ApiCall) -> Response:
@@ -331,7 +323,8 @@ async def _reset(call: ApiCall) -> Response:
     token = body["token"]
     if not isinstance(token, str):
         raise BadInputError("The password reset token must be a string")
-    result = await recipe.apis.password_reset_post(fields, token, call.tenant_id, _options(call), call.user_context)
+    options = recipe.options(call.request)
+    result = await recipe.apis.password_reset_post(fields, token, call.tenant_id, options, call.user_context)
     if isinstance(result, PasswordPolicyViolationError):
         return answer(field_error([FieldError(PASSWORD, result.failure_reason)]))
     return answer(result)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
-
-from sqlalchemy import Connection
+from typing import TypeVar
 
 from ...claims.payload import UserContext
 from ...claims.recipe_user_id import RecipeUserId
 from ...sessions.blocking import hashing, patient_hashing
-from ...sessions.exceptions import DatabaseError, HashingBusyError
+from ...sessions.exceptions import HashingBusyError
 from ..exceptions import BadInputError
 from ..session.container import SessionContainer
 from ..session.sign_in import refuse_linking
-from ..users.directory import get_user
-from ..users.login_methods import EmailChange, add_login_method, set_email, storable_text
-from ..users.user import AccountInfo, User
+from ..users.login_methods import EmailChange, storable_text
 from . import rows
 from .interface import (
     ConsumePasswordResetTokenOkResult,
@@ -35,10 +31,7 @@ from .interface import (
     UpdateResult,
     WrongCredentialsError,
 )
-from .rows import RECIPE_ID
-
-if TYPE_CHECKING:
-    from .recipe import EmailPasswordRecipe
+from .recipe import EmailPasswordRecipe
 
 T = TypeVar("T")
 
@@ -75,17 +68,11 @@ class EmailPasswordFunctions(RecipeInterface):
         _refuse_empty(email, password)
         password_hash = await self._hashing(self._hasher.hash, password)
         now_ms = self._app.clock.now_ms()
-
-        def create(connection: Connection) -> User | None:
-            added = add_login_method(
-                connection, tenant_id, recipe_id=RECIPE_ID, account=AccountInfo(email=email), time_joined=now_ms
+        user = await self._app.write(
+            lambda connection: rows.create_user(
+                connection, tenant_id, email, password_hash=password_hash, now_ms=now_ms
             )
-            if added is None:
-                return None
-            rows.add_password(connection, str(added.recipe_user_id), password_hash)
-            return User.of([added])
-
-        user = await self._app.hop(self._app.database.write, create)
+        )
         if user is None:
             return EmailAlreadyExistsError()
         return SignUpOkResult(user, user.login_methods[0].recipe_user_id)
@@ -107,7 +94,7 @@ class EmailPasswordFunctions(RecipeInterface):
         self, email: str, password: str, tenant_id: str, user_context: UserContext
     ) -> SignInOkResult | WrongCredentialsError:
         """Verify a password; one hash is computed whether or not the address is known (docs/protocol.md, rule 22.4)."""
-        found = await self._app.hop(self._app.database.read, lambda c: rows.password_of(c, tenant_id, email))
+        found = await self._app.read(lambda connection: rows.password_of(connection, tenant_id, email))
         if found is None:
             await self._hashing(self._hasher.verify_dummy, password)
             return WrongCredentialsError()
@@ -115,13 +102,7 @@ class EmailPasswordFunctions(RecipeInterface):
         while await self._hashing(self._hasher.verify, password, stored):
             if self._hasher.needs_rehash(stored):
                 stored = await self._rehash(recipe_user_id, password, stored)
-            now, user = await self._app.hop(
-                self._app.database.read,
-                lambda connection: (
-                    rows.password_hash(connection, recipe_user_id),
-                    get_user(connection, recipe_user_id),
-                ),
-            )
+            now, user = await self._app.read(lambda connection: rows.current(connection, recipe_user_id))
             if now is None or user is None:
                 break
             if now == stored:
@@ -146,9 +127,8 @@ class EmailPasswordFunctions(RecipeInterface):
             new = await self._hashing(self._hasher.hash, password)
         except HashingBusyError:
             return stored  # the password is right all the same, and the next sign-in will do
-        replaced = await self._app.hop(
-            self._app.database.write,
-            lambda connection: rows.rehash(connection, recipe_user_id, old=stored, new=new),
+        replaced = await self._app.write(
+            lambda connection: rows.rehash(connection, recipe_user_id, old=stored, new=new)
         )
         return new if replaced else stored
 
@@ -160,17 +140,14 @@ class EmailPasswordFunctions(RecipeInterface):
             raise BadInputError("the e-mail address is too long or not valid text")
         now_ms = self._app.clock.now_ms()
 
-        def create(connection: Connection) -> str | None:
-            if get_user(connection, user_id) is None:
-                return None
-            return rows.create_reset_token(connection, user_id, email, now_ms=now_ms)
-
         def create_and_clean_up() -> str | None:
-            token = self._app.database.write(create)
+            token = self._app.database.write(
+                lambda connection: rows.create_reset_token_of_user(connection, user_id, email, now_ms=now_ms)
+            )
             self._recipe.tokens_clean_up.after_write()
             return token
 
-        token = await self._app.hop(create_and_clean_up)
+        token = await self._app.on_database_thread(create_and_clean_up)
         return UnknownUserIdError() if token is None else CreateResetPasswordOkResult(token)
 
     async def consume_password_reset_token(
@@ -178,9 +155,7 @@ class EmailPasswordFunctions(RecipeInterface):
     ) -> ConsumePasswordResetTokenOkResult | PasswordResetTokenInvalidError:
         """Spend a token; of two simultaneous attempts one succeeds."""
         now_ms = self._app.clock.now_ms()
-        consumed = await self._app.hop(
-            self._app.database.write, lambda connection: rows.consume_reset_token(connection, token, now_ms=now_ms)
-        )
+        consumed = await self._app.write(lambda connection: rows.consume_reset_token(connection, token, now_ms=now_ms))
         if consumed is None:
             return PasswordResetTokenInvalidError()
         return ConsumePasswordResetTokenOkResult(consumed.email, consumed.user_id)
@@ -202,9 +177,8 @@ class EmailPasswordFunctions(RecipeInterface):
         _refuse_empty(email, password)
         # Never refused: a password reset has spent its token by now.
         new_hash = None if password is None else await self._hashing(self._hasher.hash, password, patient=True)
-        changed = await self._app.hop(
-            self._app.database.write,
-            lambda connection: _change(connection, str(recipe_user_id), email, new_hash),
+        changed = await self._app.write(
+            lambda connection: rows.change(connection, str(recipe_user_id), email, new_hash)
         )
         if changed is EmailChange.UNKNOWN_USER:
             return UnknownUserIdError()
@@ -222,32 +196,12 @@ class EmailPasswordFunctions(RecipeInterface):
         self._hasher.check_import(password_hash)
         now_ms = self._app.clock.now_ms()
 
-        def store(connection: Connection) -> ImportUserOkResult:
-            recipe_user_id, existed = _import(connection, tenant_id, email, password_hash=password_hash, now_ms=now_ms)
-            user = get_user(connection, recipe_user_id)
-            assert user is not None  # it was written in this very transaction
-            return ImportUserOkResult(user, RecipeUserId(recipe_user_id), existed)
-
-        return await self._app.hop(self._app.database.write, store)
-
-
-def _import(connection: Connection, tenant_id: str, email: str, *, password_hash: str, now_ms: int) -> tuple[str, bool]:
-    """Store a hash; return whose it is, and whether they existed before."""
-    for _ in range(2):
-        existing = rows.password_of(connection, tenant_id, email)
-        if existing is not None:
-            recipe_user_id, _ = existing
-            rows.change_password(connection, recipe_user_id, password_hash)
-            return recipe_user_id, True
-        added = add_login_method(
-            connection, tenant_id, recipe_id=RECIPE_ID, account=AccountInfo(email=email), time_joined=now_ms
+        user, recipe_user_id, existed = await self._app.write(
+            lambda connection: rows.import_user(
+                connection, tenant_id, email, password_hash=password_hash, now_ms=now_ms
+            )
         )
-        if added is not None:
-            recipe_user_id = str(added.recipe_user_id)
-            rows.add_password(connection, recipe_user_id, password_hash)
-            return recipe_user_id, False
-        # Somebody has created the user between the two statements, and is seen from here on.
-    raise DatabaseError("the user is being created and deleted by others at the same moment: import it again")
+        return ImportUserOkResult(user, RecipeUserId(recipe_user_id), existed)
 
 
 def _refuse_empty(email: str | None, password: str | None) -> None:
@@ -255,16 +209,3 @@ def _refuse_empty(email: str | None, password: str | None) -> None:
         raise BadInputError("the e-mail address must not be empty")
     if password == "":
         raise BadInputError("the password must not be empty")
-
-
-def _change(connection: Connection, recipe_user_id: str, email: str | None, password_hash: str | None) -> EmailChange:
-    if not storable_text(recipe_user_id) or rows.password_hash(connection, recipe_user_id) is None:
-        return EmailChange.UNKNOWN_USER
-    if email is not None:
-        changed = set_email(connection, recipe_user_id, email)
-        if changed is not EmailChange.DONE:
-            return changed
-        rows.void_reset_tokens(connection, [recipe_user_id])
-    if password_hash is not None:
-        rows.change_password(connection, recipe_user_id, password_hash)
-    return EmailChange.DONE

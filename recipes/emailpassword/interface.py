@@ -4,129 +4,108 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
-
-from starlette.requests import Request
-from starlette.responses import Response
+from typing import TypeAlias
 
 from ...claims.payload import JSONObject, UserContext
 from ...claims.recipe_user_id import RecipeUserId
 from ..chain.view import Layer
-from ..kit.recipe import GeneralErrorResponse, LinkingToSessionUserFailedError
+from ..delivery import EmailDeliveryInterface
+from ..kit import recipe as kit
+from ..kit.recipe import GeneralErrorResponse, LinkingToSessionUserFailedError, Refusal, Result
 from ..session.container import SessionContainer
 from ..users.user import User
 from .form import FormField
-
-if TYPE_CHECKING:
-    from ..delivery import EmailDeliveryInterface
-    from ..kit.app_info import AppInfo
-    from .form import EmailPasswordConfig
 
 # Results of functions
 
 
 @dataclass(frozen=True, slots=True)
-class SignUpOkResult:
+class SignUpOkResult(Result):
     """A new login method exists."""
 
     user: User
     recipe_user_id: RecipeUserId
-    status: str = "OK"
 
 
 @dataclass(frozen=True, slots=True)
-class SignInOkResult:
+class SignInOkResult(Result):
     """The password is right."""
 
     user: User
     recipe_user_id: RecipeUserId
-    status: str = "OK"
 
 
 @dataclass(frozen=True, slots=True)
-class EmailAlreadyExistsError:
+class EmailAlreadyExistsError(Result):
     """The tenant has an e-mail/password login method with this address."""
 
-    status: str = "EMAIL_ALREADY_EXISTS_ERROR"
+    status = "EMAIL_ALREADY_EXISTS_ERROR"
 
 
 @dataclass(frozen=True, slots=True)
-class WrongCredentialsError:
+class WrongCredentialsError(Result):
     """No such address, or a wrong password: which of the two is not told."""
 
-    status: str = "WRONG_CREDENTIALS_ERROR"
-
-    def to_json(self) -> JSONObject:
-        """Return the answer's body."""
-        return {"status": self.status}
+    status = "WRONG_CREDENTIALS_ERROR"
 
 
 @dataclass(frozen=True, slots=True)
-class UnknownUserIdError:
+class UnknownUserIdError(Result):
     """No such login method."""
 
-    status: str = "UNKNOWN_USER_ID_ERROR"
+    status = "UNKNOWN_USER_ID_ERROR"
 
 
 @dataclass(frozen=True, slots=True)
-class CreateResetPasswordOkResult:
+class CreateResetPasswordOkResult(Result):
     """A password reset token; a secret, to be delivered to the address only."""
 
     token: str
-    status: str = "OK"
 
 
 @dataclass(frozen=True, slots=True)
-class ConsumePasswordResetTokenOkResult:
+class ConsumePasswordResetTokenOkResult(Result):
     """The token was good, and is spent."""
 
     email: str
     user_id: str
-    status: str = "OK"
 
 
 @dataclass(frozen=True, slots=True)
-class PasswordResetTokenInvalidError:
+class PasswordResetTokenInvalidError(Result):
     """The token is unknown, spent or expired."""
 
-    status: str = "RESET_PASSWORD_INVALID_TOKEN_ERROR"
-
-    def to_json(self) -> JSONObject:
-        """Return the answer's body."""
-        return {"status": self.status}
+    status = "RESET_PASSWORD_INVALID_TOKEN_ERROR"
 
 
 @dataclass(frozen=True, slots=True)
-class UpdateEmailOrPasswordOkResult:
+class UpdateEmailOrPasswordOkResult(Result):
     """The login method has changed."""
 
-    status: str = "OK"
-
 
 @dataclass(frozen=True, slots=True)
-class UpdateEmailOrPasswordEmailChangeNotAllowedError:
+class UpdateEmailOrPasswordEmailChangeNotAllowedError(Result):
     """The address may not be changed."""
 
+    status = "EMAIL_CHANGE_NOT_ALLOWED_ERROR"
     reason: str
-    status: str = "EMAIL_CHANGE_NOT_ALLOWED_ERROR"
 
 
 @dataclass(frozen=True, slots=True)
-class PasswordPolicyViolationError:
+class PasswordPolicyViolationError(Result):
     """The new password breaks the policy."""
 
+    status = "PASSWORD_POLICY_VIOLATED_ERROR"
     failure_reason: str
-    status: str = "PASSWORD_POLICY_VIOLATED_ERROR"
 
 
 @dataclass(frozen=True, slots=True)
-class ImportUserOkResult:
+class ImportUserOkResult(Result):
     """The user exists with the imported hash."""
 
     user: User
     recipe_user_id: RecipeUserId
     did_user_already_exist: bool
-    status: str = "OK"
 
 
 SignUpResult: TypeAlias = SignUpOkResult | EmailAlreadyExistsError | LinkingToSessionUserFailedError
@@ -143,11 +122,10 @@ UpdateResult: TypeAlias = (
 
 
 @dataclass(frozen=True, slots=True)
-class EmailExistsGetOkResult:
+class EmailExistsGetOkResult(Result):
     """Whether the tenant has an e-mail/password login method with the address."""
 
     exists: bool
-    status: str = "OK"
 
     def to_json(self) -> JSONObject:
         """Return the answer's body."""
@@ -155,81 +133,53 @@ class EmailExistsGetOkResult:
 
 
 @dataclass(frozen=True, slots=True)
-class GeneratePasswordResetTokenPostOkResult:
+class GeneratePasswordResetTokenPostOkResult(Result):
     """Said whether or not there is an account with the address."""
 
-    status: str = "OK"
-
-    def to_json(self) -> JSONObject:
-        """Return the answer's body."""
-        return {"status": self.status}
-
 
 @dataclass(frozen=True, slots=True)
-class GeneratePasswordResetTokenPostNotAllowedResponse:
+class GeneratePasswordResetTokenPostNotAllowedResponse(Refusal):
     """No link is created, for the reason given."""
 
-    reason: str
-    status: str = "PASSWORD_RESET_NOT_ALLOWED"
-
-    def to_json(self) -> JSONObject:
-        """Return the answer's body."""
-        return {"status": self.status, "reason": self.reason}
+    status = "PASSWORD_RESET_NOT_ALLOWED"
 
 
 @dataclass(frozen=True, slots=True)
-class PasswordResetPostOkResult:
+class PasswordResetPostOkResult(Result):
     """The password has changed; address and user are for overrides and not sent."""
 
     email: str
     user: User
-    status: str = "OK"
-
-    def to_json(self) -> JSONObject:
-        """Return the answer's body."""
-        return {"status": self.status}
 
 
 @dataclass(frozen=True, slots=True)
-class SignInPostOkResult:
+class SignInPostOkResult(Result):
     """Signed in; the session's tokens travel in headers or cookies."""
 
     user: User
     session: SessionContainer
-    status: str = "OK"
 
 
 @dataclass(frozen=True, slots=True)
-class SignUpPostOkResult:
+class SignUpPostOkResult(Result):
     """Signed up; the session's tokens travel in headers or cookies."""
 
     user: User
     session: SessionContainer
-    status: str = "OK"
 
 
 @dataclass(frozen=True, slots=True)
-class SignInPostNotAllowedResponse:
+class SignInPostNotAllowedResponse(Refusal):
     """Signing in is refused for a reason that is shown to the user."""
 
-    reason: str
-    status: str = "SIGN_IN_NOT_ALLOWED"
-
-    def to_json(self) -> JSONObject:
-        """Return the answer's body."""
-        return {"status": self.status, "reason": self.reason}
+    status = "SIGN_IN_NOT_ALLOWED"
 
 
 @dataclass(frozen=True, slots=True)
-class SignUpPostNotAllowedResponse:
+class SignUpPostNotAllowedResponse(Refusal):
     """Signing up is refused for a reason that is shown to the user."""
 
-    reason: str
-    status: str = "SIGN_UP_NOT_ALLOWED"
-
-    def to_json(self) -> JSONObject:
-        """Return the answer's body."""
-        return {"status": self.status, "reason": self.reason}
+    status = "SIGN_UP_NOT_ALLOWED"
 
 
 SignInPostResult: TypeAlias = (
@@ -247,15 +197,9 @@ GenerateTokenPostResult: TypeAlias = (
 
 
 @dataclass(slots=True)
-class APIOptions:
+class APIOptions(kit.APIOptions):
     """What an API function of this recipe may need besides its own arguments."""
 
-    request: Request
-    response: Response | None
-    recipe_id: str
-    config: EmailPasswordConfig
-    recipe_implementation: RecipeInterface
-    app_info: AppInfo
     email_delivery: EmailDeliveryInterface
 
 

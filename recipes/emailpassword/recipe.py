@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import secrets
+from typing import Any
 
 from sqlalchemy import Connection
 
+from ...claims.recipe_user_id import RecipeUserId
 from ...sessions.clean_up import CleanUp
-from ..chain.chain import Chain
-from ..delivery import DefaultEmailService, EmailDeliveryConfig, EmailDeliveryInterface
+from ..delivery import EMAIL as EMAIL_DELIVERY, EmailDeliveryInterface
+from ..exceptions import ConfigurationError
 from ..kit.recipe import Recipe
+from ..kit.services import Services
 from ..users.directory import DeletedUser
 from . import rows
 from .form import PASSWORD, EmailPasswordConfig, FormField, form_field_errors
-from .interface import APIInterface, RecipeInterface
+from .interface import APIInterface, APIOptions, RecipeInterface, SignUpOkResult
 from .passwords import PasswordHasher
-
-if TYPE_CHECKING:
-    from ..app import App
-    from ..kit.routing import Route
 
 _CREDENTIALS = ("email", "password", "tenant_id", "user_context")
 _FORM_POST = ("form_fields", "tenant_id", "api_options", "user_context")
@@ -33,15 +32,20 @@ FUNCTION_ORDERS = {
 API_ORDERS = {"sign_up_post": (_FORM_POST,), "sign_in_post": (_FORM_POST,)}
 
 
-class EmailPasswordRecipe(Recipe[RecipeInterface]):
+class EmailPasswordRecipe(Recipe[RecipeInterface, APIInterface]):
     """The e-mail/password recipe of one App."""
 
     recipe_id = "emailpassword"
+    interfaces = (RecipeInterface, APIInterface)
+    orders = (FUNCTION_ORDERS, API_ORDERS)
+    deliveries = (EMAIL_DELIVERY,)
+    options_class = APIOptions
     first_factors = ("emailpassword",)
+    config: EmailPasswordConfig
+    email_delivery: EmailDeliveryInterface
 
-    def __init__(self, app: App, config: EmailPasswordConfig, routes: tuple[Route, ...]) -> None:
-        super().__init__(app, config, routes)
-        self.config: EmailPasswordConfig = config
+    def __init__(self, app: Services, config: EmailPasswordConfig, parts: tuple[Recipe[Any, Any], ...] = ()) -> None:
+        super().__init__(app, config, parts)
         self.hasher = PasswordHasher(unsafe_for_tests=app.unsafe_for_tests)
         self.tokens_clean_up = CleanUp(
             app.database,
@@ -49,28 +53,33 @@ class EmailPasswordRecipe(Recipe[RecipeInterface]):
             kind="password reset tokens",
             delete_batch=lambda connection, now_ms: rows.clean_up(connection, now_ms=now_ms),
         )
-        delivery = config.email_delivery or EmailDeliveryConfig()
-        mail = Chain(
-            EmailDeliveryInterface,
-            delivery.service or DefaultEmailService(app.outbox),
-            recipe_id=self.recipe_id,
-            kind="email_delivery",
-        )
-        self.add_chain(mail, delivery.override)
-        self.email_delivery = mail.top
 
-    def finish(self, functions: Chain[RecipeInterface], apis: Chain[APIInterface]) -> None:
-        """Apply the application's overrides; from here on `functions` and `apis` are the tops of the chains."""
-        self.add_chain(functions, self.config.override.functions)
-        self.add_chain(apis, self.config.override.apis)
-        self.functions = functions.top
-        self.apis: APIInterface = apis.top
+    def option_values(self) -> dict[str, Any]:
+        """Return the fields of the options that are the same for every request."""
+        return {**super().option_values(), "email_delivery": self.email_delivery}
 
     async def password_error(self, password: str, tenant_id: str) -> str | None:
         """Return what the policy has against a password, None for a good one."""
         field = [FormField(PASSWORD, password)]
         errors = await form_field_errors(field, self.config.reset_fields, tenant_id=tenant_id)
         return errors[0].error if errors else None
+
+    def undelivered_channels(self) -> list[str]:
+        """Return the channels on which messages reach nobody; an application's own API may send them itself."""
+        replaced = self.chains["apis"].is_overridden("generate_password_reset_token_post")
+        return [] if replaced else super().undelivered_channels()
+
+    def startup_lines(self) -> list[str]:
+        """Return the line that says how to sign up."""
+        body = '{"formFields": [{"id": "email", "value": "..."}, {"id": "password", "value": "..."}]}'
+        return [f"sign up: POST {self.app.info.issuer}/signup with the body {body}"]
+
+    async def test_login_method(self, tenant_id: str, email: str, *, subject: str, verified: bool) -> RecipeUserId:
+        """Sign up with a password that nobody knows; ConfigurationError if an override refuses it."""
+        signed_up = await self.functions.sign_up(email, secrets.token_urlsafe(), tenant_id, None, False, {})
+        if isinstance(signed_up, SignUpOkResult):
+            return signed_up.recipe_user_id
+        raise ConfigurationError(f"{email} could not be signed up: {signed_up!r}")
 
     def clean_up(self) -> int:
         """Delete the reset tokens that have expired."""

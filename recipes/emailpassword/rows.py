@@ -26,9 +26,19 @@ from sqlalchemy import (
     update,
 )
 
+from ...sessions.exceptions import DatabaseError
 from ...sessions.schema import metadata
-from ..users.login_methods import WHOSE, EmailChange, identity_in, set_email, tenants
-from ..users.user import AccountInfo
+from ..users.directory import get_user
+from ..users.login_methods import (
+    WHOSE,
+    EmailChange,
+    add_login_method,
+    identity_in,
+    set_email,
+    storable_text,
+    tenants,
+)
+from ..users.user import AccountInfo, User
 
 RECIPE_ID = "emailpassword"
 RESET_TOKEN_BYTES = 64
@@ -69,6 +79,60 @@ class ConsumedResetToken:
     email: str
 
 
+# Login methods with a password
+
+
+def create_user(connection: Connection, tenant_id: str, email: str, *, password_hash: str, now_ms: int) -> User | None:
+    """Create a user with a login method; None if the tenant has one with the address."""
+    account = AccountInfo(email=email)
+    added = add_login_method(connection, tenant_id, recipe_id=RECIPE_ID, account=account, time_joined=now_ms)
+    if added is None:
+        return None
+    add_password(connection, str(added.recipe_user_id), password_hash)
+    return User.of([added])
+
+
+def import_user(
+    connection: Connection, tenant_id: str, email: str, *, password_hash: str, now_ms: int
+) -> tuple[User, str, bool]:
+    """Store a hash of another system; return the user, the login method's id, and whether they existed before.
+
+    DatabaseError if others create and delete the user at the same moment.
+    """
+    for _ in range(2):
+        existing = password_of(connection, tenant_id, email)
+        if existing is not None:
+            recipe_user_id, _ = existing
+            change_password(connection, recipe_user_id, password_hash)
+            user = get_user(connection, recipe_user_id)
+            assert user is not None  # its login method was found in this very transaction
+            return user, recipe_user_id, True
+        created = create_user(connection, tenant_id, email, password_hash=password_hash, now_ms=now_ms)
+        if created is not None:
+            return created, created.id, False
+        # Somebody has created the user between the two statements, and is seen from here on.
+    raise DatabaseError("the user is being created and deleted by others at the same moment: import it again")
+
+
+def change(connection: Connection, recipe_user_id: str, email: str | None, new_hash: str | None) -> EmailChange:
+    """Change the address, the password or both of a login method; its outstanding reset tokens become void."""
+    if not storable_text(recipe_user_id) or password_hash(connection, recipe_user_id) is None:
+        return EmailChange.UNKNOWN_USER
+    if email is not None:
+        changed = set_email(connection, recipe_user_id, email)
+        if changed is not EmailChange.DONE:
+            return changed
+        void_reset_tokens(connection, [recipe_user_id])
+    if new_hash is not None:
+        change_password(connection, recipe_user_id, new_hash)
+    return EmailChange.DONE
+
+
+def current(connection: Connection, recipe_user_id: str) -> tuple[str | None, User | None]:
+    """Return the password hash of a login method and its user, as they are now."""
+    return password_hash(connection, recipe_user_id), get_user(connection, recipe_user_id)
+
+
 def add_password(connection: Connection, recipe_user_id: str, password_hash: str) -> None:
     """Store the first password hash of a login method."""
     connection.execute(_ADD_PASSWORD, {"recipe_user_id": recipe_user_id, "password_hash": password_hash})
@@ -94,28 +158,29 @@ def change_password(connection: Connection, recipe_user_id: str, password_hash: 
     return changed
 
 
-def change_email(connection: Connection, recipe_user_id: str, email: str) -> EmailChange:
-    """Change the address of a login method and, if that succeeds, make its outstanding reset tokens void."""
-    outcome = set_email(connection, recipe_user_id, email)
-    if outcome is EmailChange.DONE:
-        void_reset_tokens(connection, [recipe_user_id])
-    return outcome
-
-
 def rehash(connection: Connection, recipe_user_id: str, *, old: str, new: str) -> bool:
     """Replace a hash by another of the same password, unless the password was changed meanwhile."""
     this = (passwords.c.recipe_user_id == recipe_user_id, passwords.c.password_hash == old)
     return connection.execute(update(passwords).where(*this).values(password_hash=new)).rowcount == 1
 
 
+# Reset tokens
+
+
 def create_reset_token(
     connection: Connection, user_id: str, email: str, *, now_ms: int, lifetime_ms: int = RESET_TOKEN_LIFETIME_MS
 ) -> str:
-    """Return a new reset token; those made before stay valid."""
+    """Return a new reset token; tokens made before stay valid."""
     token = secrets.token_urlsafe(RESET_TOKEN_BYTES)
     row = {"token_hash": _hash(token), "user_id": user_id, "email": email, "expires_at": now_ms + lifetime_ms}
     connection.execute(insert(reset_tokens).values(row))
     return token
+
+
+def create_reset_token_of_user(connection: Connection, user_id: str, email: str, *, now_ms: int) -> str | None:
+    """Return a new reset token of a user or login method, None for an id that is nobody's."""
+    known = get_user(connection, user_id) is not None
+    return create_reset_token(connection, user_id, email, now_ms=now_ms) if known else None
 
 
 def consume_reset_token(connection: Connection, token: str, *, now_ms: int) -> ConsumedResetToken | None:

@@ -116,6 +116,9 @@ def _bad_domain(text: str, field: str) -> ConfigurationError:
 OriginFunction: TypeAlias = Callable[[Request | None, UserContext], str]
 
 
+_SCOPE_ORIGIN = "coatcheck.origin"
+
+
 @dataclass(frozen=True, slots=True)
 class InputAppInfo:
     """The addresses as an application writes them; `normalise` checks them.
@@ -159,10 +162,15 @@ class AppInfo:
         return f"{self.api_base_path}/session/refresh"
 
     def website_origin(self, request: Request | None, user_context: UserContext) -> str:
-        """Return the origin of the website for one request; it is asked for anew each time, never remembered."""
+        """Return the origin of the website for one request; an `origin` function is asked once per request."""
         if isinstance(self.origin, str):
             return self.origin
-        return normal_origin(_text(self.origin(request, user_context), "origin"), "origin")
+        scope = {} if request is None else request.scope
+        asked: tuple[AppInfo, str] | None = scope.get(_SCOPE_ORIGIN)
+        if asked is None or asked[0] is not self:  # another App may serve the same request
+            origin = normal_origin(_text(self.origin(request, user_context), "origin"), "origin")
+            asked = scope[_SCOPE_ORIGIN] = (self, origin)
+        return asked[1]
 
 
 def normalise(given: InputAppInfo) -> AppInfo:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from starlette.requests import Request
 
 from ...claims.payload import UserContext
 from ..exceptions import ConfigurationError
-
-if TYPE_CHECKING:
-    from ..app import App
-
+from .services import Services
 
 KEY = "coatcheck.request"
 """Where a middleware leaves the Starlette request in a WSGI environ (Django: in `request.META`)."""
@@ -127,14 +124,14 @@ def get_request_from_user_context(user_context: UserContext | None) -> Request |
     return request if isinstance(request, Request) else None
 
 
-def bind_app(scope: Any, app: App) -> None:
+def bind_app(scope: Any, app: Services) -> None:
     """Say which App serves the request of `scope`."""
     scope[_SCOPE_APP] = app
 
 
-def app_of(request: Request) -> App | None:
+def app_of(request: Request) -> Services | None:
     """Return the App that serves the request, None where no middleware has said so."""
-    app: App | None = request.scope.get(_SCOPE_APP)
+    app: Services | None = request.scope.get(_SCOPE_APP)
     return app
 
 

@@ -6,24 +6,22 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from ...claims.payload import UserContext
 from ..exceptions import BadInputError, ConfigurationError
-
-if TYPE_CHECKING:
-    from ..app import App
-    from .app_info import AppInfo
+from .app_info import AppInfo
+from .services import Services
 
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
     """One HTTP request to one API."""
 
-    app: App
+    app: Services
     request: Request
     tenant_id: str
     user_context: UserContext

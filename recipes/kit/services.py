@@ -1,4 +1,4 @@
-"""Which App a call belongs to: the one bound to the running context, else the process's default."""
+"""What an App offers its recipes, and which App is the current one: that of the running context, else the default."""
 
 from __future__ import annotations
 
@@ -7,19 +7,82 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
+
+from sqlalchemy import Connection
 
 from ...claims.clock import Clock, current_clock
-from ..exceptions import NotInitialisedError
+from ...sessions.blocking import database_work
+from ...sessions.database import Database
+from ...sessions.key_store import Cipher
+from ...sessions.signing_key import KeySource
+from ..exceptions import ConfigurationError, NotInitialisedError
+from ..users.directory import UserDirectory
+from .app_info import AppInfo
 from .driver import Driver, drive, driven
-
-if TYPE_CHECKING:
-    from ..app import App
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_bound: ContextVar[App | None] = ContextVar("coatcheck_app", default=None)
+
+class Services:
+    """What an App offers its recipes; an App is one that can build itself."""
+
+    info: AppInfo
+    database: Database
+    clock: Clock
+    cipher: Cipher
+    """What seals secrets that are stored in the database."""
+    key_source: KeySource
+    users: UserDirectory
+    outbox: Any
+    """The Outbox (`recipes/delivery`) of mails that were not sent anywhere."""
+    driver: Driver
+    """What runs the plain (`.sync`) functions."""
+    unsafe_for_tests: bool
+    recipes_by_id: dict[str, Any]
+    """The recipes at work, in the order in which routes are looked for; `Recipe.of` gives each its type."""
+
+    def active(self) -> Active:
+        """Return a context manager in which this App and its clock are the current ones."""
+        return Active(self)
+
+    async def on_database_thread(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a blocking function: inline for a database in memory, otherwise as `database_work` does."""
+        if self.database.inline:
+            return fn(*args, **kwargs)
+        return await database_work(fn, *args, **kwargs)
+
+    def read(self, work: Callable[[Connection], R]) -> Coroutine[Any, Any, R]:
+        """Run `work` in a transaction that changes nothing."""
+        return self.on_database_thread(self.database.read, work)
+
+    def write(self, work: Callable[[Connection], R]) -> Coroutine[Any, Any, R]:
+        """Run `work` in a transaction; it may run again if the database asks for that."""
+        return self.on_database_thread(self.database.write, work)
+
+    async def primary_user_id(self, recipe_user_id: str) -> str:
+        """Return the id of the user who owns a login method; the same id where there is no such user."""
+        return await self.read(lambda connection: self.users.primary_id(connection, recipe_user_id))
+
+    @property
+    def recipes(self) -> tuple[Any, ...]:
+        """The recipes at work, in the order in which routes are looked for."""
+        return tuple(self.recipes_by_id.values())
+
+    def has_recipe(self, recipe_id: str) -> bool:
+        """Whether a recipe is at work in this App."""
+        return recipe_id in self.recipes_by_id
+
+    def recipe(self, recipe_id: str) -> Any:
+        """Return a recipe; ConfigurationError naming the missing `init` call if it is not in the list."""
+        found = self.recipes_by_id.get(recipe_id)
+        if found is None:
+            raise ConfigurationError(f"{recipe_id}.init(...) is missing from recipe_list")
+        return found
+
+
+_bound: ContextVar[Services | None] = ContextVar("coatcheck_app", default=None)
 
 _NONE = "Initialisation not done. Did you forget to call coatcheck.init(...), or to enter `with app.active():`?"
 _SEVERAL = (
@@ -31,9 +94,9 @@ _SEVERAL = (
 class _Default:
     """Holds the process's default App and those of running tests, so that setting them needs no global statement."""
 
-    app: App | None = None
-    of_tests: tuple[App, ...] = ()
-    without_context: App | None = None
+    app: Services | None = None
+    of_tests: tuple[Services, ...] = ()
+    without_context: Services | None = None
     """Whose the calls are that come without a context, as every request asks; None where nobody can tell."""
     lock = threading.Lock()
 
@@ -43,7 +106,7 @@ def _settle() -> None:
     _Default.without_context = candidates[0] if len(candidates) == 1 else None
 
 
-def current_app() -> App:
+def current_services() -> Services:
     """Return the App bound to the running context, else the one `init` made; NotInitialisedError if there is none.
 
     In a test it is the test's App rather than the one of `init`.
@@ -54,19 +117,19 @@ def current_app() -> App:
     return app
 
 
-def default_app() -> App | None:
+def default_services() -> Services | None:
     """Return the process's default App, None before `init`."""
     return _Default.app
 
 
-def set_default_app(app: App | None) -> None:
+def set_default_services(app: Services | None) -> None:
     """Make `app` the process's default."""
     _Default.app = app
     _settle()
 
 
 @contextmanager
-def standing_in(app: App) -> Iterator[None]:
+def standing_in(app: Services) -> Iterator[None]:
     """Let `app` be meant by calls without a context, such as those of a test's own threads, while the block runs."""
     with _Default.lock:
         _Default.of_tests += (app,)
@@ -79,7 +142,7 @@ def standing_in(app: App) -> Iterator[None]:
             _settle()
 
 
-def is_current(app: App) -> bool:
+def is_current(app: Services) -> bool:
     """Tell whether an App, and its clock, are the current ones."""
     return (_bound.get() or _Default.without_context) is app and current_clock.get() is app.clock
 
@@ -89,12 +152,12 @@ class Active:
 
     __slots__ = ("_app", "_app_token", "_clock_token")
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: Services) -> None:
         self._app = app
-        self._app_token: Token[App | None] | None = None
+        self._app_token: Token[Services | None] | None = None
         self._clock_token: Token[Clock] | None = None
 
-    def __enter__(self) -> App:
+    def __enter__(self) -> Services:
         app = self._app
         if (_bound.get() or _Default.without_context) is not app:
             self._app_token = _bound.set(app)

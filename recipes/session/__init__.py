@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 
@@ -11,50 +11,96 @@ from ...claims.claim import SessionClaim
 from ...claims.payload import JSONObject, UserContext, changed, copied
 from ...claims.recipe_user_id import RecipeUserId
 from ...claims.validator import ClaimsValidationResult, SessionClaimValidator
-from .. import exceptions
-from ..chain.chain import Chain, InputOverrideConfig
-from ..kit.recipe import GeneralErrorResponse, RecipeSpecification
+from .. import exceptions as exceptions
+from ..chain.chain import InputOverrideConfig as InputOverrideConfig
+from ..kit.recipe import APIOptions as APIOptions, GeneralErrorResponse as GeneralErrorResponse, RecipeSpecification
 from ..kit.request import AnyRequest, app_of, as_request, with_request
-from ..kit.services import current_app, synced
+from ..kit.services import current_services, synced
+from . import requests
 from .api import ROUTES, SessionAPI
 from .config import (
     AntiCsrf,
-    InputErrorHandlers,
+    InputErrorHandlers as InputErrorHandlers,
     SameSite,
-    SessionConfig,
-    TokenTransferMethod,
+    TokenTransferMethod as TokenTransferMethod,
     TransferMethodSelector,
     validated,
 )
-from .container import SessionContainer
+from .container import SessionContainer as SessionContainer
 from .functions import SessionFunctions
 from .interface import (
-    APIInterface,
-    APIOptions,
-    APIsLayer,
-    FunctionsLayer,
-    GetClaimValueOkResult,
-    OverrideGlobalClaimValidators,
-    RecipeInterface,
-    SessionDoesNotExistError,
-    SessionInformationResult,
-    SignOutOkayResponse,
+    APIInterface as APIInterface,
+    APIsLayer as APIsLayer,
+    FunctionsLayer as FunctionsLayer,
+    OverrideGlobalClaimValidators as OverrideGlobalClaimValidators,
+    RecipeInterface as RecipeInterface,
 )
-from .recipe import POSITIONAL_ORDERS, SessionRecipe
-from .requests import assert_required_claims, create_session, first_payload, required_validators
-from .requests import get_session as get_session_of_request
-from .requests import refresh_session as refresh_session_of_request
+from .recipe import SessionRecipe
+from .results import (
+    GetClaimValueOkResult as GetClaimValueOkResult,
+    SessionDoesNotExistError as SessionDoesNotExistError,
+    SessionInformationResult as SessionInformationResult,
+    SignOutOkayResponse as SignOutOkayResponse,
+)
 
-if TYPE_CHECKING:
-    from ..app import App
+SessionOverrideConfig = InputOverrideConfig
+
+
+def init(
+    cookie_domain: str | None = None,
+    older_cookie_domain: str | None = None,
+    cookie_secure: bool | None = None,
+    cookie_same_site: SameSite | None = None,
+    session_expired_status_code: int | None = None,
+    anti_csrf: AntiCsrf | None = None,
+    get_token_transfer_method: TransferMethodSelector | None = None,
+    error_handlers: InputErrorHandlers | None = None,
+    override: InputOverrideConfig | None = None,
+    invalid_claim_status_code: int | None = None,
+    use_dynamic_access_token_signing_key: bool | None = None,
+    expose_access_token_to_frontend_in_cookie_based_auth: bool | None = None,
+    jwks_refresh_interval_sec: float | None = None,
+    *,
+    claims: Iterable[SessionClaim[Any]] = (),
+    access_token_validity_seconds: float = 3_600,
+    refresh_token_validity_seconds: float = 8_640_000,
+    absolute_lifetime_seconds: float | None = None,
+    signing_key_rotation_seconds: float = 604_800,
+) -> RecipeSpecification:
+    """Describe the session recipe for an App's `recipe_list`; nothing else happens until the App is made.
+
+    `claims` are built into every new session. Lifetimes and intervals in seconds, fractions allowed; every option is in
+    docs/configuration.md. A wrong option is a ConfigurationError that names it.
+    """
+    config = validated(
+        cookie_domain=cookie_domain,
+        older_cookie_domain=older_cookie_domain,
+        cookie_secure=cookie_secure,
+        cookie_same_site=cookie_same_site,
+        session_expired_status_code=session_expired_status_code,
+        anti_csrf=anti_csrf,
+        get_token_transfer_method=get_token_transfer_method,
+        error_handlers=error_handlers,
+        override=override,
+        invalid_claim_status_code=invalid_claim_status_code,
+        use_dynamic_access_token_signing_key=use_dynamic_access_token_signing_key,
+        expose_access_token_to_frontend_in_cookie_based_auth=expose_access_token_to_frontend_in_cookie_based_auth,
+        jwks_refresh_interval_sec=jwks_refresh_interval_sec,
+        claims=claims,
+        access_token_validity_seconds=access_token_validity_seconds,
+        refresh_token_validity_seconds=refresh_token_validity_seconds,
+        absolute_lifetime_seconds=absolute_lifetime_seconds,
+        signing_key_rotation_seconds=signing_key_rotation_seconds,
+    )
+    return RecipeSpecification(SessionRecipe, config, SessionFunctions, SessionAPI, ROUTES)
+
+
+# Sessions of requests
 
 
 def _served(given: AnyRequest) -> tuple[SessionRecipe, Request]:
     request = as_request(given)
-    return SessionRecipe.of(app_of(request) or current_app()), request
-
-
-# Sessions of requests
+    return SessionRecipe.of(app_of(request) or current_services()), request
 
 
 async def create_new_session(
@@ -69,7 +115,7 @@ async def create_new_session(
     recipe, served = _served(request)
     context: UserContext = {} if user_context is None else user_context
     with recipe.app.active():
-        return await create_session(
+        return await requests.create_session(
             recipe, served, tenant_id, recipe_user_id, access_token_payload, session_data_in_database, context
         )
 
@@ -88,7 +134,7 @@ async def get_session(
     """
     recipe, served = _served(request)
     with recipe.app.active():
-        return await get_session_of_request(
+        return await requests.get_session(
             recipe,
             served,
             session_required=session_required is not False,
@@ -103,7 +149,7 @@ async def refresh_session(request: AnyRequest, user_context: UserContext | None 
     """Exchange the refresh token of a request; UnauthorisedError or TokenTheftError where it does not hold."""
     recipe, served = _served(request)
     with recipe.app.active():
-        return await refresh_session_of_request(recipe, served, {} if user_context is None else user_context)
+        return await requests.refresh_session(recipe, served, {} if user_context is None else user_context)
 
 
 # Sessions without a request
@@ -118,10 +164,12 @@ async def create_new_session_without_request_response(
     user_context: UserContext | None = None,
 ) -> SessionContainer:
     """Create a session; the caller sees to it that its tokens reach the client."""
-    recipe = SessionRecipe.of(current_app())
+    recipe = SessionRecipe.of(current_services())
     context: UserContext = {} if user_context is None else user_context
     with recipe.app.active():
-        user_id, payload = await first_payload(recipe, recipe_user_id, tenant_id, access_token_payload, context)
+        user_id, payload = await requests.first_payload(
+            recipe, recipe_user_id, tenant_id, access_token_payload, context
+        )
         return await recipe.functions.create_new_session(
             user_id,
             recipe_user_id,
@@ -143,7 +191,7 @@ async def get_session_without_request_response(
     user_context: UserContext | None = None,
 ) -> SessionContainer | None:
     """Verify an access token and run the claim validators; None only where the session is optional."""
-    recipe = SessionRecipe.of(current_app())
+    recipe = SessionRecipe.of(current_services())
     context: UserContext = {} if user_context is None else user_context
     with recipe.app.active():
         session = await recipe.functions.get_session(
@@ -156,7 +204,7 @@ async def get_session_without_request_response(
             context,
         )
         if session is not None and (recipe.has_validators or override_global_claim_validators is not None):
-            await assert_required_claims(recipe, session, override_global_claim_validators, context)
+            await requests.assert_required_claims(recipe, session, override_global_claim_validators, context)
         return session
 
 
@@ -296,13 +344,13 @@ async def validate_claims_for_session_handle(
     user_context: UserContext | None = None,
 ) -> SessionDoesNotExistError | ClaimsValidationResult:
     """Refetch and validate the claims stored for a session; refetched values are stored."""
-    recipe = SessionRecipe.of(current_app())
+    recipe = SessionRecipe.of(current_services())
     context = {} if user_context is None else user_context
     with recipe.app.active():
         known = await recipe.functions.get_session_information(session_handle, context)
         if known is None:
             return SessionDoesNotExistError()
-        validators = await required_validators(
+        validators = await requests.required_validators(
             recipe,
             known.tenant_id,
             known.user_id,
@@ -364,53 +412,6 @@ async def get_open_id_discovery_configuration(user_context: UserContext | None =
     )
 
 
-SessionOverrideConfig = InputOverrideConfig
-
-
-def init(
-    cookie_domain: str | None = None,
-    older_cookie_domain: str | None = None,
-    cookie_secure: bool | None = None,
-    cookie_same_site: SameSite | None = None,
-    session_expired_status_code: int | None = None,
-    anti_csrf: AntiCsrf | None = None,
-    get_token_transfer_method: TransferMethodSelector | None = None,
-    error_handlers: InputErrorHandlers | None = None,
-    override: InputOverrideConfig | None = None,
-    invalid_claim_status_code: int | None = None,
-    use_dynamic_access_token_signing_key: bool | None = None,
-    expose_access_token_to_frontend_in_cookie_based_auth: bool | None = None,
-    jwks_refresh_interval_sec: float | None = None,
-    *,
-    claims: Iterable[SessionClaim[Any]] = (),
-    access_token_validity_seconds: float = 3_600,
-    refresh_token_validity_seconds: float = 8_640_000,
-    absolute_lifetime_seconds: float | None = None,
-    signing_key_rotation_seconds: float = 604_800,
-) -> RecipeSpecification:
-    """Describe the session recipe for an App's `recipe_list`; nothing else happens until the App is made.
-
-    `claims` are built into every new session. Lifetimes and intervals in seconds, fractions allowed; every option is in
-    docs/configuration.md. A wrong option is a ConfigurationError that names it.
-    """
-    return RecipeSpecification("session", validated(**locals()), _build)
-
-
-def _build(app: App, config: SessionConfig) -> SessionRecipe:
-    recipe = SessionRecipe(app, config, ROUTES)
-    recipe.finish(
-        Chain(
-            RecipeInterface,
-            SessionFunctions(recipe),
-            recipe_id="session",
-            kind="functions",
-            positional_orders=POSITIONAL_ORDERS,
-        ),
-        Chain(APIInterface, SessionAPI(recipe), recipe_id="session", kind="apis"),
-    )
-    return recipe
-
-
 class sync:
     """The same functions for code that cannot await."""
 
@@ -435,47 +436,3 @@ class sync:
     create_jwt = staticmethod(synced(create_jwt))
     get_jwks = staticmethod(synced(get_jwks))
     get_open_id_discovery_configuration = staticmethod(synced(get_open_id_discovery_configuration))
-
-
-__all__ = [
-    "APIInterface",
-    "APIOptions",
-    "APIsLayer",
-    "FunctionsLayer",
-    "GeneralErrorResponse",
-    "GetClaimValueOkResult",
-    "InputErrorHandlers",
-    "InputOverrideConfig",
-    "OverrideGlobalClaimValidators",
-    "RecipeInterface",
-    "SessionContainer",
-    "SessionDoesNotExistError",
-    "SessionInformationResult",
-    "SessionOverrideConfig",
-    "SignOutOkayResponse",
-    "TokenTransferMethod",
-    "create_jwt",
-    "create_new_session",
-    "create_new_session_without_request_response",
-    "exceptions",
-    "fetch_and_set_claim",
-    "get_all_session_handles_for_user",
-    "get_claim_value",
-    "get_jwks",
-    "get_open_id_discovery_configuration",
-    "get_session",
-    "get_session_information",
-    "get_session_without_request_response",
-    "init",
-    "merge_into_access_token_payload",
-    "refresh_session",
-    "refresh_session_without_request_response",
-    "remove_claim",
-    "revoke_all_sessions_for_user",
-    "revoke_multiple_sessions",
-    "revoke_session",
-    "set_claim_value",
-    "sync",
-    "update_session_data_in_database",
-    "validate_claims_for_session_handle",
-]

@@ -8,19 +8,14 @@ from starlette.responses import Response
 from ...claims.payload import JSONObject, UserContext
 from ...sessions.exceptions import UnauthorisedError
 from ..exceptions import ConfigurationError
-from ..kit.recipe import GeneralErrorResponse
+from ..kit.recipe import APIOptions, GeneralErrorResponse
 from ..kit.routing import ApiCall, Route, answer, public_path
 from .container import SessionContainer
 from .functions import JWKS_PATH
-from .interface import (
-    APIInterface,
-    APIOptions,
-    OverrideGlobalClaimValidators,
-    SignOutOkayResponse,
-)
+from .interface import APIInterface, OverrideGlobalClaimValidators
 from .recipe import SessionRecipe
-from .requests import get_session, refresh_session
-from .transport import Transport
+from .requests import get_session, refresh_session, unvalidated_session
+from .results import SignOutOkayResponse
 
 DISCOVERY_PATH = "/.well-known/openid-configuration"
 UNCHECKED_METHODS = frozenset({"OPTIONS", "TRACE"})
@@ -89,7 +84,7 @@ class SessionAPI(APIInterface):
 async def _refresh(call: ApiCall) -> Response:
     recipe = SessionRecipe.of(call.app)
     await _refuse_other_tenant(recipe, call)
-    await recipe.apis.refresh_post(recipe.api_options(call.request), call.user_context)
+    await recipe.apis.refresh_post(recipe.options(call.request), call.user_context)
     return answer({})
 
 
@@ -97,34 +92,29 @@ async def _refuse_other_tenant(recipe: SessionRecipe, call: ApiCall) -> None:
     """Refuse a refresh token whose tenant is not the one that the path names (docs/protocol.md, rule 25.4)."""
     if public_path(call.request, call.app.info) == call.app.info.refresh_path:
         return
-    chosen = Transport(recipe, call.request, call.user_context).refresh_token()
-    if chosen is not None and await call.app.hop(call.app.engine.tenant_of, chosen.token) != call.tenant_id:
+    chosen = recipe.transport(call.request, call.user_context).refresh_token()
+    if (
+        chosen is not None
+        and await call.app.on_database_thread(recipe.engine.tenant_of, chosen.token) != call.tenant_id
+    ):
         # The session is fine, so its tokens stay.
         raise UnauthorisedError("the refresh token is of another tenant than the path", clear_tokens=False)
 
 
 async def _sign_out(call: ApiCall) -> Response:
     recipe = SessionRecipe.of(call.app)
-    session = await get_session(
-        recipe,
-        call.request,
-        session_required=True,
-        anti_csrf_check=None,
-        check_database=False,
-        override_global_claim_validators=lambda _validators, _session, _context: [],
-        user_context=call.user_context,
-    )
+    session = await unvalidated_session(recipe, call.request, call.user_context, session_required=True)
     assert session is not None  # session_required
-    options = recipe.api_options(call.request)
+    options = recipe.options(call.request)
     return answer(await recipe.apis.signout_post(session, options, call.user_context))
 
 
 async def _jwks(call: ApiCall) -> Response:
     recipe = SessionRecipe.of(call.app)
-    result = await recipe.apis.jwks_get(recipe.api_options(call.request), call.user_context)
+    result = await recipe.apis.jwks_get(recipe.options(call.request), call.user_context)
     if not isinstance(result, dict):
         return _open_to_all(answer(result))
-    max_age_s = result.get("validityInSecs", recipe.app.keys.jwks_max_age_s())
+    max_age_s = result.get("validityInSecs", recipe.keys.jwks_max_age_s())
     response = _open_to_all(answer({name: value for name, value in result.items() if name != "validityInSecs"}))
     if max_age_s is not None:
         response.headers["cache-control"] = f"max-age={max_age_s}, must-revalidate"
@@ -133,7 +123,7 @@ async def _jwks(call: ApiCall) -> Response:
 
 async def _discovery(call: ApiCall) -> Response:
     recipe = SessionRecipe.of(call.app)
-    options = recipe.api_options(call.request)
+    options = recipe.options(call.request)
     return _open_to_all(answer(await recipe.apis.open_id_discovery_configuration_get(options, call.user_context)))
 
 

@@ -5,37 +5,104 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from starlette.requests import Request
 
 from ...claims.claim import SessionClaim
 from ...claims.payload import PROTECTED, JSONObject, UserContext, changed, copied, merged, without_protected
 from ...claims.recipe_user_id import RecipeUserId
-from ...claims.validator import SessionClaimValidator
+from ...claims.validator import ClaimsValidationResult, SessionClaimValidator
 from ...sessions.access_token import read_unverified
 from ...sessions.engine import EngineSession, TokenInfo
 from ...sessions.exceptions import InvalidClaimsError, UnauthorisedError
 from ...sessions.session import front_token
 from ..kit.request import AnyRequest, as_request, set_session
 from ..kit.services import synced
-from .interface import SessionInformationResult
+from .config import TransferMethod
+from .results import RegenerateAccessTokenOkResult, SessionInformationResult
 from .transport import Transport
 
-if TYPE_CHECKING:
-    from .recipe import SessionRecipe
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
 
 
-class SessionFacts:
-    """What can be told about a session without asking anybody; `session["name"]` reads an attribute."""
+@dataclass(slots=True)
+class ReqResInfo:
+    """The request a session is attached to, and how its tokens travel."""
 
-    __slots__ = ("_payload", "_tokens", "access_token", "access_token_updated")
+    request: Request
+    transfer_method: TransferMethod
 
-    # Set by SessionContainer, the only kind there is: every request makes one, and a call more for it can be measured.
-    _tokens: EngineSession
-    _payload: Mapping[str, Any]
-    access_token: str
-    access_token_updated: bool
+
+class Functions(Protocol):
+    """The functions of the session recipe that a session calls."""
+
+    async def validate_claims(
+        self,
+        user_id: str,
+        recipe_user_id: RecipeUserId,
+        access_token_payload: JSONObject,
+        claim_validators: list[SessionClaimValidator],
+        user_context: UserContext,
+    ) -> ClaimsValidationResult:
+        """Refetch what has to be refetched and run every validator."""
+
+    async def revoke_session(self, session_handle: str, user_context: UserContext) -> bool:
+        """End a session."""
+
+    async def get_session_information(
+        self, session_handle: str, user_context: UserContext
+    ) -> SessionInformationResult | None:
+        """Return what is stored about a session."""
+
+    async def update_session_data_in_database(
+        self, session_handle: str, new_session_data: JSONObject | None, user_context: UserContext
+    ) -> bool:
+        """Replace the data stored with a session."""
+
+    async def regenerate_access_token(
+        self, access_token: str, new_access_token_payload: JSONObject | None, user_context: UserContext
+    ) -> RegenerateAccessTokenOkResult | None:
+        """Store a new payload and sign an access token with it."""
+
+
+TransportOf = Callable[[Request, UserContext], Transport]
+
+
+class SessionContainer:
+    """One verified session: its ids, its payload, its tokens, and what can be done with them.
+
+    `session["name"]` reads an attribute. Code that cannot await has every async method under `sync`
+    (`session.sync.revoke_session()`), and under a name of its own (`session.sync_revoke_session()`).
+    """
+
+    __slots__ = (
+        "_functions",
+        "_payload",
+        "_tokens",
+        "_transport_of",
+        "access_token",
+        "access_token_updated",
+        "req_res_info",
+    )
+
+    def __init__(self, functions: Functions, transport_of: TransportOf, tokens: EngineSession) -> None:
+        self._functions = functions
+        self._transport_of = transport_of
+        self._tokens = tokens
+        self._payload: Mapping[str, Any] = tokens.payload
+        self.access_token = tokens.access_token
+        self.access_token_updated = tokens.updated
+        self.req_res_info: ReqResInfo | None = None
+
+    @property
+    def sync(self) -> PlainSession:
+        """The same session for code that cannot await."""
+        return PlainSession(self)
+
+    # What the tokens say
 
     def __getitem__(self, name: str) -> Any:
         return getattr(self, name)
@@ -108,7 +175,10 @@ class SessionFacts:
         return self.access_token
 
     def get_all_session_tokens_dangerously(self) -> JSONObject:
-        """Return every token of the session; they are secrets."""
+        """Return every token of the session; they are secrets.
+
+        The keys are `accessToken`, `accessAndFrontTokenUpdated`, `refreshToken`, `frontToken` and `antiCsrfToken`.
+        """
         refresh = self.refresh_token
         return {
             "accessToken": self.access_token,
@@ -118,51 +188,14 @@ class SessionFacts:
             "antiCsrfToken": self.anti_csrf_token,
         }
 
-
-P = ParamSpec("P")
-R = TypeVar("R")
-T = TypeVar("T")
-Method = Literal["cookie", "header"]
-
-
-@dataclass(slots=True)
-class ReqResInfo:
-    """The request a session is attached to, and how its tokens travel."""
-
-    request: Request
-    transfer_method: Method
-
-
-class SessionContainer(SessionFacts):
-    """One verified session: its ids, its payload, its tokens, and what can be done with them.
-
-    Code that cannot await has every async method under `sync` (`session.sync.revoke_session()`), and under a name of
-    its own (`session.sync_revoke_session()`).
-    """
-
-    __slots__ = ("_recipe", "req_res_info")
-
-    def __init__(self, recipe: SessionRecipe, tokens: EngineSession) -> None:
-        self._recipe = recipe
-        self._tokens = tokens
-        self._payload = tokens.payload
-        self.access_token = tokens.access_token
-        self.access_token_updated = tokens.updated
-        self.req_res_info: ReqResInfo | None = None
-
-    @property
-    def sync(self) -> PlainSession:
-        """The same session for code that cannot await."""
-        return PlainSession(self)
-
     # What is stored
 
     async def revoke_session(self, user_context: UserContext | None = None) -> None:
         """End the session, and clear its tokens on the response it is attached to."""
-        await self._recipe.functions.revoke_session(self.session_handle, _context(user_context))
+        await self._functions.revoke_session(self.session_handle, _context(user_context))
         attached = self.req_res_info
         if attached is not None:
-            Transport(self._recipe, attached.request, _context(user_context)).clear(attached.transfer_method)
+            self._transport_of(attached.request, _context(user_context)).clear(attached.transfer_method)
 
     async def get_session_data_from_database(self, user_context: UserContext | None = None) -> JSONObject:
         """Return the data stored with the session; UnauthorisedError if it has ended."""
@@ -172,7 +205,7 @@ class SessionContainer(SessionFacts):
         self, new_session_data: JSONObject | None, user_context: UserContext | None = None
     ) -> None:
         """Replace the data stored with the session; UnauthorisedError if it has ended."""
-        updated = await self._recipe.functions.update_session_data_in_database(
+        updated = await self._functions.update_session_data_in_database(
             self.session_handle, new_session_data, _context(user_context)
         )
         if not updated:
@@ -197,9 +230,7 @@ class SessionContainer(SessionFacts):
         # Not over this token's own claims, which may be an hour old: what was taken away since would come back.
         stored = (await self._information(user_context)).custom_claims_in_access_token_payload
         new_payload = merged(stored, access_token_payload_update)
-        result = await self._recipe.functions.regenerate_access_token(
-            self.access_token, new_payload, _context(user_context)
-        )
+        result = await self._functions.regenerate_access_token(self.access_token, new_payload, _context(user_context))
         if result is None:
             raise UnauthorisedError("Session does not exist anymore.")
         if result.access_token is None:
@@ -211,8 +242,8 @@ class SessionContainer(SessionFacts):
         self.access_token_updated = True
         attached = self.req_res_info
         if attached is not None:
-            transport = Transport(self._recipe, attached.request, _context(user_context))
-            transport.send(self, attached.transfer_method, access_token_only=True)
+            transport = self._transport_of(attached.request, _context(user_context))
+            transport.send(attached.transfer_method, self.access_token, self.front_token)
 
     # Claims
 
@@ -223,7 +254,7 @@ class SessionContainer(SessionFacts):
         if not claim_validators:
             return
         context = _context(user_context)
-        result = await self._recipe.functions.validate_claims(
+        result = await self._functions.validate_claims(
             self.user_id, self.recipe_user_id, copied(self._payload), claim_validators, context
         )
         if result.access_token_payload_update is not None:
@@ -255,18 +286,19 @@ class SessionContainer(SessionFacts):
     # The response
 
     async def attach_to_request_response(
-        self, request: AnyRequest, transfer_method: Method, user_context: UserContext | None = None
+        self, request: AnyRequest, transfer_method: TransferMethod, user_context: UserContext | None = None
     ) -> None:
         """Make this the session of the request; new tokens travel with its response."""
         attached = as_request(request)
         self.req_res_info = ReqResInfo(attached, transfer_method)
         if self.access_token_updated:
-            transport = Transport(self._recipe, attached, _context(user_context))
-            transport.send(self, transfer_method, access_token_only=False)
+            self._transport_of(attached, _context(user_context)).send(
+                transfer_method, self.access_token, self.front_token, self.refresh_token, self.anti_csrf_token
+            )
         set_session(attached, self)
 
     async def _information(self, user_context: UserContext | None) -> SessionInformationResult:
-        found = await self._recipe.functions.get_session_information(self.session_handle, _context(user_context))
+        found = await self._functions.get_session_information(self.session_handle, _context(user_context))
         if found is None:
             raise UnauthorisedError("Session does not exist anymore.")
         return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...claims.claim import SessionClaim
 from ...claims.payload import JSONObject, UserContext, merged, without_protected
@@ -14,20 +14,16 @@ from ...sessions.engine import SessionInformation
 from ...sessions.exceptions import TryRefreshTokenError, UnauthorisedError
 from ..exceptions import ConfigurationError
 from .container import SessionContainer
-from .interface import (
+from .interface import MaybeAwaitableValidators, OverrideGlobalClaimValidators, RecipeInterface
+from .recipe import SessionRecipe
+from .results import (
     AccessTokenObj,
     GetClaimValueOkResult,
-    MaybeAwaitableValidators,
-    OverrideGlobalClaimValidators,
-    RecipeInterface,
     RegenerateAccessTokenOkResult,
     SessionDoesNotExistError,
     SessionInformationResult,
     SessionObj,
 )
-
-if TYPE_CHECKING:
-    from .recipe import SessionRecipe
 
 NO_SESSION = (
     "Session does not exist. Are you sending the session tokens in the request with the appropriate token transfer "
@@ -45,6 +41,8 @@ class SessionFunctions(RecipeInterface):
     def __init__(self, recipe: SessionRecipe) -> None:
         self._recipe = recipe
         self._app = recipe.app
+        self._on_database_thread = recipe.app.on_database_thread
+        self._engine = recipe.engine
         self._static = not recipe.config.use_dynamic_access_token_signing_key
         self._via_token = recipe.config.anti_csrf == "VIA_TOKEN"
         self._via_custom_header = recipe.config.anti_csrf == "VIA_CUSTOM_HEADER"
@@ -64,8 +62,8 @@ class SessionFunctions(RecipeInterface):
         user_context: UserContext,
     ) -> SessionContainer:
         """Store a new session of the login method `recipe_user_id` and sign its first tokens."""
-        created = await self._app.hop(
-            self._app.engine.create,
+        created = await self._on_database_thread(
+            self._engine.create,
             tenant_id=tenant_id,
             recipe_user_id=recipe_user_id.get_as_string(),
             payload=access_token_payload or {},
@@ -73,7 +71,7 @@ class SessionFunctions(RecipeInterface):
             anti_csrf=self._via_token and disable_anti_csrf is not True,
             static=self._static,
         )
-        return SessionContainer(self._recipe, created)
+        return SessionContainer(self._calls, self._recipe.transport, created)
 
     def get_global_claim_validators(
         self,
@@ -106,11 +104,11 @@ class SessionFunctions(RecipeInterface):
             if session_required is False:
                 return None
             raise UnauthorisedError(NO_SESSION, clear_tokens=False)
-        tokens = self._app.tokens
+        tokens = self._recipe.tokens
         try:
             verified = tokens.verify_in_memory(access_token)
             if verified is None:
-                verified = await self._app.hop(tokens.verify, access_token)
+                verified = await self._on_database_thread(tokens.verify, access_token)
         except TryRefreshTokenError:
             if tokens.candidate(access_token):
                 raise
@@ -124,8 +122,10 @@ class SessionFunctions(RecipeInterface):
         check = check_database is True
         session = None if check else verified.session
         if session is None:
-            session = await self._app.hop(self._app.engine.verify, verified.payload, access_token, check_database=check)
-        return SessionContainer(self._recipe, session)
+            session = await self._on_database_thread(
+                self._engine.verify, verified.payload, access_token, check_database=check
+            )
+        return SessionContainer(self._calls, self._recipe.transport, session)
 
     async def validate_claims(
         self,
@@ -154,19 +154,19 @@ class SessionFunctions(RecipeInterface):
     ) -> SessionContainer:
         """Exchange a refresh token; a superseded one is theft."""
         via_token = self._via_token and not disable_anti_csrf
-        refreshed = await self._app.hop(
-            self._app.engine.refresh,
+        refreshed = await self._on_database_thread(
+            self._engine.refresh,
             refresh_token,
             anti_csrf_token=anti_csrf_token,
             check_anti_csrf=via_token,
             anti_csrf=via_token,
             static=self._static,
         )
-        return SessionContainer(self._recipe, refreshed)
+        return SessionContainer(self._calls, self._recipe.transport, refreshed)
 
     async def revoke_session(self, session_handle: str, user_context: UserContext) -> bool:
         """End a session."""
-        return await self._app.hop(self._app.engine.revoke, session_handle)
+        return await self._on_database_thread(self._engine.revoke, session_handle)
 
     async def revoke_all_sessions_for_user(
         self,
@@ -177,8 +177,8 @@ class SessionFunctions(RecipeInterface):
         user_context: UserContext,
     ) -> list[str]:
         """End the sessions of a user, in one tenant or in all."""
-        return await self._app.hop(
-            self._app.engine.revoke_all,
+        return await self._on_database_thread(
+            self._engine.revoke_all,
             user_id,
             linked=revoke_sessions_for_linked_accounts,
             tenant_id=None if revoke_across_all_tenants else tenant_id,
@@ -193,8 +193,8 @@ class SessionFunctions(RecipeInterface):
         user_context: UserContext,
     ) -> list[str]:
         """Return the handles of a user's live sessions, in one tenant or in all."""
-        return await self._app.hop(
-            self._app.engine.handles_of,
+        return await self._on_database_thread(
+            self._engine.handles_of,
             user_id,
             linked=fetch_sessions_for_linked_accounts,
             tenant_id=None if fetch_across_all_tenants else tenant_id,
@@ -202,20 +202,20 @@ class SessionFunctions(RecipeInterface):
 
     async def revoke_multiple_sessions(self, session_handles: list[str], user_context: UserContext) -> list[str]:
         """End several sessions."""
-        return await self._app.hop(self._app.engine.revoke_many, session_handles)
+        return await self._on_database_thread(self._engine.revoke_many, session_handles)
 
     async def get_session_information(
         self, session_handle: str, user_context: UserContext
     ) -> SessionInformationResult | None:
         """Return what is stored about a live session."""
-        found = await self._app.hop(self._app.engine.information, session_handle)
+        found = await self._on_database_thread(self._engine.information, session_handle)
         return None if found is None else _information(found)
 
     async def update_session_data_in_database(
         self, session_handle: str, new_session_data: JSONObject | None, user_context: UserContext
     ) -> bool:
         """Replace the data stored with a session."""
-        return await self._app.hop(self._app.engine.update_data, session_handle, new_session_data or {})
+        return await self._on_database_thread(self._engine.update_data, session_handle, new_session_data or {})
 
     async def merge_into_access_token_payload(
         self, session_handle: str, access_token_payload_update: JSONObject, user_context: UserContext
@@ -225,7 +225,7 @@ class SessionFunctions(RecipeInterface):
         known = await self._calls.get_session_information(session_handle, user_context)
         if known is None:
             return False
-        return await self._app.hop(self._app.engine.merge_payload, session_handle, access_token_payload_update)
+        return await self._on_database_thread(self._engine.merge_payload, session_handle, access_token_payload_update)
 
     async def fetch_and_set_claim(
         self, session_handle: str, claim: SessionClaim[Any], user_context: UserContext
@@ -270,7 +270,7 @@ class SessionFunctions(RecipeInterface):
         self, access_token: str, new_access_token_payload: JSONObject | None, user_context: UserContext
     ) -> RegenerateAccessTokenOkResult | None:
         """Store a new payload and sign an access token that expires when the presented one does."""
-        result = await self._app.hop(self._app.engine.regenerate, access_token, new_access_token_payload or {})
+        result = await self._on_database_thread(self._engine.regenerate, access_token, new_access_token_payload or {})
         if result is None:
             return None
         found, signed = result
@@ -295,13 +295,13 @@ class SessionFunctions(RecipeInterface):
         now_s = self._app.clock.now_ms() // 1000
         validity = HUNDRED_YEARS_S if validity_seconds is None else validity_seconds
         claims = {"iss": self._app.info.issuer, **payload, "iat": now_s, "exp": int(now_s + validity)}
-        return await self._app.hop(
-            self._app.keys.sign, claims, static=use_static_signing_key is not False, version=None
+        return await self._on_database_thread(
+            self._recipe.keys.sign, claims, static=use_static_signing_key is not False, version=None
         )
 
     async def get_jwks(self, user_context: UserContext) -> JSONObject:
         """Return the public keys."""
-        return {"keys": await self._app.hop(self._app.keys.jwks)}
+        return {"keys": await self._on_database_thread(self._recipe.keys.jwks)}
 
     async def get_open_id_discovery_configuration(self, user_context: UserContext) -> JSONObject:
         """Return the discovery document; endpoints that are not served are omitted."""

@@ -1,26 +1,25 @@
-"""What the session recipe does: the functions and the HTTP APIs an application can override, and their results."""
+"""What the session recipe does: the functions and the HTTP APIs an application can override."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-from starlette.requests import Request
-from starlette.responses import Response
+from typing import Any, TypeAlias
 
 from ...claims.claim import SessionClaim
 from ...claims.payload import JSONObject, UserContext
 from ...claims.recipe_user_id import RecipeUserId
 from ...claims.validator import ClaimsValidationResult, SessionClaimValidator
 from ..chain.view import Layer
-from ..kit.recipe import GeneralErrorResponse
-
-if TYPE_CHECKING:
-    from ..kit.app_info import AppInfo
-    from .config import SessionConfig
-    from .container import SessionContainer
+from ..kit.recipe import APIOptions, GeneralErrorResponse
+from .container import SessionContainer
+from .results import (
+    GetClaimValueOkResult,
+    RegenerateAccessTokenOkResult,
+    SessionDoesNotExistError,
+    SessionInformationResult,
+    SignOutOkayResponse,
+)
 
 MaybeAwaitableValidators: TypeAlias = "list[SessionClaimValidator] | Awaitable[list[SessionClaimValidator]]"
 OverrideGlobalClaimValidators: TypeAlias = Callable[
@@ -28,104 +27,6 @@ OverrideGlobalClaimValidators: TypeAlias = Callable[
     "Sequence[SessionClaimValidator] | Awaitable[Sequence[SessionClaimValidator]]",
 ]
 """Takes the global validators, the session (or its information) and the user context; its result replaces the list."""
-
-
-@dataclass(frozen=True, slots=True)
-class SessionInformationResult:
-    """What is stored about a session; `expiry` and `time_created` in ms."""
-
-    session_handle: str
-    user_id: str
-    recipe_user_id: RecipeUserId
-    session_data_in_database: JSONObject
-    expiry: int
-    custom_claims_in_access_token_payload: JSONObject
-    time_created: int
-    tenant_id: str
-
-    def to_json(self) -> JSONObject:
-        """Return the camelCase form."""
-        return {
-            "sessionHandle": self.session_handle,
-            "userId": self.user_id,
-            "recipeUserId": self.recipe_user_id.get_as_string(),
-            "sessionDataInDatabase": self.session_data_in_database,
-            "expiry": self.expiry,
-            "customClaimsInAccessTokenPayload": self.custom_claims_in_access_token_payload,
-            "timeCreated": self.time_created,
-            "tenantId": self.tenant_id,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class SessionDoesNotExistError:
-    """The result (not an exception) for a handle that names no live session."""
-
-    status: str = "SESSION_DOES_NOT_EXIST_ERROR"
-
-
-@dataclass(frozen=True, slots=True)
-class GetClaimValueOkResult:
-    """The value of a claim, None where the stored payload has none."""
-
-    value: Any
-    status: str = "OK"
-
-
-@dataclass(frozen=True, slots=True)
-class SessionObj:
-    """The session a regenerated access token belongs to."""
-
-    handle: str
-    user_id: str
-    recipe_user_id: RecipeUserId
-    user_data_in_jwt: JSONObject
-    tenant_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class AccessTokenObj:
-    """A newly signed access token; `expiry` and `created_time` in ms."""
-
-    token: str
-    expiry: int
-    created_time: int
-
-    def to_json(self) -> JSONObject:
-        """Return the camelCase form."""
-        return {"token": self.token, "expiry": self.expiry, "createdTime": self.created_time}
-
-
-@dataclass(frozen=True, slots=True)
-class RegenerateAccessTokenOkResult:
-    """The stored payload has changed; `access_token` is None where the presented one had already expired."""
-
-    session: SessionObj
-    access_token: AccessTokenObj | None
-    status: str = "OK"
-
-
-@dataclass(frozen=True, slots=True)
-class SignOutOkayResponse:
-    """The session has ended."""
-
-    status: str = "OK"
-
-    def to_json(self) -> JSONObject:
-        """Return the answer's body."""
-        return {"status": self.status}
-
-
-@dataclass(slots=True)
-class APIOptions:
-    """What an API function of the session recipe may need besides its own arguments."""
-
-    request: Request
-    response: Response | None
-    recipe_id: str
-    config: SessionConfig
-    recipe_implementation: RecipeInterface
-    app_info: AppInfo
 
 
 class RecipeInterface(ABC):

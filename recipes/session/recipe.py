@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import Any
 
 from sqlalchemy import Connection
+from starlette.requests import Request
 
 from ...claims.claim import SessionClaim
+from ...claims.payload import UserContext
 from ...claims.validator import SessionClaimValidator
+from ...sessions.access_token import AccessTokens
+from ...sessions.engine import SessionEngine
+from ...sessions.keys import KeyRing
 from ...sessions.rows import remove_of_users
-from ..chain.chain import Chain
 from ..exceptions import ConfigurationError
 from ..kit.recipe import Recipe
+from ..kit.services import Services
 from ..users.directory import DeletedUser
 from .config import SessionConfig
-from .interface import APIInterface, APIOptions, RecipeInterface
+from .interface import APIInterface, RecipeInterface
+from .transport import Transport
 
-if TYPE_CHECKING:
-    from ..app import App
-    from ..kit.routing import Route
-
-POSITIONAL_ORDERS = {
+FUNCTION_ORDERS = {
     "create_new_session": (
         (
             "user_id",
@@ -42,38 +44,55 @@ POSITIONAL_ORDERS = {
 """The orders in which older versions of the reference passed arguments (docs/protocol.md, rule 15.5)."""
 
 
-class SessionRecipe(Recipe[RecipeInterface]):
+class SessionRecipe(Recipe[RecipeInterface, APIInterface]):
     """The session recipe of one App."""
 
     recipe_id = "session"
+    interfaces = (RecipeInterface, APIInterface)
+    orders = (FUNCTION_ORDERS, {})
+    config: SessionConfig
 
-    def __init__(self, app: App, config: SessionConfig, routes: tuple[Route, ...]) -> None:
-        super().__init__(app, config, routes)
-        self.config: SessionConfig = config
+    def __init__(self, app: Services, config: SessionConfig, parts: tuple[Recipe[Any, Any], ...] = ()) -> None:
+        super().__init__(app, config, parts)
         self.claims: list[SessionClaim[Any]] = list(config.claims)
         self.claim_validators: list[SessionClaimValidator] = []
-
-    def finish(self, functions: Chain[RecipeInterface], apis: Chain[APIInterface]) -> None:
-        """Apply the application's overrides; from here on `functions` and `apis` are the tops of the chains."""
-        self.add_chain(functions, self.config.override.functions)
-        self.add_chain(apis, self.config.override.apis)
-        self.functions = functions.top
-        self.apis: APIInterface = apis.top
-        self.api_options = partial(
-            APIOptions,
-            response=None,
-            recipe_id=self.recipe_id,
-            config=self.config,
-            recipe_implementation=self.functions,
-            app_info=self.app.info,
+        validity_ms = _ms(config.access_token_validity_seconds)
+        self.keys = KeyRing(
+            app.database,
+            app.clock,
+            access_token_validity_ms=validity_ms,
+            rotation_ms=_ms(config.signing_key_rotation_seconds),
+            cipher=app.cipher,
+            generate=app.key_source.generate,
+            mark=app.key_source.mark,
         )
-        """What makes the options of the APIs' functions from a request."""
-        self._validators_overridden = functions.is_overridden("get_global_claim_validators")
+        self.tokens = AccessTokens(self.keys, app.clock)
+        absolute = config.absolute_lifetime_seconds
+        self.engine = SessionEngine(
+            app.database,
+            app.clock,
+            keys=self.keys,
+            tokens=self.tokens,
+            directory=app.users,
+            access_token_validity_ms=validity_ms,
+            refresh_token_validity_ms=_ms(config.refresh_token_validity_seconds),
+            absolute_lifetime_ms=None if absolute is None else _ms(absolute),
+        )
+        app.database.when_new(self.keys.begin)
+        app.database.when_new(self.engine.begin)
+
+    def transport(self, request: Request, user_context: UserContext) -> Transport:
+        """Return how the tokens of a request travel."""
+        return Transport(self.config, self.app.info, self.app.clock, request, user_context)
 
     @property
     def has_validators(self) -> bool:
         """Whether there may be validators that apply to every session."""
         return bool(self.claim_validators) or self._validators_overridden
+
+    @cached_property
+    def _validators_overridden(self) -> bool:
+        return self.chains["functions"].is_overridden("get_global_claim_validators")
 
     def add_claim_from_other_recipe(self, claim: SessionClaim[Any]) -> None:
         """Build `claim` into every new session; two claims with one key are a ConfigurationError."""
@@ -85,6 +104,14 @@ class SessionRecipe(Recipe[RecipeInterface]):
         """Run `validator` wherever a session is required."""
         self.claim_validators.append(validator)
 
+    def clean_up(self) -> int:
+        """Delete the sessions that have expired."""
+        return self.engine.clean_up()
+
     def forget_user(self, connection: Connection, deleted: DeletedUser) -> None:
         """End the sessions of deleted login methods."""
         remove_of_users(connection, deleted.recipe_user_ids)
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

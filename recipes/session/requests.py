@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 
@@ -18,11 +18,10 @@ from ...sessions.exceptions import (
 from ..exceptions import ConfigurationError
 from ..kit.request import ask_for_session, with_request
 from .container import SessionContainer
-from .interface import OverrideGlobalClaimValidators, SessionInformationResult
-from .transport import Transport, carried_by, checked_answer, has_legacy_cookie, select_access_token
-
-if TYPE_CHECKING:
-    from .recipe import SessionRecipe
+from .interface import OverrideGlobalClaimValidators
+from .recipe import SessionRecipe
+from .results import SessionInformationResult
+from .transport import Transport, carried_by, checked_answer, has_legacy_cookie, has_rid, select_access_token
 
 CUSTOM_HEADER_MISSING = (
     "anti-csrf check failed. Please pass 'rid: \"session\"' header in the request, or set anti_csrf_check to false "
@@ -78,7 +77,7 @@ async def create_session(
     user_id, payload = await first_payload(
         recipe, recipe_user_id, tenant_id, access_token_payload, user_context, user_id=user_id
     )
-    transport = Transport(recipe, request, user_context)
+    transport = recipe.transport(request, user_context)
     method = transport.method_for_new_session()
     if method == "cookie" and transport.cookies_cannot_work():
         raise ConfigurationError(INSECURE_COOKIES)
@@ -117,14 +116,14 @@ async def get_session(
         raise TryRefreshTokenError("using legacy session, please call the refresh API")
     selector = recipe.config.get_token_transfer_method
     answer = "any" if selector is None else checked_answer(selector(request, False, user_context))
-    chosen = select_access_token(authorization, cookies, answer, recipe.app.tokens.candidate)
+    chosen = select_access_token(authorization, cookies, answer, recipe.tokens.candidate)
     if chosen is not None and chosen.duplicated:
         raise TryRefreshTokenError("The request contains the access token cookie more than once.")
     by_cookie = chosen is not None and chosen.method == "cookie"
     session = await recipe.functions.get_session(
         access_token=chosen.token if chosen else None,
         anti_csrf_token=anti_csrf,
-        anti_csrf_check=by_cookie and _anti_csrf_flag(Transport(recipe, request, user_context), anti_csrf_check),
+        anti_csrf_check=by_cookie and _anti_csrf_flag(recipe.transport(request, user_context), anti_csrf_check),
         session_required=session_required,
         check_database=check_database,
         override_global_claim_validators=override_global_claim_validators,
@@ -139,12 +138,27 @@ async def get_session(
     return session
 
 
+async def unvalidated_session(
+    recipe: SessionRecipe, request: Request, user_context: UserContext, *, session_required: bool
+) -> SessionContainer | None:
+    """Verify the access token of a request without running any claim validator."""
+    return await get_session(
+        recipe,
+        request,
+        session_required=session_required,
+        anti_csrf_check=None,
+        check_database=False,
+        override_global_claim_validators=lambda _validators, _session, _context: [],
+        user_context=user_context,
+    )
+
+
 def _anti_csrf_flag(transport: Transport, given: bool | None) -> bool:
     if given is not False and transport.foreign_handshake() and transport.anti_csrf_mode() != "NONE":
         raise TryRefreshTokenError(FOREIGN_HANDSHAKE)
     check = transport.request.method.upper() != "GET" if given is None else given
     if check and transport.anti_csrf_mode() == "VIA_CUSTOM_HEADER":
-        if "rid" not in transport.request.headers:
+        if not has_rid(transport.request):
             raise TryRefreshTokenError(CUSTOM_HEADER_MISSING)
         return False
     return check and transport.anti_csrf_mode() == "VIA_TOKEN"
@@ -195,8 +209,8 @@ async def assert_required_claims(
 async def refresh_session(recipe: SessionRecipe, request: Request, user_context: UserContext) -> SessionContainer:
     """Exchange the refresh token of a request (docs/protocol.md, rules 9.3 and 11.2)."""
     with_request(user_context, request)
-    transport = Transport(recipe, request, user_context)
-    _refuse_duplicates(transport)
+    transport = recipe.transport(request, user_context)
+    _refuse_duplicates(recipe, transport)
     transport.clear_legacy_cookie()
     chosen = transport.refresh_token()
     if chosen is None:
@@ -205,7 +219,7 @@ async def refresh_session(recipe: SessionRecipe, request: Request, user_context:
             if transport.has_any_access_token()
             else "Refresh token not found. Are you sending the refresh token in the request?"
         )
-    if chosen.method == "cookie" and transport.anti_csrf_mode() == "VIA_CUSTOM_HEADER" and "rid" not in request.headers:
+    if chosen.method == "cookie" and transport.anti_csrf_mode() == "VIA_CUSTOM_HEADER" and not has_rid(request):
         raise UnauthorisedError("anti-csrf check failed. Please pass 'rid: \"session\"' header in the request.")
     anti_csrf = request.headers.get("anti-csrf")
     session = await recipe.functions.refresh_session(chosen.token, anti_csrf, chosen.method == "header", user_context)
@@ -214,11 +228,11 @@ async def refresh_session(recipe: SessionRecipe, request: Request, user_context:
     return session
 
 
-def _refuse_duplicates(transport: Transport) -> None:
+def _refuse_duplicates(recipe: SessionRecipe, transport: Transport) -> None:
     names = transport.duplicate_cookies()
     if not names:
         return
-    if transport.recipe.config.older_cookie_domain is None:
+    if recipe.config.older_cookie_domain is None:
         raise ConfigurationError(DUPLICATE_COOKIES)
     transport.clear_older(names)
     raise ClearDuplicateSessionCookiesError(

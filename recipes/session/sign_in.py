@@ -6,13 +6,13 @@ from starlette.requests import Request
 
 from ...claims.payload import UserContext
 from ...claims.recipe_user_id import RecipeUserId
-from ..app import App
 from ..exceptions import BadInputError, ConfigurationError
-from ..kit.routing import fdi_version, knows_linking_flag
+from ..kit.routing import ApiCall, fdi_version, knows_linking_flag
+from ..kit.services import Services
 from ..users.user import User
 from .container import SessionContainer
 from .recipe import SessionRecipe
-from .requests import create_session, get_session
+from .requests import create_session, unvalidated_session
 
 LINKING_FUNCTION_MISSING = (
     "linking to the user of a session was asked for (by shouldTryLinkingWithSessionUser, or by passing a session), but "
@@ -38,24 +38,18 @@ def linking_flag(request: Request, body: object) -> bool | None:
     return given is True
 
 
-async def session_for_sign_in(
-    app: App, request: Request, flag: bool | None, user_context: UserContext
-) -> SessionContainer | None:
-    """Return the session with which an API signs in, without claim validation (docs/protocol.md, rule 20.8).
+async def session_for_sign_in(call: ApiCall, body: object) -> tuple[SessionContainer | None, bool | None, str]:
+    """Return the session with which an API signs in, the linking flag, and the tenant (docs/protocol.md, rule 20.8).
 
-    With the flag false none is loaded; with true one is required (UnauthorisedError).
+    No claim validator is run. With the flag false no session is loaded; with true one is required
+    (UnauthorisedError). The tenant is the session's, or without one that of the path.
     """
+    flag = linking_flag(call.request, body)
     if flag is False:
-        return None
-    return await get_session(
-        SessionRecipe.of(app),
-        request,
-        session_required=flag is True,
-        anti_csrf_check=None,
-        check_database=False,
-        override_global_claim_validators=lambda _validators, _session, _context: [],
-        user_context=user_context,
-    )
+        return None, flag, call.tenant_id
+    recipe = SessionRecipe.of(call.app)
+    session = await unvalidated_session(recipe, call.request, call.user_context, session_required=flag is True)
+    return session, flag, call.tenant_id if session is None else session.tenant_id
 
 
 def refuse_linking(session: SessionContainer | None, flag: bool | None) -> None:
@@ -70,7 +64,7 @@ def linking_failure(reason: str, *, first_code: int) -> str:
 
 
 async def session_after_sign_in(
-    app: App,
+    app: Services,
     request: Request,
     user: User,
     recipe_user_id: RecipeUserId,

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from starlette.requests import Request
 
+from ...claims.clock import Clock
 from ...claims.payload import UserContext
 from ..exceptions import ConfigurationError
+from ..kit.app_info import AppInfo
 from ..kit.request import is_handshake
 from .config import (
     AntiCsrf,
     SameSite,
+    SessionConfig,
     TokenTransferMethod,
     TransferMethod,
     cookies_cannot_work,
@@ -30,15 +33,11 @@ from .response import (
     ClearOlderCookies,
     ClearTokens,
     CookieSettings,
+    ExpiringToken,
     SetTokens,
     cookies_of,
     response_log,
 )
-
-if TYPE_CHECKING:
-    from .container import SessionContainer
-    from .recipe import SessionRecipe
-
 
 Cookies: TypeAlias = list[tuple[str, str]]
 
@@ -193,16 +192,18 @@ def _cookie_values(request: Request, name: str) -> list[str]:
 
 
 class Transport:
-    """One request seen by the session recipe; what depends on the website's origin is decided once per request."""
+    """One request as the session recipe sees it: the tokens it carries, and what its response does to them."""
 
-    def __init__(self, recipe: SessionRecipe, request: Request, user_context: UserContext) -> None:
-        self.recipe = recipe
+    def __init__(
+        self, config: SessionConfig, info: AppInfo, clock: Clock, request: Request, user_context: UserContext
+    ) -> None:
         self.request = request
-        self._config = recipe.config
-        self._info = recipe.app.info
+        self._config = config
+        self._info = info
+        self._clock = clock
         self._user_context = user_context
 
-    @cached_property
+    @property
     def _origin(self) -> str:
         return self._info.website_origin(self.request, self._user_context)
 
@@ -298,15 +299,15 @@ class Transport:
     def _clear(self, *methods: TransferMethod) -> None:
         response_log(self.request).add(*(ClearTokens(method, self.settings) for method in methods))
 
-    def send(self, session: SessionContainer, method: TransferMethod, *, access_token_only: bool) -> None:
-        """Let the tokens of a session travel with the response."""
-        entry = SetTokens(
-            method=method,
-            access_token=session.access_token,
-            front_token=session.front_token,
-            settings=self.settings,
-            now_ms=self.recipe.app.clock.now_ms(),
-            refresh_token=None if access_token_only else session.refresh_token,
-            anti_csrf_token=None if access_token_only else session.anti_csrf_token,
-        )
+    def send(
+        self,
+        method: TransferMethod,
+        access_token: str,
+        front_token: str,
+        refresh_token: ExpiringToken | None = None,
+        anti_csrf_token: str | None = None,
+    ) -> None:
+        """Let tokens travel with the response; without a refresh token only access and front token change."""
+        now_ms = self._clock.now_ms()
+        entry = SetTokens(method, access_token, front_token, self.settings, now_ms, refresh_token, anti_csrf_token)
         response_log(self.request).add(entry)

@@ -2,51 +2,47 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ...claims.payload import UserContext
-from ..chain.chain import Chain, InputOverrideConfig
+from ..chain.chain import InputOverrideConfig as InputOverrideConfig
 from ..kit.recipe import RecipeSpecification
 from ..kit.services import synced
 from ..session.container import SessionContainer
-from ..users.user import ThirdPartyInfo
+from ..users.user import ThirdPartyInfo as ThirdPartyInfo
 from .api import ROUTES, ThirdPartyAPI
 from .config import (
-    ProviderClientConfig,
-    ProviderConfig,
-    ProviderConfigForClient,
-    ProviderInput,
-    SignInAndUpFeature,
-    ThirdPartyConfig,
-    UserFields,
-    UserInfoMap,
+    ProviderClientConfig as ProviderClientConfig,
+    ProviderConfig as ProviderConfig,
+    ProviderConfigForClient as ProviderConfigForClient,
+    ProviderInput as ProviderInput,
+    SignInAndUpFeature as SignInAndUpFeature,
+    UserFields as UserFields,
+    UserInfoMap as UserInfoMap,
     validated,
 )
 from .functions import ThirdPartyFunctions
 from .interface import (
-    API_ORDERS,
-    FUNCTION_ORDERS,
-    APIInterface,
-    APIOptions,
-    APIsLayer,
-    AuthorisationUrlGetOkResult,
-    EmailChangeNotAllowedError,
-    FunctionsLayer,
-    ManuallyCreateOrUpdateUserOkResult,
+    APIInterface as APIInterface,
+    APIOptions as APIOptions,
+    APIsLayer as APIsLayer,
+    AuthorisationUrlGetOkResult as AuthorisationUrlGetOkResult,
+    EmailChangeNotAllowedError as EmailChangeNotAllowedError,
+    FunctionsLayer as FunctionsLayer,
+    ManuallyCreateOrUpdateUserOkResult as ManuallyCreateOrUpdateUserOkResult,
     ManuallyCreateOrUpdateUserResult,
-    RecipeInterface,
-    SignInUpNotAllowed,
-    SignInUpOkResult,
-    SignInUpPostNoEmailGivenByProviderResponse,
-    SignInUpPostOkResult,
+    RecipeInterface as RecipeInterface,
+    SignInUpNotAllowed as SignInUpNotAllowed,
+    SignInUpOkResult as SignInUpOkResult,
+    SignInUpPostNoEmailGivenByProviderResponse as SignInUpPostNoEmailGivenByProviderResponse,
+    SignInUpPostOkResult as SignInUpPostOkResult,
 )
-from .oauth import AuthorisationRedirect, RedirectUriInfo
-from .provider import ClientTypeNotFoundError, Provider
+from .oauth import AuthorisationRedirect as AuthorisationRedirect, RedirectUriInfo as RedirectUriInfo
+from .provider import ClientTypeNotFoundError as ClientTypeNotFoundError, Provider as Provider
 from .recipe import ThirdPartyRecipe
-from .user_info import RawUserInfoFromProvider, UserInfo, UserInfoEmail
-
-if TYPE_CHECKING:
-    from ..app import App
+from .user_info import (
+    RawUserInfoFromProvider as RawUserInfoFromProvider,
+    UserInfo as UserInfo,
+    UserInfoEmail as UserInfoEmail,
+)
 
 ThirdPartyOverrideConfig = InputOverrideConfig
 
@@ -58,23 +54,8 @@ def init(
 
     No provider is asked before somebody signs in with it. A wrong option is a ConfigurationError.
     """
-    return RecipeSpecification("thirdparty", validated(sign_in_and_up_feature, override), build)
-
-
-def build(app: App, config: ThirdPartyConfig) -> ThirdPartyRecipe:
-    """Return the recipe at work in an App."""
-    recipe = ThirdPartyRecipe(app, config, ROUTES)
-    recipe.finish(
-        Chain(
-            RecipeInterface,
-            ThirdPartyFunctions(recipe),
-            recipe_id="thirdparty",
-            kind="functions",
-            positional_orders=FUNCTION_ORDERS,
-        ),
-        Chain(APIInterface, ThirdPartyAPI(recipe), recipe_id="thirdparty", kind="apis", positional_orders=API_ORDERS),
-    )
-    return recipe
+    config = validated(sign_in_and_up_feature, override)
+    return RecipeSpecification(ThirdPartyRecipe, config, ThirdPartyFunctions, ThirdPartyAPI, ROUTES)
 
 
 async def manually_create_or_update_user(
@@ -117,40 +98,3 @@ class sync:
 
     manually_create_or_update_user = staticmethod(synced(manually_create_or_update_user))
     get_provider = staticmethod(synced(get_provider))
-
-
-__all__ = [
-    "APIInterface",
-    "APIOptions",
-    "APIsLayer",
-    "AuthorisationRedirect",
-    "AuthorisationUrlGetOkResult",
-    "ClientTypeNotFoundError",
-    "EmailChangeNotAllowedError",
-    "FunctionsLayer",
-    "InputOverrideConfig",
-    "ManuallyCreateOrUpdateUserOkResult",
-    "Provider",
-    "ProviderClientConfig",
-    "ProviderConfig",
-    "ProviderConfigForClient",
-    "ProviderInput",
-    "RawUserInfoFromProvider",
-    "RecipeInterface",
-    "RedirectUriInfo",
-    "SignInAndUpFeature",
-    "SignInUpNotAllowed",
-    "SignInUpOkResult",
-    "SignInUpPostNoEmailGivenByProviderResponse",
-    "SignInUpPostOkResult",
-    "ThirdPartyInfo",
-    "ThirdPartyOverrideConfig",
-    "UserFields",
-    "UserInfo",
-    "UserInfoEmail",
-    "UserInfoMap",
-    "get_provider",
-    "init",
-    "manually_create_or_update_user",
-    "sync",
-]

@@ -17,7 +17,7 @@ from ..exceptions import BadInputError, ConfigurationError, ProviderError
 from ..kit.recipe import GeneralErrorResponse, LinkingToSessionUserFailedError
 from ..kit.routing import ApiCall, Route, answer, fdi_version, has_user_objects, json_body, limited_body
 from ..session.container import SessionContainer
-from ..session.sign_in import linking_failure, linking_flag, refuse_linking, session_after_sign_in, session_for_sign_in
+from ..session.sign_in import linking_failure, refuse_linking, session_after_sign_in, session_for_sign_in
 from .http import with_query
 from .interface import (
     APIInterface,
@@ -181,13 +181,6 @@ def _website_address(state: object) -> str:
 MAX_FORM_FIELDS = 50
 
 
-def _options(call: ApiCall) -> APIOptions:
-    recipe = ThirdPartyRecipe.of(call.app)
-    return APIOptions(
-        call.request, None, recipe.recipe_id, recipe.config, recipe.functions, recipe.config.providers, call.app.info
-    )
-
-
 async def _provider(call: ApiCall, third_party_id: str, client_type: str | None, tenant_id: str) -> Provider:
     functions = ThirdPartyRecipe.of(call.app).functions
     provider = await functions.get_provider(third_party_id, client_type, tenant_id, call.user_context)
@@ -202,10 +195,9 @@ async def _authorisation_url(call: ApiCall) -> Response:
         if not query.get(name):
             raise BadInputError(f"Please provide the {name} as a GET param")
     provider = await _provider(call, query["thirdPartyId"], query.get("clientType") or None, call.tenant_id)
-    result = await ThirdPartyRecipe.of(call.app).apis.authorisation_url_get(
-        provider, query["redirectURIOnProviderDashboard"], _options(call), call.user_context
-    )
-    return answer(result)
+    recipe, address = ThirdPartyRecipe.of(call.app), query["redirectURIOnProviderDashboard"]
+    options = recipe.options(call.request)
+    return answer(await recipe.apis.authorisation_url_get(provider, address, options, call.user_context))
 
 
 async def _sign_in_up(call: ApiCall) -> Response:
@@ -216,12 +208,12 @@ async def _sign_in_up(call: ApiCall) -> Response:
     redirect_uri_info, oauth_tokens = _redirect_uri_info(body), _oauth_tokens(body)
     if redirect_uri_info is None and oauth_tokens is None:
         raise BadInputError("Please provide one of redirectURIInfo or oAuthTokens in the request body")
-    flag = linking_flag(call.request, body)
-    session = await session_for_sign_in(call.app, call.request, flag, call.user_context)
-    tenant_id = call.tenant_id if session is None else session.tenant_id
+    session, flag, tenant_id = await session_for_sign_in(call, body)
     provider = await _provider(call, third_party_id, _text(body, "clientType"), tenant_id)
-    result = await ThirdPartyRecipe.of(call.app).apis.sign_in_up_post(
-        provider, redirect_uri_info, oauth_tokens, session, flag, tenant_id, _options(call), call.user_context
+    recipe = ThirdPartyRecipe.of(call.app)
+    options = recipe.options(call.request)
+    result = await recipe.apis.sign_in_up_post(
+        provider, redirect_uri_info, oauth_tokens, session, flag, tenant_id, options, call.user_context
     )
     return _signed_in(call, result)
 
@@ -271,10 +263,9 @@ async def _apple(call: ApiCall) -> Response:
         pairs = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS)
     except ValueError:
         raise BadInputError("the body is not a form") from None
-    options = _options(call)
-    result: Any = await ThirdPartyRecipe.of(call.app).apis.apple_redirect_handler_post(
-        dict(pairs), options, call.user_context
-    )
+    recipe = ThirdPartyRecipe.of(call.app)
+    options = recipe.options(call.request)
+    result: Any = await recipe.apis.apple_redirect_handler_post(dict(pairs), options, call.user_context)
     response = result if isinstance(result, Response) else options.response
     if response is not None:
         return response

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx2
 
 from ...claims.payload import JSONObject
 from ..chain.chain import InputOverrideConfig, checked_override
 from ..exceptions import ConfigurationError
-
-if TYPE_CHECKING:
-    from .provider import Provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +86,7 @@ class ProviderInput:
 
     config: ProviderConfig
     include_in_non_public_tenants_by_default: bool = False
-    override: Callable[[Provider], Provider] | None = None
+    override: Callable[[Any], Any] | None = None
     transport: httpx2.BaseTransport | None = field(default=None, repr=False)
     browser_endpoint: str | None = None
     unsafe_for_tests: bool = False

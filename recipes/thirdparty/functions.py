@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from sqlalchemy import Connection
-
 from ...claims.payload import JSONObject, UserContext
 from ...claims.recipe_user_id import RecipeUserId
 from ..exceptions import BadInputError
 from ..session.container import SessionContainer
-from ..users.directory import get_user
-from ..users.login_methods import EmailChange, add_login_method, find_recipe_user_id, set_email
-from ..users.user import AccountInfo, ThirdPartyInfo, User
-from .interface import EmailChangeNotAllowedError as ChangeRefused
+from ..users.user import AccountInfo, ThirdPartyInfo
+from . import rows
 from .interface import (
+    EmailChangeNotAllowedError as ChangeRefused,
     ManuallyCreateOrUpdateUserOkResult,
     ManuallyCreateOrUpdateUserResult,
     RecipeInterface,
@@ -23,12 +18,9 @@ from .interface import (
     SignInUpResult,
 )
 from .provider import Provider
+from .recipe import ThirdPartyRecipe
 from .user_info import RawUserInfoFromProvider
 
-if TYPE_CHECKING:
-    from .recipe import ThirdPartyRecipe
-
-RECIPE_ID = "thirdparty"
 ATTEMPTS = 5
 """How often a sign-up that somebody else has just made is looked for again."""
 
@@ -93,12 +85,15 @@ class ThirdPartyFunctions(RecipeInterface):
         account = AccountInfo(email=email, third_party=ThirdPartyInfo(third_party_id, third_party_user_id))
         now_ms = self._app.clock.now_ms()
         for _ in range(ATTEMPTS):
-            stored = await self._app.hop(
-                self._app.database.write,
-                lambda connection: _stored(connection, tenant_id, account, verified=is_verified, now_ms=now_ms),
+            stored = await self._app.write(
+                lambda connection: rows.create_or_update_user(
+                    connection, tenant_id, account, verified=is_verified, now_ms=now_ms
+                )
             )
             if stored is not None:
-                return stored
+                return ManuallyCreateOrUpdateUserOkResult(
+                    stored.user, RecipeUserId(stored.recipe_user_id), stored.created
+                )
         raise BadInputError("the user was created and deleted by somebody else at the same moment: try again")
 
     async def get_provider(
@@ -106,23 +101,3 @@ class ThirdPartyFunctions(RecipeInterface):
     ) -> Provider | None:
         """Return a provider of the tenant, the application's override applied to it; no request is sent."""
         return await self._recipe.provider(third_party_id, client_type, tenant_id, user_context)
-
-
-def _stored(
-    connection: Connection, tenant_id: str, account: AccountInfo, *, verified: bool, now_ms: int
-) -> ManuallyCreateOrUpdateUserOkResult | None:
-    """Return the login method as it now is; None if somebody else has created it a moment ago, or deleted it."""
-    identity = AccountInfo(third_party=account.third_party)
-    known = find_recipe_user_id(connection, tenant_id, recipe_id=RECIPE_ID, account=identity)
-    if known is None:
-        added = add_login_method(
-            connection, tenant_id, recipe_id=RECIPE_ID, account=account, time_joined=now_ms, verified=verified
-        )
-        if added is None:
-            return None
-        return ManuallyCreateOrUpdateUserOkResult(User.of([added]), added.recipe_user_id, True)
-    if set_email(connection, known, account.email or "", verified=verified) is not EmailChange.DONE:
-        return None
-    user = get_user(connection, known)
-    assert user is not None  # it was written in this very transaction
-    return ManuallyCreateOrUpdateUserOkResult(user, RecipeUserId(known), False)

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from ...claims.payload import JSONObject, UserContext
 from ...claims.recipe_user_id import RecipeUserId
 from ..chain.view import Layer
-from ..kit.recipe import GeneralErrorResponse, LinkingToSessionUserFailedError
+from ..kit import recipe as kit
+from ..kit.recipe import GeneralErrorResponse, LinkingToSessionUserFailedError, Refusal, Result
 from ..session.container import SessionContainer
 from ..users.user import User
+from .config import ProviderInput
 from .oauth import RedirectUriInfo
 from .provider import Provider
 from .user_info import RawUserInfoFromProvider
-
-if TYPE_CHECKING:
-    from ..kit.app_info import AppInfo
-    from .config import ProviderInput, ThirdPartyConfig
 
 # Results of functions
 
 
 @dataclass(frozen=True, slots=True)
-class SignInUpOkResult:
+class SignInUpOkResult(Result):
     """Somebody has signed in or up with a provider."""
 
     user: User
@@ -35,37 +32,30 @@ class SignInUpOkResult:
     created_new_recipe_user: bool
     oauth_tokens: JSONObject = field(repr=False)
     raw_user_info_from_provider: RawUserInfoFromProvider
-    status: str = "OK"
 
 
 @dataclass(frozen=True, slots=True)
-class ManuallyCreateOrUpdateUserOkResult:
+class ManuallyCreateOrUpdateUserOkResult(Result):
     """The login method exists, with this address."""
 
     user: User
     recipe_user_id: RecipeUserId
     created_new_recipe_user: bool
-    status: str = "OK"
 
 
 @dataclass(frozen=True, slots=True)
-class SignInUpNotAllowed:
+class SignInUpNotAllowed(Refusal):
     """Signing in or up is refused for a reason that is shown to the user."""
 
-    reason: str
-    status: str = "SIGN_IN_UP_NOT_ALLOWED"
-
-    def to_json(self) -> JSONObject:
-        """Return the answer's body."""
-        return {"status": self.status, "reason": self.reason}
+    status = "SIGN_IN_UP_NOT_ALLOWED"
 
 
 @dataclass(frozen=True, slots=True)
-class EmailChangeNotAllowedError:
+class EmailChangeNotAllowedError(Result):
     """The provider reports another address, which the user may not get."""
 
+    status = "EMAIL_CHANGE_NOT_ALLOWED_ERROR"
     reason: str
-    status: str = "EMAIL_CHANGE_NOT_ALLOWED_ERROR"
 
 
 SignInUpResult: TypeAlias = SignInUpOkResult | SignInUpNotAllowed | LinkingToSessionUserFailedError
@@ -80,12 +70,11 @@ ManuallyCreateOrUpdateUserResult: TypeAlias = (
 
 
 @dataclass(frozen=True, slots=True)
-class AuthorisationUrlGetOkResult:
+class AuthorisationUrlGetOkResult(Result):
     """Where to send the browser, and the PKCE verifier that has to come back with the code."""
 
     url_with_query_params: str
     pkce_code_verifier: str | None = field(default=None, repr=False)
-    status: str = "OK"
 
     def to_json(self) -> JSONObject:
         """Return the answer's body."""
@@ -94,7 +83,7 @@ class AuthorisationUrlGetOkResult:
 
 
 @dataclass(frozen=True, slots=True)
-class SignInUpPostOkResult:
+class SignInUpPostOkResult(Result):
     """Signed in or up; tokens and raw user info are for overrides and not sent."""
 
     user: User
@@ -102,18 +91,13 @@ class SignInUpPostOkResult:
     session: SessionContainer
     oauth_tokens: JSONObject = field(repr=False)
     raw_user_info_from_provider: RawUserInfoFromProvider
-    status: str = "OK"
 
 
 @dataclass(frozen=True, slots=True)
-class SignInUpPostNoEmailGivenByProviderResponse:
+class SignInUpPostNoEmailGivenByProviderResponse(Result):
     """The provider gave no address, and one is required."""
 
-    status: str = "NO_EMAIL_GIVEN_BY_PROVIDER"
-
-    def to_json(self) -> JSONObject:
-        """Return the answer's body."""
-        return {"status": self.status}
+    status = "NO_EMAIL_GIVEN_BY_PROVIDER"
 
 
 SignInUpPostResult: TypeAlias = (
@@ -122,16 +106,10 @@ SignInUpPostResult: TypeAlias = (
 
 
 @dataclass(slots=True)
-class APIOptions:
+class APIOptions(kit.APIOptions):
     """What an API function of this recipe may need besides its own arguments."""
 
-    request: Request
-    response: Response | None
-    recipe_id: str
-    config: ThirdPartyConfig
-    recipe_implementation: RecipeInterface
     providers: tuple[ProviderInput, ...]
-    app_info: AppInfo
 
 
 class RecipeInterface(ABC):

@@ -31,7 +31,7 @@ from .oauth import (
     token_in,
     verified_payload,
 )
-from .user_info import RawUserInfoFromProvider, UserInfo, mapped, speak_of_one_user
+from .user_info import RawUserInfoFromProvider, UserInfo, mapped, same_subject
 
 
 class ClientTypeNotFoundError(BadInputError):
@@ -195,7 +195,7 @@ class Provider:
             await blocking(check, self._http, self.config, token)
         info = await self.get_user_info(oauth_tokens, user_context)
         raw = info.raw_user_info_from_provider
-        if token is not None and not checked and raw.from_user_info_api and not speak_of_one_user(raw):
+        if token is not None and not checked and raw.from_user_info_api and not same_subject(raw):
             raise self._http.failure("the access token is not known to belong to the user of the id token")
         return info
 

@@ -2,44 +2,47 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ...claims.payload import UserContext
-from ..chain.chain import Chain
+from ...claims.recipe_user_id import RecipeUserId
+from ...sessions.refresh_token import DEFAULT_TENANT
 from ..chain.operation import place_of
 from ..exceptions import ConfigurationError, OverrideError
 from ..kit.recipe import Recipe, ThirdPartyProvider
+from ..kit.services import Services
 from .config import ProviderInput, ThirdPartyConfig
 from .http import ProviderDocuments, ProviderHTTP
-from .interface import APIInterface, RecipeInterface
+from .interface import (
+    API_ORDERS,
+    FUNCTION_ORDERS,
+    APIInterface,
+    APIOptions,
+    ManuallyCreateOrUpdateUserOkResult,
+    RecipeInterface,
+)
 from .provider import ClientTypeNotFoundError, Provider, config_for_client
 
-if TYPE_CHECKING:
-    from ..app import App
-    from ..kit.routing import Route
 
-DEFAULT_TENANT = "public"
-
-
-class ThirdPartyRecipe(Recipe[RecipeInterface]):
+class ThirdPartyRecipe(Recipe[RecipeInterface, APIInterface]):
     """The third-party recipe of one App."""
 
     recipe_id = "thirdparty"
+    interfaces = (RecipeInterface, APIInterface)
+    orders = (FUNCTION_ORDERS, API_ORDERS)
+    options_class = APIOptions
     first_factors = ("thirdparty",)
+    config: ThirdPartyConfig
 
-    def __init__(self, app: App, config: ThirdPartyConfig, routes: tuple[Route, ...]) -> None:
-        super().__init__(app, config, routes)
-        self.config: ThirdPartyConfig = config
+    def __init__(self, app: Services, config: ThirdPartyConfig, parts: tuple[Recipe[Any, Any], ...] = ()) -> None:
+        super().__init__(app, config, parts)
         self._documents = {given.config.third_party_id: self._begin(given) for given in config.providers}
         for given in config.providers:
             self._try(given)
 
-    def finish(self, functions: Chain[RecipeInterface], apis: Chain[APIInterface]) -> None:
-        """Apply the application's overrides; from here on `functions` and `apis` are the tops of the chains."""
-        self.add_chain(functions, self.config.override.functions)
-        self.add_chain(apis, self.config.override.apis)
-        self.functions = functions.top
-        self.apis: APIInterface = apis.top
+    def option_values(self) -> dict[str, Any]:
+        """Return the fields of the options that are the same for every request."""
+        return {**super().option_values(), "providers": self.config.providers}
 
     async def provider(
         self, third_party_id: str, client_type: str | None, tenant_id: str, user_context: UserContext
@@ -66,6 +69,17 @@ class ThirdPartyRecipe(Recipe[RecipeInterface]):
             if provider is not None:
                 listed.append(ThirdPartyProvider(provider.id, provider.config.name))
         return listed
+
+    async def test_login_method(self, tenant_id: str, email: str, *, subject: str, verified: bool) -> RecipeUserId:
+        """Create a login method as from the first provider; ConfigurationError if there is none, or it is refused."""
+        if not self.config.providers:
+            raise ConfigurationError(f"{email} has no provider to come from: thirdparty.init was given none")
+        signed_up = await self.functions.manually_create_or_update_user(
+            self.config.providers[0].config.third_party_id, subject, email, verified, None, False, tenant_id, {}
+        )
+        if isinstance(signed_up, ManuallyCreateOrUpdateUserOkResult):
+            return signed_up.recipe_user_id
+        raise ConfigurationError(f"{email} could not be signed up: {signed_up!r}")
 
     def _offered(self, tenant_id: str) -> list[ProviderInput]:
         providers = self.config.providers

@@ -55,7 +55,7 @@ def mapped(config: ProviderConfigForClient, raw: RawUserInfoFromProvider) -> Use
     return UserInfo(user_id, _email(config, signed, api), raw)
 
 
-def speak_of_one_user(raw: RawUserInfoFromProvider) -> bool:
+def same_subject(raw: RawUserInfoFromProvider) -> bool:
     """Tell whether id token and user-info API certainly name the same subject."""
     subject = raw.from_id_token_payload.get("sub")
     return subject is not None and subject == raw.from_user_info_api.get("sub")
@@ -64,7 +64,7 @@ def speak_of_one_user(raw: RawUserInfoFromProvider) -> bool:
 def _refuse_two_subjects(config: ProviderConfigForClient, raw: RawUserInfoFromProvider) -> None:
     # OpenID Connect Core 1.0, section 5.3.2: or one user's id token could come with another's address.
     both = "sub" in raw.from_id_token_payload and "sub" in raw.from_user_info_api
-    if both and not speak_of_one_user(raw):
+    if both and not same_subject(raw):
         raise ProviderError(config.third_party_id, "the id token and the user info are about different users")
 
 

@@ -6,35 +6,45 @@ from collections.abc import Sequence
 
 from ...claims.payload import UserContext
 from .. import emailpassword, thirdparty
-from ..chain.chain import InputOverrideConfig, checked_override
-from ..delivery import EmailDeliveryConfig, SMTPService
+from ..chain.chain import InputOverrideConfig as InputOverrideConfig
+from ..delivery import EmailDeliveryConfig as EmailDeliveryConfig, SMTPService as SMTPService
 from ..emailpassword import (
-    create_reset_password_link,
-    create_reset_password_token,
-    send_email,
-    send_reset_password_email,
-    update_email_or_password,
+    create_reset_password_link as create_reset_password_link,
+    create_reset_password_token as create_reset_password_token,
+    send_email as send_email,
+    send_reset_password_email as send_reset_password_email,
+    update_email_or_password as update_email_or_password,
 )
-from ..emailpassword.form import FormField, InputFormField, InputSignUpFeature
+from ..emailpassword.form import (
+    FormField as FormField,
+    InputFormField as InputFormField,
+    InputSignUpFeature as InputSignUpFeature,
+)
 from ..emailpassword.interface import (
     PasswordPolicyViolationError,
     PasswordResetTokenInvalidError,
     SignInResult,
     SignUpResult,
 )
-from ..kit.recipe import RecipeSpecification
+from ..kit.recipe import OverridesOnly, RecipeSpecification
 from ..kit.services import synced
-from ..thirdparty.config import ProviderClientConfig, ProviderConfig, ProviderInput, SignInAndUpFeature
+from ..thirdparty.config import (
+    ProviderClientConfig as ProviderClientConfig,
+    ProviderConfig as ProviderConfig,
+    ProviderInput as ProviderInput,
+    SignInAndUpFeature,
+)
 from ..thirdparty.interface import ManuallyCreateOrUpdateUserResult
 from ..thirdparty.provider import Provider
 from ..users.user import User
 from .recipe import (
-    APIInterface,
-    APIsLayer,
-    CombinedConfig,
-    FunctionsLayer,
-    RecipeInterface,
-    ResetPasswordUsingTokenOkResult,
+    APIInterface as APIInterface,
+    APIsLayer as APIsLayer,
+    CombinedAPI,
+    CombinedFunctions,
+    FunctionsLayer as FunctionsLayer,
+    RecipeInterface as RecipeInterface,
+    ResetPasswordUsingTokenOkResult as ResetPasswordUsingTokenOkResult,
     ThirdPartyEmailPasswordRecipe,
 )
 
@@ -56,9 +66,8 @@ def init(
         thirdparty.init(SignInAndUpFeature(providers or ())),
         emailpassword.init(sign_up_feature, None, email_delivery),
     )
-    config = CombinedConfig(halves, checked_override("thirdpartyemailpassword", override))
-    brings = tuple(half.recipe_id for half in halves)
-    return RecipeSpecification("thirdpartyemailpassword", config, ThirdPartyEmailPasswordRecipe, brings)
+    config = OverridesOnly.checked("thirdpartyemailpassword", override)
+    return RecipeSpecification(ThirdPartyEmailPasswordRecipe, config, CombinedFunctions, CombinedAPI, brings=halves)
 
 
 async def emailpassword_sign_up(
@@ -160,37 +169,3 @@ class sync:
     send_reset_password_email = staticmethod(synced(send_reset_password_email))
     update_email_or_password = staticmethod(synced(update_email_or_password))
     send_email = staticmethod(synced(send_email))
-
-
-__all__ = [
-    "APIInterface",
-    "APIsLayer",
-    "EmailDeliveryConfig",
-    "FormField",
-    "FunctionsLayer",
-    "InputFormField",
-    "InputOverrideConfig",
-    "InputSignUpFeature",
-    "ProviderClientConfig",
-    "ProviderConfig",
-    "ProviderInput",
-    "RecipeInterface",
-    "ResetPasswordUsingTokenOkResult",
-    "SMTPService",
-    "ThirdPartyEmailPasswordOverrideConfig",
-    "create_reset_password_link",
-    "create_reset_password_token",
-    "emailpassword_sign_in",
-    "emailpassword_sign_up",
-    "get_user_by_id",
-    "get_user_by_third_party_info",
-    "get_users_by_email",
-    "init",
-    "reset_password_using_token",
-    "send_email",
-    "send_reset_password_email",
-    "sync",
-    "thirdparty_get_provider",
-    "thirdparty_manually_create_or_update_user",
-    "update_email_or_password",
-]

@@ -9,148 +9,61 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from starlette.responses import Response
-
-from ...claims.payload import JSONObject, UserContext
+from ...claims.payload import UserContext
 from ...claims.recipe_user_id import RecipeUserId
 from ..accountlinking import AccountLinkingRecipe
-from ..chain.chain import Chain, InputOverrideConfig
+from ..chain.chain import Chain
 from ..chain.view import Layer
+from ..emailpassword import interface as emailpassword
 from ..emailpassword.form import PASSWORD, FormField, field_value
 from ..emailpassword.interface import (
     ConsumePasswordResetTokenOkResult,
-    CreateResetPasswordOkResult,
-    EmailExistsGetOkResult,
-    GenerateTokenPostResult,
     PasswordPolicyViolationError,
     PasswordResetPostOkResult,
     PasswordResetPostResult,
     PasswordResetTokenInvalidError,
-    SignInPostResult,
-    SignInResult,
-    SignUpPostResult,
-    SignUpResult,
-    UnknownUserIdError,
     UpdateEmailOrPasswordOkResult,
-    UpdateResult,
 )
 from ..emailpassword.recipe import EmailPasswordRecipe
-from ..kit.recipe import GeneralErrorResponse, Recipe, RecipeSpecification
-from ..session.container import SessionContainer
-from ..thirdparty.interface import API_ORDERS as THIRDPARTY_APIS
-from ..thirdparty.interface import FUNCTION_ORDERS as THIRDPARTY_FUNCTIONS
-from ..thirdparty.interface import (
-    AuthorisationUrlGetOkResult,
-    ManuallyCreateOrUpdateUserResult,
-    SignInUpPostResult,
-    SignInUpResult,
-)
-from ..thirdparty.oauth import RedirectUriInfo
-from ..thirdparty.provider import Provider
-from ..thirdparty.user_info import RawUserInfoFromProvider
+from ..kit.recipe import Recipe, Result
+from ..thirdparty import interface as thirdparty
 from ..users.user import AccountInfo, ThirdPartyInfo, User
 
-if TYPE_CHECKING:
-    from ..app import App
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
-class ResetPasswordUsingTokenOkResult:
+class ResetPasswordUsingTokenOkResult(Result):
     """The token is spent and the password has changed."""
 
     user_id: str
     email: str
-    status: str = "OK"
+
+
+def renamed(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
+    """Return an operation of a half, to stand in the combined recipe under a name of its own."""
+    return method
 
 
 class RecipeInterface(ABC):
     """The functions of the combined recipe; each can be overridden (docs/protocol.md, rule 27.17)."""
 
-    @abstractmethod
-    async def thirdparty_sign_in_up(
-        self,
-        third_party_id: str,
-        third_party_user_id: str,
-        email: str,
-        is_verified: bool,
-        oauth_tokens: JSONObject,
-        raw_user_info_from_provider: RawUserInfoFromProvider,
-        session: SessionContainer | None,
-        should_try_linking_with_session_user: bool | None,
-        tenant_id: str,
-        user_context: UserContext,
-    ) -> SignInUpResult:
-        """Find or create the login method of somebody whom a provider has vouched for."""
-
-    @abstractmethod
-    async def thirdparty_manually_create_or_update_user(
-        self,
-        third_party_id: str,
-        third_party_user_id: str,
-        email: str,
-        is_verified: bool,
-        session: SessionContainer | None,
-        should_try_linking_with_session_user: bool | None,
-        tenant_id: str,
-        user_context: UserContext,
-    ) -> ManuallyCreateOrUpdateUserResult:
-        """Create a login method, or give the one that exists the address; no provider is asked."""
-
-    @abstractmethod
-    async def thirdparty_get_provider(
-        self, third_party_id: str, client_type: str | None, tenant_id: str, user_context: UserContext
-    ) -> Provider | None:
-        """Return a provider with a client of the type chosen; None if the tenant does not offer it."""
-
-    @abstractmethod
-    async def emailpassword_sign_up(
-        self,
-        email: str,
-        password: str,
-        tenant_id: str,
-        session: SessionContainer | None,
-        should_try_linking_with_session_user: bool | None,
-        user_context: UserContext,
-    ) -> SignUpResult:
-        """Create a login method, and link it where that is wanted and possible."""
-
-    @abstractmethod
-    async def emailpassword_sign_in(
-        self,
-        email: str,
-        password: str,
-        tenant_id: str,
-        session: SessionContainer | None,
-        should_try_linking_with_session_user: bool | None,
-        user_context: UserContext,
-    ) -> SignInResult:
-        """Verify the password, and link where that is wanted and possible."""
-
-    @abstractmethod
-    async def create_reset_password_token(
-        self, user_id: str, email: str, tenant_id: str, user_context: UserContext
-    ) -> CreateResetPasswordOkResult | UnknownUserIdError:
-        """Create a token that lets its bearer set a new password, once, within an hour."""
+    thirdparty_sign_in_up = renamed(thirdparty.RecipeInterface.sign_in_up)
+    thirdparty_manually_create_or_update_user = renamed(thirdparty.RecipeInterface.manually_create_or_update_user)
+    thirdparty_get_provider = renamed(thirdparty.RecipeInterface.get_provider)
+    emailpassword_sign_up = renamed(emailpassword.RecipeInterface.sign_up)
+    emailpassword_sign_in = renamed(emailpassword.RecipeInterface.sign_in)
+    create_reset_password_token = renamed(emailpassword.RecipeInterface.create_reset_password_token)
+    update_email_or_password = renamed(emailpassword.RecipeInterface.update_email_or_password)
 
     @abstractmethod
     async def reset_password_using_token(
         self, token: str, new_password: str, tenant_id: str, user_context: UserContext
     ) -> ResetPasswordUsingTokenOkResult | PasswordResetTokenInvalidError | PasswordPolicyViolationError:
         """Spend a token and set the new password; a password the policy refuses leaves the token good."""
-
-    @abstractmethod
-    async def update_email_or_password(
-        self,
-        recipe_user_id: RecipeUserId,
-        email: str | None,
-        password: str | None,
-        apply_password_policy: bool | None,
-        tenant_id_for_password_policy: str,
-        user_context: UserContext,
-    ) -> UpdateResult:
-        """Change the address, the password or both; outstanding reset tokens end."""
 
     @abstractmethod
     async def get_user_by_id(self, user_id: str, user_context: UserContext) -> User | None:
@@ -167,7 +80,7 @@ class RecipeInterface(ABC):
         """Return the user of a tenant with this account of a provider."""
 
 
-class APIInterface(ABC):
+class APIInterface(ABC):  # noqa: B024 - its methods are abstract where they are defined
     """The HTTP APIs of the combined recipe; each can be overridden, or disabled."""
 
     disable_authorisation_url_get = False
@@ -179,73 +92,14 @@ class APIInterface(ABC):
     disable_generate_password_reset_token_post = False
     disable_password_reset_post = False
 
-    @abstractmethod
-    async def authorisation_url_get(
-        self, provider: Provider, redirect_uri_on_provider_dashboard: str, api_options: Any, user_context: UserContext
-    ) -> AuthorisationUrlGetOkResult | GeneralErrorResponse:
-        """Answer GET <base>/authorisationurl."""
-
-    @abstractmethod
-    async def thirdparty_sign_in_up_post(
-        self,
-        provider: Provider,
-        redirect_uri_info: RedirectUriInfo | None,
-        oauth_tokens: JSONObject | None,
-        session: SessionContainer | None,
-        should_try_linking_with_session_user: bool | None,
-        tenant_id: str,
-        api_options: Any,
-        user_context: UserContext,
-    ) -> SignInUpPostResult:
-        """Answer POST <base>/signinup."""
-
-    @abstractmethod
-    async def apple_redirect_handler_post(
-        self, form_post_info: dict[str, Any], api_options: Any, user_context: UserContext
-    ) -> Response | None:
-        """Answer POST <base>/callback/apple."""
-
-    @abstractmethod
-    async def emailpassword_sign_up_post(
-        self,
-        form_fields: list[FormField],
-        tenant_id: str,
-        session: SessionContainer | None,
-        should_try_linking_with_session_user: bool | None,
-        api_options: Any,
-        user_context: UserContext,
-    ) -> SignUpPostResult:
-        """Answer POST <base>/signup."""
-
-    @abstractmethod
-    async def emailpassword_sign_in_post(
-        self,
-        form_fields: list[FormField],
-        tenant_id: str,
-        session: SessionContainer | None,
-        should_try_linking_with_session_user: bool | None,
-        api_options: Any,
-        user_context: UserContext,
-    ) -> SignInPostResult:
-        """Answer POST <base>/signin."""
-
-    @abstractmethod
-    async def emailpassword_email_exists_get(
-        self, email: str, tenant_id: str, api_options: Any, user_context: UserContext
-    ) -> EmailExistsGetOkResult | GeneralErrorResponse:
-        """Answer GET <base>/emailpassword/email/exists."""
-
-    @abstractmethod
-    async def generate_password_reset_token_post(
-        self, form_fields: list[FormField], tenant_id: str, api_options: Any, user_context: UserContext
-    ) -> GenerateTokenPostResult:
-        """Answer POST <base>/user/password/reset/token."""
-
-    @abstractmethod
-    async def password_reset_post(
-        self, form_fields: list[FormField], token: str, tenant_id: str, api_options: Any, user_context: UserContext
-    ) -> PasswordResetPostResult:
-        """Answer POST <base>/user/password/reset."""
+    authorisation_url_get = renamed(thirdparty.APIInterface.authorisation_url_get)
+    thirdparty_sign_in_up_post = renamed(thirdparty.APIInterface.sign_in_up_post)
+    apple_redirect_handler_post = renamed(thirdparty.APIInterface.apple_redirect_handler_post)
+    emailpassword_sign_up_post = renamed(emailpassword.APIInterface.sign_up_post)
+    emailpassword_sign_in_post = renamed(emailpassword.APIInterface.sign_in_post)
+    emailpassword_email_exists_get = renamed(emailpassword.APIInterface.email_exists_get)
+    generate_password_reset_token_post = renamed(emailpassword.APIInterface.generate_password_reset_token_post)
+    password_reset_post = renamed(emailpassword.APIInterface.password_reset_post)
 
 
 class FunctionsLayer(Layer[RecipeInterface], RecipeInterface):
@@ -260,21 +114,20 @@ _SIGN_IN = ("email", "password", "tenant_id", "user_context")
 _FORM_POST = ("form_fields", "tenant_id", "api_options", "user_context")
 
 FUNCTION_ORDERS = {
-    "thirdparty_sign_in_up": THIRDPARTY_FUNCTIONS["sign_in_up"],
-    "thirdparty_manually_create_or_update_user": THIRDPARTY_FUNCTIONS["manually_create_or_update_user"],
+    "thirdparty_sign_in_up": thirdparty.FUNCTION_ORDERS["sign_in_up"],
+    "thirdparty_manually_create_or_update_user": thirdparty.FUNCTION_ORDERS["manually_create_or_update_user"],
     "emailpassword_sign_up": (_SIGN_IN,),
     "emailpassword_sign_in": (_SIGN_IN,),
 }
 """The orders of arguments from the time when applications were written for this recipe (rule 15.5)."""
 
 API_ORDERS = {
-    "thirdparty_sign_in_up_post": THIRDPARTY_APIS["sign_in_up_post"],
+    "thirdparty_sign_in_up_post": thirdparty.API_ORDERS["sign_in_up_post"],
     "emailpassword_sign_up_post": (_FORM_POST,),
     "emailpassword_sign_in_post": (_FORM_POST,),
 }
 
 
-I = TypeVar("I")  # noqa: E741 - an interface
 Call = Callable[..., Awaitable[Any]]
 
 FUNCTIONS = {
@@ -308,28 +161,19 @@ APIS = {
 }
 
 
-@dataclass(frozen=True)
-class CombinedConfig:
-    """What `thirdpartyemailpassword.init` accepts, as the specifications of the halves and one override."""
-
-    halves: tuple[RecipeSpecification, ...]
-    override: InputOverrideConfig
-
-
-class ThirdPartyEmailPasswordRecipe(Recipe[RecipeInterface]):
+class ThirdPartyEmailPasswordRecipe(Recipe[RecipeInterface, APIInterface]):
     """The combined recipe of one App; routes and first factors are those of its parts."""
 
     recipe_id = "thirdpartyemailpassword"
+    interfaces = (RecipeInterface, APIInterface)
+    orders = (FUNCTION_ORDERS, API_ORDERS)
 
-    def __init__(self, app: App, config: CombinedConfig) -> None:
-        super().__init__(app, config)
-        self.parts = tuple(half.build(app, half.config) for half in config.halves)
-        functions, apis = _Functions(self), _Apis(self)
+    def begin_chains(self, functions: Any, apis: Any) -> None:
+        """Join the halves to this recipe's chains, and build these."""
         for part in self.parts:
             self._join(part.chains["functions"], FUNCTIONS[part.recipe_id], functions, lambda: self.functions)
             self._join(part.chains["apis"], APIS[part.recipe_id], apis, lambda: self.apis)
-        self.functions = self._chain(RecipeInterface, functions, config.override.functions)
-        self.apis = self._chain(APIInterface, apis, config.override.apis)
+        super().begin_chains(functions, apis)
         for part in self.parts:
             self._disable(part)
 
@@ -349,19 +193,7 @@ class ThirdPartyEmailPasswordRecipe(Recipe[RecipeInterface]):
 
         chain.apply(join)
 
-    def _chain(self, interface: type[I], implementation: object, override: Callable[..., Any] | None) -> I:
-        is_functions = interface is RecipeInterface
-        chain = Chain(
-            interface,
-            cast("I", implementation),
-            recipe_id=self.recipe_id,
-            kind="functions" if is_functions else "apis",
-            positional_orders=FUNCTION_ORDERS if is_functions else API_ORDERS,
-        )
-        self.add_chain(chain, override)
-        return chain.top
-
-    def _disable(self, part: Recipe[Any]) -> None:
+    def _disable(self, part: Recipe[Any, Any]) -> None:
         off = [name for name, combined in APIS[part.recipe_id].items() if self.chains["apis"].is_disabled(combined)]
 
         def disable(original_implementation: Any) -> Any:
@@ -386,7 +218,7 @@ def _to_half(original: Call) -> Call:
     return to_half
 
 
-class _Functions:
+class CombinedFunctions:
     """What the combined recipe does itself; the rest is joined to the halves."""
 
     def __init__(self, recipe: ThirdPartyEmailPasswordRecipe) -> None:
@@ -395,6 +227,7 @@ class _Functions:
     async def reset_password_using_token(
         self, token: str, new_password: str, tenant_id: str, user_context: UserContext
     ) -> ResetPasswordUsingTokenOkResult | PasswordResetTokenInvalidError | PasswordPolicyViolationError:
+        """Spend a token and set the new password, by functions that an override of either recipe may replace."""
         half = self._recipe.emailpassword
         broken = await half.password_error(new_password, tenant_id)
         if broken is not None:
@@ -412,14 +245,17 @@ class _Functions:
         return ResetPasswordUsingTokenOkResult(consumed.user_id, consumed.email)
 
     async def get_user_by_id(self, user_id: str, user_context: UserContext) -> User | None:
+        """Return the user with this id or login method."""
         return await AccountLinkingRecipe.of(self._recipe.app).functions.get_user(user_id, user_context)
 
     async def get_users_by_email(self, email: str, tenant_id: str, user_context: UserContext) -> list[User]:
+        """Return the users of a tenant with this address, oldest first."""
         return await self._listed(tenant_id, AccountInfo(email=email), user_context)
 
     async def get_user_by_thirdparty_info(
         self, third_party_id: str, third_party_user_id: str, tenant_id: str, user_context: UserContext
     ) -> User | None:
+        """Return the user of a tenant with this account of a provider."""
         account = AccountInfo(third_party=ThirdPartyInfo(third_party_id, third_party_user_id))
         return next(iter(await self._listed(tenant_id, account, user_context)), None)
 
@@ -428,7 +264,7 @@ class _Functions:
         return await functions.list_users_by_account_info(tenant_id, account, False, user_context)
 
 
-class _Apis:
+class CombinedAPI:
     """The one API that does not simply go to a half: resetting is a function of the combined recipe."""
 
     def __init__(self, recipe: ThirdPartyEmailPasswordRecipe) -> None:
@@ -437,6 +273,7 @@ class _Apis:
     async def password_reset_post(
         self, form_fields: list[FormField], token: str, tenant_id: str, api_options: Any, user_context: UserContext
     ) -> PasswordResetPostResult:
+        """Spend the token and set the new password."""
         password = field_value(form_fields, PASSWORD)
         functions = self._recipe.functions
         result = await functions.reset_password_using_token(token, password, tenant_id, user_context)

@@ -4,39 +4,32 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
 from ...claims.payload import JSONObject, UserContext
-from ..chain.chain import Chain, InputOverrideConfig, checked_override
+from ..chain.chain import InputOverrideConfig
 from ..chain.view import Layer
 from ..exceptions import BadInputError
-from ..kit.recipe import Recipe, RecipeSpecification
+from ..kit.recipe import OverridesOnly, Recipe, RecipeSpecification, Result
 from ..kit.services import synced
 from ..users.directory import DeletedUser
 from ..users.login_methods import storable_text
 from . import rows
 
-if TYPE_CHECKING:
-    from ..app import App
-
 UserMetadataOverrideConfig = InputOverrideConfig
 
 
 @dataclass(frozen=True, slots=True)
-class MetadataResult:
+class MetadataResult(Result):
     """The whole metadata of an id."""
 
     metadata: JSONObject
-    status: str = "OK"
 
 
 @dataclass(frozen=True, slots=True)
-class ClearUserMetadataResult:
+class ClearUserMetadataResult(Result):
     """The metadata is gone."""
-
-    status: str = "OK"
 
 
 class RecipeInterface(ABC):
@@ -61,42 +54,11 @@ class FunctionsLayer(Layer[RecipeInterface], RecipeInterface):
     """A layer over the functions, written as a class: override what is to change, reach the rest by `super()`."""
 
 
-class _Functions(RecipeInterface):
-    def __init__(self, app: App) -> None:
-        self._app = app
-
-    async def get_user_metadata(self, user_id: str, user_context: UserContext) -> MetadataResult:
-        if not storable_text(user_id):
-            return MetadataResult({})
-        stored = await self._app.hop(self._app.database.read, lambda connection: rows.get(connection, user_id))
-        return MetadataResult(stored)
-
-    async def update_user_metadata(
-        self, user_id: str, metadata_update: JSONObject, user_context: UserContext
-    ) -> MetadataResult:
-        if not storable_text(user_id):
-            raise BadInputError("the id is too long or not valid text")
-        whole = await self._app.hop(
-            self._app.database.write, lambda connection: rows.merge(connection, user_id, metadata_update)
-        )
-        return MetadataResult(whole)
-
-    async def clear_user_metadata(self, user_id: str, user_context: UserContext) -> ClearUserMetadataResult:
-        if storable_text(user_id):
-            await self._app.hop(self._app.database.write, lambda connection: rows.clear(connection, user_id))
-        return ClearUserMetadataResult()
-
-
-class UserMetadataRecipe(Recipe[RecipeInterface]):
+class UserMetadataRecipe(Recipe[RecipeInterface, None]):
     """The metadata recipe of one App."""
 
     recipe_id = "usermetadata"
-
-    def __init__(self, app: App, config: InputOverrideConfig) -> None:
-        super().__init__(app, config)
-        functions = Chain(RecipeInterface, _Functions(app), recipe_id=self.recipe_id, kind="functions")
-        self.add_chain(functions, config.functions)
-        self.functions = functions.top
+    interfaces = (RecipeInterface, None)
 
     def forget_user(self, connection: Connection, deleted: DeletedUser) -> None:
         """Delete the metadata of ids that name nobody any more."""
@@ -104,9 +66,33 @@ class UserMetadataRecipe(Recipe[RecipeInterface]):
             rows.clear(connection, user_id)
 
 
+class _Functions(RecipeInterface):
+    def __init__(self, recipe: UserMetadataRecipe) -> None:
+        self._app = recipe.app
+
+    async def get_user_metadata(self, user_id: str, user_context: UserContext) -> MetadataResult:
+        if not storable_text(user_id):
+            return MetadataResult({})
+        stored = await self._app.read(lambda connection: rows.get(connection, user_id))
+        return MetadataResult(stored)
+
+    async def update_user_metadata(
+        self, user_id: str, metadata_update: JSONObject, user_context: UserContext
+    ) -> MetadataResult:
+        if not storable_text(user_id):
+            raise BadInputError("the id is too long or not valid text")
+        whole = await self._app.write(lambda connection: rows.merge(connection, user_id, metadata_update))
+        return MetadataResult(whole)
+
+    async def clear_user_metadata(self, user_id: str, user_context: UserContext) -> ClearUserMetadataResult:
+        if storable_text(user_id):
+            await self._app.write(lambda connection: rows.clear(connection, user_id))
+        return ClearUserMetadataResult()
+
+
 def init(override: InputOverrideConfig | None = None) -> RecipeSpecification:
     """Describe the metadata recipe; every App has it, so this is needed only to override it."""
-    return RecipeSpecification("usermetadata", checked_override("usermetadata", override), UserMetadataRecipe)
+    return RecipeSpecification(UserMetadataRecipe, OverridesOnly.checked("usermetadata", override), _Functions)
 
 
 async def get_user_metadata(user_id: str, user_context: UserContext | None = None) -> MetadataResult:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...recipes.app import App
-from ...recipes.kit.services import default_app
+from ...recipes.app import App, default_app
 from ..wsgi import TokenMiddleware
 from . import asgi as doctor_asgi
 from . import django as doctor_django

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from ...claims.clock import current_clock
-from ...recipes.app import App
+from ...recipes.kit.services import Services
 from ...recipes.kit.request import app_of
 from .grants import (
     ACCESS_TOKEN_LIFETIME_MS,
@@ -124,7 +124,7 @@ async def form_of(request: Request) -> dict[str, str]:
     return dict(parse_qsl(raw.decode(errors="replace"), keep_blank_values=True))
 
 
-def _asked(provider: StubProvider, request: Request, app: App) -> Asked | Response:
+def _asked(provider: StubProvider, request: Request, app: Services) -> Asked | Response:
     """Check what decides where an answer may go; whoever gets that wrong is not redirected anywhere."""
     parameters = dict(parse_qsl(request.scope["query_string"].decode(errors="replace"), keep_blank_values=True))
     provider.script.record(

@@ -17,9 +17,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...claims.exceptions import CoatcheckError
-from ...recipes.app import App
+from ...recipes.app import App, current_app
 from ...recipes.kit.routing import ApiResponse, public_path
-from ...recipes.kit.services import current_app
 from ..errors import error_response
 from .commands import (
     ClockRoute,

@@ -16,10 +16,10 @@ from starlette.responses import Response
 
 from ...claims.clock import Clock, ManualClock
 from ...recipes import session
+from ...recipes.app import current_app
 from ...recipes.delivery.outbox import Mail
 from ...recipes.exceptions import BadInputError
 from ...recipes.kit.routing import ApiResponse
-from ...recipes.kit.services import current_app
 from ..stub import stub_providers
 from ..stub.page import Persona
 from ..stub.provider import StubProvider

@@ -17,10 +17,9 @@ if TYPE_CHECKING:
         list_users_by_account_info,
         sync,
     )
-    from .recipes.app import App, SupertokensConfig, init
+    from .recipes.app import App, SupertokensConfig, current_app, init
     from .recipes.kit.app_info import InputAppInfo
     from .recipes.kit.request import get_all_cors_headers, get_request_from_user_context
-    from .recipes.kit.services import current_app
     from .recipes.users.user import AccountInfo, User
     from .sessions.blocking import blocking
 
@@ -34,7 +33,7 @@ _HOME = {
     "SupertokensConfig": ".recipes.app",
     "User": ".recipes.users.user",
     "blocking": ".sessions.blocking",
-    "current_app": ".recipes.kit.services",
+    "current_app": ".recipes.app",
     "delete_user": ".recipes.accountlinking",
     "exceptions": ".recipes",
     "get_all_cors_headers": ".recipes.kit.request",

@@ -15,7 +15,7 @@ from coatcheck.claims import ManualClock
 from coatcheck.recipes import accountlinking, emailpassword, session, usermetadata
 from coatcheck.recipes.chain.chain import InputOverrideConfig
 from coatcheck.recipes.exceptions import BadInputError
-from coatcheck.recipes.kit.recipe import Recipe, RecipeSpecification
+from coatcheck.recipes.kit.recipe import OverridesOnly, Recipe, RecipeSpecification
 from coatcheck.recipes.users import login_methods
 from coatcheck.recipes.users.directory import DeletedUser
 from coatcheck.recipes.users.user import AccountInfo, User
@@ -195,14 +195,22 @@ def test_deleting_a_whole_group(app: App) -> None:
 def test_a_deletion_is_whole_or_not_at_all(make_app: Make) -> None:
     """If one recipe cannot forget the user, nothing is deleted: sessions, password and metadata are as before."""
 
-    class Reluctant(Recipe[Any]):
+    class NoFunctions:
+        """The interface of a recipe without operations."""
+
+        def __init__(self, recipe: Recipe[Any, Any]) -> None:
+            pass
+
+    class Reluctant(Recipe[NoFunctions, None]):
         recipe_id = "reluctant"
+        interfaces = (NoFunctions, None)
 
         def forget_user(self, connection: Connection, deleted: DeletedUser) -> None:
             raise OSError(f"{deleted.ids} must stay")
 
+    reluctant = RecipeSpecification(Reluctant, OverridesOnly.checked("reluctant", None), NoFunctions)
     # It comes after the recipes that keep something, which are listed here for that reason.
-    recipes = [emailpassword.init(), usermetadata.init(), RecipeSpecification("reluctant", None, Reluctant)]
+    recipes = [emailpassword.init(), usermetadata.init(), reluctant]
     with make_app(recipes=recipes).active():
         ann = sign_up("ann")
         made = new_session(ann)

@@ -112,10 +112,10 @@ def test_changes_make_tokens_void(store: Database) -> None:
     store.write(lambda c: rows.change_password(c, mine, "new"))
     assert consume(store, token) is None
     token = create(store, mine)
-    assert store.write(lambda c: rows.change_email(c, mine, "b@example.com")) is EmailChange.DONE
+    assert store.write(lambda c: rows.change(c, mine, "b@example.com", None)) is EmailChange.DONE
     assert consume(store, token) is None
     token = create(store, mine)
-    assert store.write(lambda c: rows.change_email(c, "nobody", "c@example.com")) is EmailChange.UNKNOWN_USER
+    assert store.write(lambda c: rows.change(c, "nobody", "c@example.com", None)) is EmailChange.UNKNOWN_USER
     assert consume(store, token) is not None
     assert consume(store, other) is not None
 

@@ -93,7 +93,7 @@ def test_a_private_key_that_is_none(make_app: Make) -> None:
 
 def test_an_override_that_returns_nothing(make_app: Make) -> None:
     """A provider's override that forgets to return is an error at init, naming file and line."""
-    given = ProviderInput(ProviderConfig("x", clients=[CLIENT]), override=lambda _: None)  # type: ignore[arg-type, return-value]
+    given = ProviderInput(ProviderConfig("x", clients=[CLIENT]), override=lambda _: None)
     with pytest.raises(OverrideError, match=r"has to return a provider .*test_thirdparty_config.py:\d+"):
         make_app(recipes=[thirdparty.init(SignInAndUpFeature([given]))])
 
@@ -270,7 +270,7 @@ def test_a_page_that_browsers_must_not_be_sent_to(make_app: Make, endpoint: str 
     given = provider("mine", authorization_endpoint=endpoint)
     app = make_app(recipes=[thirdparty.init(SignInAndUpFeature([given]))])
     app.unsafe_for_tests = False
-    recipe = thirdparty.build(app, thirdparty.init(SignInAndUpFeature([given])).config)
+    recipe = thirdparty.init(SignInAndUpFeature([given])).build(app)
     with app.active(), pytest.raises(ProviderError, match="not an https address"):
         drive(page_of(recipe))
 

@@ -23,7 +23,7 @@ from starlette.testclient import TestClient
 
 from coatcheck import App, RecipeUserId
 from coatcheck.recipes import session
-from coatcheck.recipes.kit.services import set_default_app
+from coatcheck.recipes.kit.services import set_default_services
 from coatcheck.server.django import verify_session
 
 API = "http://localhost:3567"
@@ -80,8 +80,8 @@ class Project:
         self.stack = stack
         self.app = app
         self._open = ExitStack()
-        self._open.callback(set_default_app, None)
-        set_default_app(app)
+        self._open.callback(set_default_services, None)
+        set_default_services(app)
         self.settings(**SETTINGS)
         cache.clear()
 

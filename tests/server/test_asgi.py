@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from coatcheck import App, RecipeUserId, get_request_from_user_context
 from coatcheck.recipes import session
 from coatcheck.recipes.session import InputOverrideConfig, SessionContainer
-from coatcheck.recipes.session.container import Method
+from coatcheck.recipes.session.config import TransferMethod
 from coatcheck.server.asgi import AuthMiddleware, user_context, verify_session
 
 from ..conftest import API
@@ -254,7 +254,7 @@ def test_an_error_after_a_token_change_reaches_the_server(make_app: Make) -> Non
 
 
 @pytest.mark.parametrize("method", ["cookie", "header"])
-def test_a_session_is_attached_to_a_request(make_app: Make, method: Method) -> None:
+def test_a_session_is_attached_to_a_request(make_app: Make, method: TransferMethod) -> None:
     """A session made without a request becomes the request's, and its tokens travel with the response as told."""
 
     async def endpoint(request: Request) -> Response:

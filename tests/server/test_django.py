@@ -18,7 +18,7 @@ from coatcheck.claims import current_clock
 from coatcheck.recipes import session
 from coatcheck.recipes.kit.driver import LoopThread
 from coatcheck.recipes.kit.routing import MAX_BODY_BYTES
-from coatcheck.recipes.kit.services import set_default_app
+from coatcheck.recipes.kit.services import set_default_services
 from coatcheck.server.django import Middleware, user_context, verify_session
 from coatcheck.sessions.exceptions import HashingBusyError
 
@@ -105,7 +105,7 @@ def test_a_streamed_body_is_produced_while_the_app_is_current(project: Open) -> 
     opened = project()
     opened.settings(MIDDLEWARE=[f"{__name__}.NamingMiddleware"])
     NamingMiddleware.coatcheck = opened.app
-    set_default_app(None)
+    set_default_services(None)
     ann = opened.serve(LOGIN, path("stream", stream))(**COOKIES)
     ann.post("/login/ann")
     streamed = ann.get("/stream")

@@ -12,7 +12,7 @@ import pytest
 from django.urls import path
 
 from coatcheck import App
-from coatcheck.recipes.kit.services import set_default_app
+from coatcheck.recipes.kit.services import set_default_services
 from coatcheck.server.django import Middleware
 
 from .django_project import COOKIES, LOGIN, VIEWS, Project, me
@@ -37,12 +37,12 @@ def test_a_project_may_name_its_app(project: Open, make_app: Callable[..., App])
 def test_init_may_stand_beside_the_url_patterns(project: Open) -> None:
     """Django imports views with the first request; an App made there is found by the middleware before them."""
     opened = project()
-    set_default_app(None)
+    set_default_services(None)
 
     class Patterns:
         @property
         def urlpatterns(self) -> list[Any]:
-            set_default_app(opened.app)
+            set_default_services(opened.app)
             return [LOGIN]
 
     opened.settings(ROOT_URLCONF=Patterns())

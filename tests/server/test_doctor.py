@@ -16,9 +16,10 @@ from starlette.middleware.cors import CORSMiddleware
 from coatcheck import App, InputAppInfo, get_all_cors_headers
 from coatcheck.claims import PrimitiveArrayClaim
 from coatcheck.recipes import emailpassword, session, thirdparty, usermetadata
+from coatcheck.recipes.app import default_app
 from coatcheck.recipes.delivery import EmailDeliveryConfig, SMTPService
 from coatcheck.recipes.delivery.smtp import SMTPSettings, SMTPSettingsFrom
-from coatcheck.recipes.kit.services import default_app, set_default_app
+from coatcheck.recipes.kit.services import set_default_services
 from coatcheck.server.asgi import AuthMiddleware
 from coatcheck.server.cli import run
 from coatcheck.server.doctor import Diagnosis, Finding, diagnose, examine, report
@@ -237,15 +238,15 @@ def test_the_app_of_an_application_may_be_the_default(doctor: Run) -> None:
     """Where the application names no App it is the one that `init` made; without one, that is told in one line."""
     before = default_app()
     try:
-        set_default_app(None)
+        set_default_services(None)
         code, _, err = doctor("--recipes", "config:unknown")
         assert code == 1
         assert err.startswith("coatcheck: --recipes config:unknown: no App is to be found in this Starlette")
         info = InputAppInfo("Mine", "http://127.0.0.1:8000", website_domain="http://localhost:3000")
-        set_default_app(App(app_info=info, recipe_list=[session.init()], database="sqlite:///mine.db"))
+        set_default_services(App(app_info=info, recipe_list=[session.init()], database="sqlite:///mine.db"))
         assert "error: browsers take 127.0.0.1" in doctor("--recipes", "config:unknown")[1]
     finally:
-        set_default_app(before)
+        set_default_services(before)
 
 
 @pytest.mark.parametrize(("name", "said"), [("number", "not 7"), ("nothing", "has no 'nothing'")])

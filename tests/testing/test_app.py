@@ -13,9 +13,10 @@ from coatcheck import App, InputAppInfo, RecipeUserId, current_app
 from coatcheck.claims import Clock, ManualClock
 from coatcheck.claims.clock import current_clock
 from coatcheck.recipes import emailpassword, session, thirdparty
+from coatcheck.recipes.app import default_app
 from coatcheck.recipes.emailpassword.recipe import EmailPasswordRecipe
 from coatcheck.recipes.exceptions import ConfigurationError, NotInitialisedError, TryRefreshTokenError
-from coatcheck.recipes.kit.services import default_app, set_default_app
+from coatcheck.recipes.kit.services import set_default_services
 from coatcheck.recipes.thirdparty import SignInAndUpFeature
 from coatcheck.server.stub import provider_of, stub
 from coatcheck.testing import APP_INFO, client, make_app, sign_in
@@ -42,7 +43,7 @@ def test_calls_without_a_context_belong_to_the_app_of_the_test() -> None:
             return thread.submit(current_app).result()
 
     made = App(app_info=APP_INFO, recipe_list=[session.init()], unsafe_for_tests=True)
-    set_default_app(made)
+    set_default_services(made)
     try:
         with make_app() as app:
             assert elsewhere() is app
@@ -51,7 +52,7 @@ def test_calls_without_a_context_belong_to_the_app_of_the_test() -> None:
             assert elsewhere() is app
         assert elsewhere() is made
     finally:
-        set_default_app(None)
+        set_default_services(None)
         made.close()
 
 

@@ -382,7 +382,7 @@ def test_a_database_in_a_file(make_app: MakeApp, tmp_path: Path) -> None:
     names: set[str] = set()
 
     async def note(_request: Request) -> Response:
-        names.add(await app.hop(lambda: threading.current_thread().name))
+        names.add(await app.on_database_thread(lambda: threading.current_thread().name))
         return Response()
 
     with client(create_app(app, [Route("/", note)])) as one:

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from coatcheck import App, InputAppInfo, testing
 from coatcheck.claims import ManualClock
 from coatcheck.recipes.exceptions import ConfigurationError
-from coatcheck.recipes.kit.services import set_default_app
+from coatcheck.recipes.kit.services import set_default_services
 from coatcheck.server import create_app
 from coatcheck.server.fastapi import verify_session
 from coatcheck.testing import BrowserClient, client, sign_in
@@ -360,7 +360,7 @@ def test_an_application_without_an_app(make_app: MakeApp, no_default_app: None) 
         client(bare)
     with client(bare, coatcheck=make_app()) as one:
         assert one.get("/").text == "bare"
-    set_default_app(make_app(**HTTPS))
+    set_default_services(make_app(**HTTPS))
     with client(bare) as one:
         assert one.get("/").url == "https://api.example.com/"
 

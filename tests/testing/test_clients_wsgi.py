@@ -20,7 +20,7 @@ from django.urls import path
 from coatcheck import App
 from coatcheck.claims import ManualClock
 from coatcheck.claims.clock import current_clock
-from coatcheck.recipes.kit.services import set_default_app
+from coatcheck.recipes.kit.services import set_default_services
 from coatcheck.server.django import verify_session as django_session
 from coatcheck.server.flask import CoatCheck
 from coatcheck.server.flask import verify_session as flask_session
@@ -277,7 +277,7 @@ urlpatterns = [path("me", me), path("broken", broken), path("nested", nested)]
 @pytest.fixture
 def django_app(app: App, no_default_app: None) -> Iterator[App]:
     """Make the App the process's default, in a Django project with the views below."""
-    set_default_app(app)
+    set_default_services(app)
     with override_settings(**{**SETTINGS, "ROOT_URLCONF": __name__}):
         yield app
 

@@ -55,7 +55,7 @@ import pytest
 
 from coatcheck import current_app
 from coatcheck.recipes import session
-from coatcheck.recipes.kit.services import default_app
+from coatcheck.recipes.app import default_app
 from coatcheck.testing import Mailbox, Providers, assert_session, client, make_app, sign_in as mint
 
 FORM = {"formFields": [{"id": "email", "value": "ann@example.com"}, {"id": "password", "value": "correct horse 1"}]}

@@ -12,13 +12,13 @@ from starlette.requests import Request
 from ..claims.payload import UserContext
 from ..claims.recipe_user_id import RecipeUserId
 from ..recipes import app as apps
-from ..recipes.app import App, Framework, Mode, SupertokensConfig
+from ..recipes.app import App, Framework, Mode, SupertokensConfig, current_app, default_app
 from ..recipes.exceptions import ConfigurationError
 from ..recipes.kit import app_info as addresses
 from ..recipes.kit.app_info import AppInfo, OriginFunction
 from ..recipes.kit.recipe import RecipeSpecification
 from ..recipes.kit.request import get_all_cors_headers
-from ..recipes.kit.services import current_app, default_app, set_default_app
+from ..recipes.kit.services import set_default_services
 from ..sessions.engines import parse_url, shown
 from .frameworks import get_request_from_user_context
 from .overrides import given_sdk_request
@@ -84,7 +84,7 @@ def init(
 def reset() -> None:
     """Drop the process's default App, so that the next `init` starts from nothing."""
     before = default_app()
-    set_default_app(None)
+    set_default_services(None)
     if before is not None:
         before.close()
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from ..recipes import accountlinking, emailpassword, multitenancy, thirdparty, thirdpartyemailpassword, usermetadata
+from ..recipes.app import current_app
 from ..recipes.emailpassword import recipe as emailpassword_recipe
 from ..recipes.kit.recipe import Recipe
-from ..recipes.kit.services import current_app
 from ..recipes.session import recipe as session_recipe
 from ..recipes.thirdparty import recipe as thirdparty_recipe
 from ..recipes.thirdpartyemailpassword import recipe as thirdpartyemailpassword_recipe
@@ -19,7 +19,7 @@ from .init import reset
 class _Singleton:
     """A recipe of the current App; `reset` drops the App with everything in it."""
 
-    recipe: ClassVar[type[Recipe[Any]]]
+    recipe: ClassVar[type[Recipe[Any, Any]]]
     recipe_id: ClassVar[str]
 
     def __init_subclass__(cls) -> None:

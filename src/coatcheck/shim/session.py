@@ -13,9 +13,10 @@ from ..claims.payload import JSONObject, UserContext
 from ..claims.recipe_user_id import RecipeUserId
 from ..claims.validator import ClaimsValidationResult, ClaimValidationError
 from ..recipes import session
+from ..recipes.app import current_app
 from ..recipes.kit.recipe import RecipeSpecification
 from ..recipes.kit.request import AnyRequest
-from ..recipes.kit.services import current_app, synced
+from ..recipes.kit.services import synced
 from ..recipes.session.container import SessionContainer
 from ..recipes.session.interface import OverrideGlobalClaimValidators
 from ..recipes.session.recipe import SessionRecipe

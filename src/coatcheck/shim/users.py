@@ -10,10 +10,11 @@ from typing import Any
 
 from ..claims.payload import UserContext
 from ..recipes import accountlinking, multitenancy
+from ..recipes.app import current_app
 from ..recipes.chain.chain import InputOverrideConfig
 from ..recipes.exceptions import ConfigurationError
 from ..recipes.kit.recipe import RecipeSpecification
-from ..recipes.kit.services import current_app, synced
+from ..recipes.kit.services import synced
 
 
 def init_accountlinking(
@@ -50,7 +51,7 @@ async def get_available_first_factors(tenant_id: str, user_context: UserContext 
     """Return the ids of the factors with which one can sign in to a tenant."""
     app = current_app()
     with app.active():
-        await multitenancy.tenant_of(app, tenant_id, {} if user_context is None else user_context)
+        await multitenancy.TenantsRecipe.of(app).tenant_of(tenant_id, {} if user_context is None else user_context)
         factors = [factor for recipe in app.recipes for factor in recipe.first_factors]
     return list(dict.fromkeys(factors))
 

@@ -17,7 +17,7 @@ from ..recipes.session.config import TransferMethod
 from ..recipes.session.recipe import SessionRecipe
 from ..recipes.session.requests import INSECURE_COOKIES
 from ..recipes.session.response import ACCESS_COOKIE, REFRESH_COOKIE, ResponseLog, SetTokens
-from ..recipes.session.transport import METHODS, Transport
+from ..recipes.session.transport import METHODS
 from .browser import Brought, Browser, BrowserClock, Exchange, Interception, Site
 from .cookies import CookieView
 from .live import Application, LiveServer, Served
@@ -63,7 +63,7 @@ def hand_over(browser: Browser, app: App, signed_in: HasTokens) -> None:
 
     ConfigurationError for cookies that browsers would drop, as where a session is created (docs/protocol.md, rule 8.4).
     """
-    transport = Transport(SessionRecipe.of(app), _sign_in_request(browser), {})
+    transport = SessionRecipe.of(app).transport(_sign_in_request(browser), {})
     if browser.mode == "cookie" and transport.cookies_cannot_work():
         raise ConfigurationError(INSECURE_COOKIES)
     tokens = SetTokens(

@@ -20,9 +20,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from ..claims.clock import current_clock
-from ..recipes.app import App
+from ..recipes.app import App, current_app
 from ..recipes.exceptions import ConfigurationError, NotInitialisedError
-from ..recipes.kit.services import current_app
 from ..server.address import bound, listen
 from ..server.app import create_app
 from .asgi import ASGITransport
