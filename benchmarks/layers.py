@@ -11,7 +11,7 @@ from table import Row
 
 from coatcheck import RecipeUserId
 from coatcheck.recipes.chain.chain import Chain
-from coatcheck.recipes.session.recipe import POSITIONAL_ORDERS
+from coatcheck.recipes.session.recipe import FUNCTION_ORDERS
 
 GROUP = "chain"
 ARGUMENTS = ("user", RecipeUserId("user"), {}, {}, False, "public", {})
@@ -62,7 +62,7 @@ def measured(size: Size) -> Iterable[Row]:
 
 
 def _top(*overrides: Callable[..., Any]) -> Any:
-    orders = {"create_new_session": POSITIONAL_ORDERS["create_new_session"]}
+    orders = {"create_new_session": FUNCTION_ORDERS["create_new_session"]}
     chain: Chain[Interface] = Chain(
         Interface, Nothing(), recipe_id="session", kind="functions", positional_orders=orders
     )

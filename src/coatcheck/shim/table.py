@@ -104,10 +104,11 @@ MODULES: dict[str, dict[str, str]] = {
     "recipe.session.claims": CLAIMS,
     "recipe.session.interfaces": {
         **same(
-            f"{R}.session.interface",
-            "RecipeInterface APIInterface APIOptions SessionInformationResult SessionDoesNotExistError "
+            f"{R}.session.results",
+            "SessionInformationResult SessionDoesNotExistError "
             "GetClaimValueOkResult RegenerateAccessTokenOkResult SessionObj AccessTokenObj SignOutOkayResponse",
         ),
+        **same(f"{R}.session.interface", "RecipeInterface APIInterface APIOptions"),
         **same(f"{R}.session.container", "SessionContainer ReqResInfo"),
         **same(C, "SessionClaim SessionClaimValidator ClaimValidationResult ClaimsValidationResult"),
         **same("coatcheck.sessions.session", "TokenInfo"),
