@@ -11,8 +11,12 @@ from supertokens_python import (
     init,
 )
 from supertokens_python.recipe import emailpassword, session, usermetadata
-from supertokens_python.recipe.emailpassword.interfaces import APIInterface, APIOptions, SignUpOkResult
-from supertokens_python.recipe.emailpassword.interfaces import RecipeInterface as EmailPasswordRecipeInterface
+from supertokens_python.recipe.emailpassword.interfaces import (
+    APIInterface,
+    APIOptions,
+    RecipeInterface as EmailPasswordRecipeInterface,
+    SignUpOkResult,
+)
 from supertokens_python.recipe.emailpassword.types import EmailDeliveryOverrideInput, EmailTemplateVars, FormField
 from supertokens_python.recipe.session import SessionContainer
 from supertokens_python.recipe.session.claims import PrimitiveArrayClaim
