@@ -1,15 +1,15 @@
-"""A second factor in Django: whoever has signed in still has to enter a code before `/private` opens.
+"""A second factor in Django: a user who has signed in must also enter a code before `/private` opens.
 
-Served by any of these:
+Start it with any of these:
 
     python examples/django_app.py runserver --noreload 3567    # Django's own server
     waitress-serve --port=3567 examples.django_app:wsgi        # any WSGI server
     uvicorn --port=3567 examples.django_app:asgi               # any ASGI server
 
     POST /auth/signup, /auth/signin     the first factor, served by the middleware
-    POST /second-factor/code            has a code sent: here, printed
+    POST /second-factor/code            sends a code; here it is printed
     POST /second-factor                 {"code": "123456"}
-    GET  /private                       demands both
+    GET  /private                       demands both factors
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class WithSecondFactor(session.FunctionsLayer):
         tenant_id: str,
         user_context: Context,
     ) -> SessionContainer:
-        """Add the claim, and leave the rest to the original."""
+        """Add the claim, then call the original."""
         payload = dict(access_token_payload or {})
         payload |= await SecondFactorClaim.build(user_id, recipe_user_id, tenant_id, payload, user_context)
         return await self.original.create_new_session(
@@ -63,37 +63,37 @@ class WithSecondFactor(session.FunctionsLayer):
 def with_second_factor(
     validators: list[SessionClaimValidator], _session: object, _user_context: Context
 ) -> list[SessionClaimValidator]:
-    """Demand the second factor besides what every view demands."""
+    """Demand the second factor, and what every view demands."""
     return [*validators, SecondFactorClaim.validators.has_value(True)]
 
 
 @require_POST
 @verify_session()
 async def send_code(request: SessionRequest) -> JsonResponse:
-    """Draw a code, keep it with the session, and send it."""
+    """Draw a code, store it with the session, and send it."""
     code = os.environ.get("SECOND_FACTOR_CODE") or f"{secrets.randbelow(1_000_000):06}"
     await request.supertokens.update_session_data_in_database({"code": code})
     user = await get_user(request.supertokens.get_user_id())
-    print(f"to {user.emails[0] if user else 'nobody'}: your code is {code}", file=sys.stderr)  # your mail or text here
+    print(f"to {user.emails[0] if user else 'nobody'}: your code is {code}", file=sys.stderr)  # send a mail here
     return JsonResponse({"status": "OK"})
 
 
 @require_POST
 @verify_session()
 def second_factor(request: SessionRequest) -> JsonResponse:
-    """Complete the second factor; a wrong code uses up the one that was sent."""
-    expected = request.supertokens.sync_get_session_data_from_database().get("code")
-    request.supertokens.sync_update_session_data_in_database({})
+    """Complete the second factor; after a wrong code the user needs a new one."""
+    expected = request.supertokens.sync.get_session_data_from_database().get("code")
+    request.supertokens.sync.update_session_data_in_database({})
     given = json.loads(request.body).get("code")
     if not (expected and isinstance(given, str) and secrets.compare_digest(given.encode(), expected.encode())):
         return JsonResponse({"status": "WRONG_CODE_ERROR"})
-    request.supertokens.sync_set_claim_value(SecondFactorClaim, True)
+    request.supertokens.sync.set_claim_value(SecondFactorClaim, True)
     return JsonResponse({"status": "OK"})
 
 
 @verify_session(override_global_claim_validators=with_second_factor)
 def private(request: SessionRequest) -> JsonResponse:
-    """Open to whoever has completed both factors."""
+    """Answer users who have completed both factors."""
     return JsonResponse({"user": request.supertokens.get_user_id()})
 
 
@@ -118,7 +118,7 @@ settings.configure(
     SECRET_KEY=os.environ.get("DJANGO_SECRET_KEY") or secrets.token_urlsafe(),
     ALLOWED_HOSTS=["localhost", "127.0.0.1"],
     INSTALLED_APPS=["coatcheck.server.django"],
-    # For a website on another origin, corsheaders.middleware.CorsMiddleware goes between the two.
+    # If the website has another origin, put corsheaders.middleware.CorsMiddleware between the two.
     MIDDLEWARE=["django.middleware.security.SecurityMiddleware", "coatcheck.server.django.Middleware"],
     ROOT_URLCONF=__name__,
 )

@@ -1,14 +1,14 @@
-"""A second factor in Flask: whoever has signed in still has to enter a code before `/private` opens.
+"""A second factor in Flask: a user who has signed in must also enter a code before `/private` opens.
 
-Served by any of these, after pip install 'coatcheck[flask]' flask-cors:
+Start it with any of these, after pip install 'coatcheck[flask]' flask-cors:
 
     python examples/flask_app.py                               # on PORT, 3567 by default
     gunicorn --bind=127.0.0.1:3567 examples.flask_app:api      # any WSGI server
 
     POST /auth/signup, /auth/signin     the first factor, served by the middleware
-    POST /second-factor/code            has a code sent: here, printed
+    POST /second-factor/code            sends a code; here it is printed
     POST /second-factor                 {"code": "123456"}
-    GET  /private                       demands both
+    GET  /private                       demands both factors
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class WithSecondFactor(session.FunctionsLayer):
         tenant_id: str,
         user_context: dict[str, Any],
     ) -> SessionContainer:
-        """Add the claim, and leave the rest to the original."""
+        """Add the claim, then call the original."""
         payload = dict(access_token_payload or {})
         payload |= await SecondFactorClaim.build(user_id, recipe_user_id, tenant_id, payload, user_context)
         return await self.original.create_new_session(
@@ -55,7 +55,7 @@ class WithSecondFactor(session.FunctionsLayer):
 
 
 def with_second_factor(validators: list[SessionClaimValidator], *_: object) -> list[SessionClaimValidator]:
-    """Demand the second factor besides what every route demands."""
+    """Demand the second factor, and what every route demands."""
     return [*validators, SecondFactorClaim.validators.has_value(True)]
 
 
@@ -65,7 +65,7 @@ init(
         session.init(override=session.InputOverrideConfig(functions=WithSecondFactor)),
         emailpassword.init(),
     ],
-    database="sqlite://",  # in memory; sqlite:///two_factors.db keeps what it is told
+    database="sqlite://",  # in memory; sqlite:///two_factors.db would keep the users
 )
 
 api = flask.Flask(__name__)
@@ -81,19 +81,19 @@ flask_cors.CORS(
 @api.post("/second-factor/code")
 @verify_session()
 def send_code() -> dict[str, str]:
-    """Draw a code, keep it with the session, and send it."""
+    """Draw a code, store it with the session, and send it."""
     found: SessionContainer = flask.g.supertokens
     code = f"{secrets.randbelow(1_000_000):06}"
     found.sync.update_session_data_in_database({"code": code})
     user = sync.get_user(found.get_user_id())
-    print(f"to {user.emails[0] if user else 'nobody'}: your code is {code}", file=sys.stderr)  # your mail or text here
+    print(f"to {user.emails[0] if user else 'nobody'}: your code is {code}", file=sys.stderr)  # send a mail here
     return {"status": "OK"}
 
 
 @api.post("/second-factor")
 @verify_session()
 def second_factor() -> dict[str, str]:
-    """Complete the second factor; a wrong code uses up the one that was sent."""
+    """Complete the second factor; after a wrong code the user needs a new one."""
     found: SessionContainer = flask.g.supertokens
     expected = found.sync.get_session_data_from_database().get("code")
     found.sync.update_session_data_in_database({})
@@ -107,7 +107,7 @@ def second_factor() -> dict[str, str]:
 @api.get("/private")
 @verify_session(override_global_claim_validators=with_second_factor)
 def private() -> dict[str, str]:
-    """Open to whoever has completed both factors."""
+    """Answer users who have completed both factors."""
     return {"user": flask.g.supertokens.get_user_id()}
 
 

@@ -1,14 +1,14 @@
-"""A second factor in Starlette: whoever has signed in still has to enter a code before `/private` opens.
+"""A second factor in Starlette: a user who has signed in must also enter a code before `/private` opens.
 
-Served by any of these, after pip install 'coatcheck':
+Start it with any of these, after pip install 'coatcheck':
 
     python examples/starlette_app.py                           # on PORT, 3567 by default
     uvicorn --port=3567 examples.starlette_app:api             # any ASGI server
 
     POST /auth/signup, /auth/signin     the first factor, served by the middleware
-    POST /second-factor/code            has a code sent: here, printed
+    POST /second-factor/code            sends a code; here it is printed
     POST /second-factor                 {"code": "123456"}
-    GET  /private                       demands both
+    GET  /private                       demands both factors
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class WithSecondFactor(session.FunctionsLayer):
         tenant_id: str,
         user_context: dict[str, Any],
     ) -> SessionContainer:
-        """Add the claim, and leave the rest to the original."""
+        """Add the claim, then call the original."""
         payload = dict(access_token_payload or {})
         payload |= await SecondFactorClaim.build(user_id, recipe_user_id, tenant_id, payload, user_context)
         return await self.original.create_new_session(
@@ -60,7 +60,7 @@ class WithSecondFactor(session.FunctionsLayer):
 
 
 def with_second_factor(validators: list[SessionClaimValidator], *_: object) -> list[SessionClaimValidator]:
-    """Demand the second factor besides what every route demands."""
+    """Demand the second factor, and what every route demands."""
     return [*validators, SecondFactorClaim.validators.has_value(True)]
 
 
@@ -70,24 +70,24 @@ init(
         session.init(override=session.InputOverrideConfig(functions=WithSecondFactor)),
         emailpassword.init(),
     ],
-    database="sqlite://",  # in memory; sqlite:///two_factors.db keeps what it is told
+    database="sqlite://",  # in memory; sqlite:///two_factors.db would keep the users
 )
 
 first_factor = verify_session()
 
 
 async def send_code(request: Request) -> JSONResponse:
-    """Draw a code, keep it with the session, and send it."""
+    """Draw a code, store it with the session, and send it."""
     found = await first_factor(request)
     code = f"{secrets.randbelow(1_000_000):06}"
     await found.update_session_data_in_database({"code": code})
     user = await get_user(found.get_user_id())
-    print(f"to {user.emails[0] if user else 'nobody'}: your code is {code}", file=sys.stderr)  # your mail or text here
+    print(f"to {user.emails[0] if user else 'nobody'}: your code is {code}", file=sys.stderr)  # send a mail here
     return JSONResponse({"status": "OK"})
 
 
 async def second_factor(request: Request) -> JSONResponse:
-    """Complete the second factor; a wrong code uses up the one that was sent."""
+    """Complete the second factor; after a wrong code the user needs a new one."""
     found = await first_factor(request)
     expected = (await found.get_session_data_from_database()).get("code")
     await found.update_session_data_in_database({})
@@ -100,7 +100,7 @@ async def second_factor(request: Request) -> JSONResponse:
 
 @requires(override_global_claim_validators=with_second_factor)
 async def private(request: Request) -> JSONResponse:
-    """Open to whoever has completed both factors."""
+    """Answer users who have completed both factors."""
     return JSONResponse({"user": request.state.supertokens.get_user_id()})
 
 
@@ -111,7 +111,7 @@ api = Starlette(
         Route("/private", private),
     ],
     middleware=[
-        Middleware(  # outermost: a browser can read refusals, too
+        Middleware(  # outermost: a browser can read refusals too
             CORSMiddleware,
             allow_origins=[WEBSITE],
             allow_credentials=True,

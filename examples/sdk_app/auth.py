@@ -1,4 +1,4 @@
-"""Who may do what: the SDK's configuration, with roles, sign-up rules and mails of our own."""
+"""The SDK's configuration, with our own roles, sign-up rules and mails."""
 
 import os
 from typing import Any
@@ -11,8 +11,12 @@ from supertokens_python import (
     init,
 )
 from supertokens_python.recipe import emailpassword, session, usermetadata
-from supertokens_python.recipe.emailpassword.interfaces import APIInterface, APIOptions, SignUpOkResult
-from supertokens_python.recipe.emailpassword.interfaces import RecipeInterface as EmailPasswordRecipeInterface
+from supertokens_python.recipe.emailpassword.interfaces import (
+    APIInterface,
+    APIOptions,
+    RecipeInterface as EmailPasswordRecipeInterface,
+    SignUpOkResult,
+)
 from supertokens_python.recipe.emailpassword.types import EmailDeliveryOverrideInput, EmailTemplateVars, FormField
 from supertokens_python.recipe.session import SessionContainer
 from supertokens_python.recipe.session.claims import PrimitiveArrayClaim
@@ -28,7 +32,7 @@ SENT: list[EmailTemplateVars] = []  # what our mail service would have sent
 Context = dict[str, Any]
 
 
-# Roles: kept in the metadata of users, carried by sessions as a claim
+# Roles: the metadata of users stores them, and sessions carry them as a claim
 
 
 async def fetch_roles(
@@ -46,7 +50,7 @@ RolesClaim = PrimitiveArrayClaim[str](key="roles", fetch_value=fetch_roles)
 
 
 def override_session_functions(original_implementation: SessionRecipeInterface) -> SessionRecipeInterface:
-    """Put the roles into every new session, and keep the device beside it."""
+    """Put the roles into every new session, and store the device with it."""
     original_create_new_session = original_implementation.create_new_session
 
     async def create_new_session(
@@ -80,7 +84,7 @@ def override_session_functions(original_implementation: SessionRecipeInterface) 
 
 
 def override_sign_up(original_implementation: EmailPasswordRecipeInterface) -> EmailPasswordRecipeInterface:
-    """Give new members their roles: who has an address of the library is a librarian."""
+    """Give new members their roles; an address of the library makes a librarian."""
     original_sign_up = original_implementation.sign_up
 
     async def sign_up(
@@ -104,7 +108,7 @@ def override_sign_up(original_implementation: EmailPasswordRecipeInterface) -> E
 
 
 def override_sign_up_post(original_implementation: APIInterface) -> APIInterface:
-    """Refuse some domains, and branches that are closed."""
+    """Refuse some domains, and closed branches."""
     original_sign_up_post = original_implementation.sign_up_post
 
     async def sign_up_post(

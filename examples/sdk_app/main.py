@@ -48,7 +48,7 @@ class Book(BaseModel):
 
 @app.get("/me")
 async def me(session: Member) -> dict[str, Any]:
-    """Tell members who they are."""
+    """Return who the member is."""
     user = await get_user(session.get_user_id())
     if user is None:
         raise HTTPException(404)
@@ -72,7 +72,7 @@ async def add_book(book: Book, session: Librarian) -> list[str]:
 
 @app.post("/librarians/{user_id}")
 async def promote(user_id: str, session: Librarian) -> dict[str, str]:
-    """Make a member a librarian, in sessions that exist, too."""
+    """Make a member a librarian, also in existing sessions."""
     await update_user_metadata(user_id, {"roles": ["member", "librarian"]})
     for handle in await get_all_session_handles_for_user(user_id):
         await fetch_and_set_claim(handle, RolesClaim)

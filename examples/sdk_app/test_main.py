@@ -21,7 +21,7 @@ NEW_PASSWORD = "battery staple 2"
 
 @pytest.fixture
 def client() -> Iterator[TestClient]:
-    """Open a client on the application with an empty mailbox; its users are gone afterwards."""
+    """Yield a client of the application, with an empty mailbox; delete its users afterwards."""
     BOOKS[:] = ["Middlemarch"]
     SENT.clear()
     with TestClient(app, base_url="http://localhost:8000", headers={"st-auth-mode": "header"}) as client:
@@ -44,7 +44,7 @@ def joined(client: TestClient, email: str) -> Any:
 
 
 def bearer(answer: Any, header: str = "st-access-token") -> dict[str, str]:
-    """Return the header with a token of an answer."""
+    """Return the header that carries the access token of an answer."""
     return {"authorization": f"Bearer {answer.headers[header]}"}
 
 
@@ -69,7 +69,7 @@ def test_a_librarian_writes(client: TestClient) -> None:
 
 
 def test_nobody_reads_without_a_session(client: TestClient) -> None:
-    """Without a session there is nothing to read."""
+    """A request without a session is refused."""
     assert client.get("/books").status_code == 401
 
 
@@ -99,7 +99,7 @@ def test_the_request_can_be_asked_for_headers(client: TestClient) -> None:
 
 
 def test_a_promotion_reaches_the_session_with_the_next_refresh(client: TestClient) -> None:
-    """A claim changed by handle is in the next access token."""
+    """The next access token has a claim that was changed by handle."""
     eve = bearer(joined(client, "eve@library.example"))
     signed_up = joined(client, "ann@mail.example")
     assert client.post(f"/librarians/{signed_up.json()['user']['id']}", headers=eve).json() == {"status": "OK"}
@@ -124,7 +124,7 @@ def test_a_password_is_reset_with_the_mailed_link(client: TestClient) -> None:
 
 
 def test_signing_out_everywhere_ends_every_session(client: TestClient) -> None:
-    """All sessions of a member end, and the database knows it at once."""
+    """All sessions of a member end, and a check of the database shows it at once."""
     signed_up = joined(client, "ann@mail.example")
     client.post("/auth/signin", json=form(email="ann@mail.example", password=PASSWORD))
     assert client.delete("/sessions", headers=bearer(signed_up)).json() == {"revoked": 2}
@@ -136,12 +136,12 @@ def test_signing_out_everywhere_ends_every_session(client: TestClient) -> None:
 
 
 async def checked_passwords() -> list[Any]:
-    """Check a right and a wrong password."""
+    """Check the right password and a wrong one."""
     return [await sign_in("public", "ann@mail.example", password) for password in (PASSWORD, NEW_PASSWORD)]
 
 
 def test_passwords_can_be_checked_without_a_request(client: TestClient) -> None:
-    """The functions of the recipe tell right from wrong passwords."""
+    """The functions of the recipe accept the right password and refuse a wrong one."""
     joined(client, "ann@mail.example")
     right, wrong = client.portal.call(checked_passwords)
     assert isinstance(right, SignInOkResult)
