@@ -22,16 +22,16 @@ import pytest
 from coatcheck.claims import Clock
 
 START_S = 30
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 UVICORN = ("uvicorn", "--log-level", "warning", "--fd", "{fd}")
 GUNICORN = ("gunicorn", "--log-level", "warning", "--threads", "4", "--bind", "fd://{fd}")
 SERVERS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "fastapi": (UVICORN, "serve_fastapi", ""),
     "starlette": (UVICORN, "serve_starlette", ""),
     "flask": (GUNICORN, "serve_flask", ""),
-    "django-wsgi": (GUNICORN, "serve_django", "tests.frameworks.django_sync"),
-    "django-asgi": (UVICORN, "serve_django", "tests.frameworks.django_async"),
-    "django-rest": (GUNICORN, "serve_django", "tests.frameworks.django_rest"),
+    "django-wsgi": (GUNICORN, "serve_django", "tests.frameworks.targets.django_sync"),
+    "django-asgi": (UVICORN, "serve_django", "tests.frameworks.targets.django_async"),
+    "django-rest": (GUNICORN, "serve_django", "tests.frameworks.targets.django_rest"),
 }
 INVALID_CLAIM = {
     "message": "invalid claim",
@@ -63,7 +63,7 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     with listening() as (fd, port), (directory / "log").open("wb") as log:
         arguments = [word.format(fd=fd) for word in command]
         process = subprocess.Popen(
-            [sys.executable, "-m", *arguments, f"tests.frameworks.{module}:application"],
+            [sys.executable, "-m", *arguments, f"tests.frameworks.targets.{module}:application"],
             cwd=ROOT,
             env=environment,
             pass_fds=[fd],

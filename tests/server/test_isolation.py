@@ -26,7 +26,7 @@ from coatcheck.recipes.session import InputOverrideConfig
 from coatcheck.server import create_app
 from coatcheck.server.asgi import verify_session
 
-from ..conftest import API, WEBSITE
+from ..kit import API, WEBSITE
 
 Make = Callable[..., App]
 Serve = Callable[..., TestClient]

@@ -23,7 +23,7 @@ from coatcheck.server.flask import CoatCheck
 from coatcheck.server.flask import verify_session as flask_session
 from coatcheck.testing import assert_session, client, make_app
 
-from ..server.django_project import SETTINGS
+from ..django_project import SETTINGS
 from .conftest import SecondFactorClaim
 
 FORM = {"formFields": [{"id": "email", "value": "ann@example.com"}, {"id": "password", "value": "correct horse 1"}]}

@@ -27,7 +27,7 @@ from coatcheck.server.flask import verify_session as flask_session
 from coatcheck.server.wsgi import AuthMiddleware
 from coatcheck.testing import BrowserClient, client, sign_in
 
-from ..server.django_project import SETTINGS
+from ..django_project import SETTINGS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
