@@ -94,7 +94,7 @@ def test_a_private_key_that_is_none(make_app: Make) -> None:
 def test_an_override_that_returns_nothing(make_app: Make) -> None:
     """A provider's override that forgets to return is an error at init, naming file and line."""
     given = ProviderInput(ProviderConfig("x", clients=[CLIENT]), override=lambda _: None)
-    with pytest.raises(OverrideError, match=r"has to return a provider .*test_thirdparty_config.py:\d+"):
+    with pytest.raises(OverrideError, match=r"has to return a provider .*test_config.py:\d+"):
         make_app(recipes=[thirdparty.init(SignInAndUpFeature([given]))])
 
 
