@@ -26,7 +26,8 @@ from coatcheck.recipes import session
 from coatcheck.recipes.kit.services import set_default_services
 from coatcheck.server.django import verify_session
 
-API = "http://localhost:3567"
+from .kit import API
+
 OURS = "coatcheck.server.django.Middleware"
 COOKIES, HEADERS = {"st-auth-mode": "cookie"}, {"st-auth-mode": "header"}
 SETTINGS: dict[str, Any] = {

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from starlette.testclient import TestClient
 from starlette.types import Message, Scope
 
@@ -20,8 +19,8 @@ from coatcheck.recipes.emailpassword import InputFormField, InputSignUpFeature
 from coatcheck.recipes.exceptions import BadInputError
 from coatcheck.server import create_app
 
-Make = Callable[..., App]
-Serve = Callable[..., TestClient]
+from ..kit import Make, Serve, form
+
 ANN = {"email": "ann@example.com", "password": "correct horse 1"}
 SIGN_UP, SIGN_IN, ASK, RESET = (
     "/auth/signup",
@@ -30,11 +29,6 @@ SIGN_UP, SIGN_IN, ASK, RESET = (
     "/auth/user/password/reset",
 )
 BASE = "http://localhost:3567"
-
-
-def form(**fields: Any) -> dict[str, Any]:
-    """Return the body of a form."""
-    return {"formFields": [{"id": name, "value": value} for name, value in fields.items()]}
 
 
 @pytest.fixture

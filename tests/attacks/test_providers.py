@@ -19,12 +19,8 @@ from coatcheck.recipes.thirdparty import ProviderClientConfig, ProviderConfig, P
 from coatcheck.recipes.thirdparty.http import MAX_ANSWER_BYTES
 from coatcheck.server.stub import Persona, StubError, provider_of, stub
 
-from ..kit import Journey
+from ..kit import WEBSITE, Journey, Make, Serve
 
-Make = Callable[..., App]
-Serve = Callable[..., TestClient]
-
-WEBSITE = "http://localhost:3000"
 GOOGLE = "https://accounts.google.com"
 MALLORY = Persona("666", "mallory@example.com")
 VICTIM = Persona("7", "victim@example.com")

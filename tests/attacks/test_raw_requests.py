@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -24,8 +23,7 @@ from coatcheck.recipes.kit.request import app_of
 from coatcheck.server import create_app
 from coatcheck.server.asgi import AuthMiddleware, verify_session
 
-Make = Callable[..., App]
-Serve = Callable[..., TestClient]
+from ..kit import Make, Serve
 
 
 async def me(request: Request) -> Response:

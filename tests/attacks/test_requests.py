@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
@@ -19,8 +18,8 @@ from coatcheck import App, InputAppInfo, RecipeUserId
 from coatcheck.recipes import session
 from coatcheck.server.asgi import verify_session
 
-Make = Callable[..., App]
-Serve = Callable[..., TestClient]
+from ..kit import Make, Serve
+
 UNAUTHORISED = {"message": "unauthorised"}
 TRY_REFRESH = {"message": "try refresh token"}
 

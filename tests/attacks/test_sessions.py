@@ -11,8 +11,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event, select
 
 from coatcheck.claims.clock import ManualClock
-from coatcheck.sessions import rows as session_rows
-from coatcheck.sessions import schema
+from coatcheck.sessions import rows as session_rows, schema
 from coatcheck.sessions.database import Database
 from coatcheck.sessions.encoding import base64url
 from coatcheck.sessions.engine import EngineSession, SessionEngine

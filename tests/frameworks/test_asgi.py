@@ -16,16 +16,14 @@ from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from coatcheck import App, RecipeUserId, get_request_from_user_context
+from coatcheck import RecipeUserId, get_request_from_user_context
 from coatcheck.recipes import session
 from coatcheck.recipes.session import InputOverrideConfig, SessionContainer
 from coatcheck.recipes.session.config import TransferMethod
 from coatcheck.server.asgi import AuthMiddleware, user_context, verify_session
 
-from ..kit import API, DISCONNECT, Wire
+from ..kit import API, DISCONNECT, Make, Wire
 from .asgi_site import demand, served, signed_in
-
-Make = Callable[..., App]
 
 
 def text(message: Message) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -18,14 +18,12 @@ from starlette.routing import Mount, Route, Router
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
-from coatcheck import App, RecipeUserId
+from coatcheck import RecipeUserId
 from coatcheck.recipes import session
 from coatcheck.server.asgi import AuthMiddleware
 
-from ..kit import Wire
+from ..kit import Make, Wire
 from .asgi_site import ROUTES, demand, served
-
-Make = Callable[..., App]
 
 
 def test_lifespan_passes(make_app: Make) -> None:

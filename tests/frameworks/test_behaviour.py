@@ -21,6 +21,8 @@ import pytest
 
 from coatcheck.claims import Clock
 
+from ..kit import form
+
 START_S = 30
 ROOT = Path(__file__).parents[2]
 UVICORN = ("uvicorn", "--log-level", "warning", "--fd", "{fd}")
@@ -144,11 +146,6 @@ class Browser(httpx2.Client):
         """Return the headers in which a request would carry the tokens of now."""
         headers = self.build_request("GET", "/").headers
         return {name: headers[name] for name in ("cookie", "authorization") if name in headers}
-
-
-def form(**fields: str) -> dict[str, Any]:
-    """Return the body of a form with these fields."""
-    return {"formFields": [{"id": name, "value": value} for name, value in fields.items()]}
 
 
 def payload(response: httpx2.Response) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, cast
 
@@ -11,7 +10,7 @@ import pytest
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, Request, WebSocket
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
-from coatcheck import App, RecipeUserId
+from coatcheck import RecipeUserId
 from coatcheck.claims import BooleanClaim, SessionClaimValidator
 from coatcheck.recipes import session
 from coatcheck.recipes.exceptions import ConfigurationError, SessionError
@@ -24,9 +23,8 @@ from coatcheck.server.fastapi import (
     verify_session,
 )
 
-from ..kit import API
+from ..kit import API, Make
 
-Make = Callable[..., App]
 SecondFactor = BooleanClaim("2fa-completed", lambda *_: False)
 Signed = Annotated[SessionContainer, Depends(verify_session())]
 Maybe = Annotated[SessionContainer | None, Depends(verify_session(session_required=False))]

@@ -7,7 +7,7 @@ import base64
 import importlib.metadata
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 from wsgiref.util import FileWrapper
 
@@ -19,17 +19,17 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.routing import Rule
 from werkzeug.test import Client, TestResponse
 
-from coatcheck import App, RecipeUserId, get_all_cors_headers
+from coatcheck import RecipeUserId, get_all_cors_headers
 from coatcheck.recipes import session
 from coatcheck.recipes.exceptions import ConfigurationError
 from coatcheck.server.flask import CoatCheck, user_context, verify_session
 from coatcheck.sessions.exceptions import SessionError, UnauthorisedError
 
+from ..kit import WEBSITE, Make
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-Make = Callable[..., App]
-WEBSITE = "http://localhost:3000"
 COOKIES = {"st-auth-mode": "cookie"}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import litestar
@@ -15,15 +14,14 @@ from litestar.handlers import BaseRouteHandler
 from starlette.middleware.cors import CORSMiddleware
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
-from coatcheck import App, RecipeUserId
+from coatcheck import RecipeUserId
 from coatcheck.claims import BooleanClaim
 from coatcheck.recipes import session
 from coatcheck.server.asgi import AuthMiddleware, verify_session
 
-from ..kit import API, WEBSITE, Wire, form
+from ..kit import API, WEBSITE, Make, Wire, form
 from .foreign_page import HEADERS, PAGE, may_use
 
-Make = Callable[..., App]
 Connection = ASGIConnection[Any, Any, Any, Any]
 Request = litestar.Request[Any, Any, Any]
 SecondFactor = BooleanClaim("2fa-completed", lambda *_: False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,10 +15,9 @@ from coatcheck.recipes import session
 from coatcheck.recipes.exceptions import SessionError
 from coatcheck.server.asgi import AuthMiddleware, requires, session_exception_handler, verify_session
 
-from ..kit import API, WEBSITE, form
+from ..kit import API, WEBSITE, Make, form
 from .foreign_page import HEADERS, may_use
 
-Make = Callable[..., App]
 SecondFactor = BooleanClaim("2fa-completed", lambda *_: False)
 
 signed_in = requires(request_of=lambda: quart.request)

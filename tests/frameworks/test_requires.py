@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -19,9 +18,9 @@ from coatcheck.claims import BooleanClaim
 from coatcheck.recipes.exceptions import ConfigurationError
 from coatcheck.server.asgi import requires
 
+from ..kit import Make
 from .asgi_site import served
 
-Make = Callable[..., App]
 SecondFactor = BooleanClaim("2fa-completed", lambda *_: False)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -25,10 +25,9 @@ from coatcheck.claims import BooleanClaim
 from coatcheck.recipes import session
 from coatcheck.server.asgi import AuthMiddleware, requires, verify_session
 
-from ..kit import API, WEBSITE, Wire
+from ..kit import API, WEBSITE, Make, Wire
 from .asgi_site import served
 
-Make = Callable[..., App]
 Failing = BooleanClaim("st-false", lambda *_: False)
 WS = API.replace("http", "ws")
 demand = verify_session()

@@ -6,7 +6,7 @@ import gc
 import io
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -15,8 +15,7 @@ from wsgiref.util import FileWrapper, setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from starlette.requests import Request
 from werkzeug.test import Client
 
@@ -32,12 +31,11 @@ from coatcheck.server.guard import Guard
 from coatcheck.server.wsgi import AuthMiddleware, TokenMiddleware, request_of
 from coatcheck.sessions.exceptions import UnauthorisedError
 
-from ..kit import API, WEBSITE
+from ..kit import API, WEBSITE, Make
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-Make = Callable[..., App]
 TEXT = [("Content-Type", "text/plain"), ("Set-Cookie", "theirs=1; Path=/")]
 
 

@@ -14,8 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 
 import coatcheck
-from coatcheck import App, RecipeUserId
-from coatcheck import recipes as package
+from coatcheck import App, RecipeUserId, recipes as package
 from coatcheck.recipes import emailpassword, multitenancy, session, thirdparty, usermetadata
 from coatcheck.recipes.kit.recipe import RecipeSpecification
 from coatcheck.recipes.session.container import PlainSession, SessionContainer

@@ -7,18 +7,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from starlette.testclient import TestClient
 
-from coatcheck import App
 from coatcheck.recipes import thirdpartyemailpassword, usermetadata
 from coatcheck.recipes.thirdpartyemailpassword import InputOverrideConfig, InputSignUpFeature
 from coatcheck.recipes.thirdpartyemailpassword.recipe import API_ORDERS, APIS, FUNCTION_ORDERS, FUNCTIONS
 from coatcheck.server.stub import stub
 
-from ..kit import Journey
-
-Make = Callable[..., App]
-Serve = Callable[..., TestClient]
+from ..kit import Journey, Make, Serve
 
 RID = {"rid": "thirdpartyemailpassword"}
 ANN = [("email", "ann@example.com"), ("password", "correct horse 1")]

@@ -31,10 +31,11 @@ from coatcheck.server import create_app
 from coatcheck.server.asgi import verify_session
 from coatcheck.server.stub import Persona, stub
 
+from ..kit import WEBSITE
+
 SCRIPTS = Path(__file__).parent / "browser"
 SEED = runpy.run_path(str(Path(__file__).parents[1] / "seed" / "second_factor_claim.py"))
 SecondFactorClaim = SEED["SecondFactorClaim"]
-WEBSITE = "http://localhost:3000"
 INSTALL_S, RUN_S = 180, 60
 REFRESHED = "POST /auth/session/refresh 200"
 REFRESH_REFUSED = "POST /auth/session/refresh 401"

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from coatcheck import App, RecipeUserId, get_user, sync
+from coatcheck import RecipeUserId, get_user, sync
 from coatcheck.claims import BooleanClaim, PrimitiveClaim
 from coatcheck.recipes import emailpassword, session
 from coatcheck.recipes.session import SessionContainer
@@ -19,7 +19,8 @@ from coatcheck.recipes.users.user import User
 from coatcheck.server import asgi
 from coatcheck.server.fastapi import SessionDependency, get_middleware, verify_session
 
-Make = Callable[..., App]
+from ..kit import Make
+
 SecondFactorClaim = BooleanClaim("2fa-completed", lambda *_: False)
 RoleClaim = PrimitiveClaim[str]("role", lambda *_: "reader")
 

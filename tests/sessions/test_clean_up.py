@@ -11,8 +11,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event, func, insert, select, text
 
 from coatcheck.claims.clock import ManualClock
-from coatcheck.sessions import clean_up
-from coatcheck.sessions import rows as session_rows
+from coatcheck.sessions import clean_up, rows as session_rows
 from coatcheck.sessions.clean_up import BATCH, INTERVAL_MS, CleanUp
 from coatcheck.sessions.database import Database
 from coatcheck.sessions.engine import EngineSession, SessionEngine

@@ -25,10 +25,9 @@ from coatcheck.server.django import verify_session
 from coatcheck.sessions.exceptions import UnauthorisedError
 
 from ...django_project import COOKIES, HEADERS, LOGIN, OURS, VIEWS, Project, cookie_lines, cookies, me, payload
-from ...kit import Wire
+from ...kit import WEBSITE, Wire
 
 Open = Callable[..., Project]
-WEBSITE = "http://localhost:3000"
 CORS = "corsheaders.middleware.CorsMiddleware"
 CACHE = ("django.middleware.cache.UpdateCacheMiddleware", OURS, "django.middleware.cache.FetchFromCacheMiddleware")
 

@@ -11,8 +11,8 @@ from typing import Any, cast
 import pytest
 
 from coatcheck.recipes.chain.chain import Chain
-from coatcheck.recipes.chain.view import Layer, OpenRecursion
 from coatcheck.recipes.chain.trace import explain
+from coatcheck.recipes.chain.view import Layer, OpenRecursion
 from coatcheck.recipes.exceptions import ConfigurationError, OverrideError
 from coatcheck.recipes.kit.driver import drive
 

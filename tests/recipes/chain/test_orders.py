@@ -12,8 +12,8 @@ import pytest
 
 from coatcheck.claims.recipe_user_id import RecipeUserId
 from coatcheck.recipes.chain.chain import Chain
-from coatcheck.recipes.chain.view import Layer
 from coatcheck.recipes.chain.trace import explain
+from coatcheck.recipes.chain.view import Layer
 from coatcheck.recipes.exceptions import OverrideError
 from coatcheck.recipes.kit.driver import drive
 

@@ -38,16 +38,11 @@ from coatcheck.recipes.kit.recipe import GeneralErrorResponse
 from coatcheck.recipes.users.user import AccountInfo
 from coatcheck.server.asgi import AuthMiddleware
 
-Make = Callable[..., App]
-Serve = Callable[..., TestClient]
+from ...kit import Make, Serve, form
+
 ANN = {"email": "ann@example.com", "password": "correct horse 1"}
 CREDENTIALS = (ANN["email"], ANN["password"])
 LINK = "shouldTryLinkingWithSessionUser"
-
-
-def form(**fields: Any) -> dict[str, Any]:
-    """Return the body of a form."""
-    return {"formFields": [{"id": name, "value": value} for name, value in fields.items()]}
 
 
 @pytest.fixture

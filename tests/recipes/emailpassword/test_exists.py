@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection
-from starlette.testclient import TestClient
 
 from coatcheck import App
 from coatcheck.recipes import emailpassword
 from coatcheck.recipes.users.login_methods import add_login_method
 from coatcheck.recipes.users.user import AccountInfo
 
-Make = Callable[..., App]
-Serve = Callable[..., TestClient]
+from ...kit import Make, Serve
+
 ANN = ("ann@example.com", "correct horse 1")
 PATHS = [
     "/auth/emailpassword/email/exists",

@@ -12,7 +12,8 @@ from coatcheck import App, RecipeUserId
 from coatcheck.recipes import accountlinking, emailpassword, session
 from coatcheck.recipes.exceptions import BadInputError, ConfigurationError, NotInitialisedError
 
-Make = Callable[..., App]
+from ...kit import Make
+
 ANN = ("ann@example.com", "correct horse 1")
 ep = emailpassword.sync
 UNSTORABLE = ["\0", "\ud800", "x" * 2000]

@@ -17,10 +17,8 @@ from coatcheck import App, InputAppInfo
 from coatcheck.recipes import accountlinking, emailpassword, session
 from coatcheck.recipes.exceptions import BadInputError
 
-from ...kit import together
+from ...kit import Make, Serve, together
 
-Make = Callable[..., App]
-Serve = Callable[..., TestClient]
 ep = emailpassword.sync
 ANN = "ann@example.com"
 PASSWORD = "correct horse 1"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any
@@ -19,17 +19,12 @@ from coatcheck.recipes import emailpassword
 from coatcheck.recipes.delivery import EmailDeliveryConfig, SMTPService, SMTPSettings, SMTPSettingsFrom
 from coatcheck.recipes.emailpassword.mail import PasswordResetEmailTemplateVars, PasswordResetEmailTemplateVarsUser
 
-Make = Callable[..., App]
-Serve = Callable[..., TestClient]
+from ...kit import Make, Serve, form
+
 ANN = {"email": "ann@example.com", "password": "correct horse 1"}
 VARIABLES = PasswordResetEmailTemplateVars(
     PasswordResetEmailTemplateVarsUser("u1", None, "bob@example.com"), "https://example.com/reset", "public"
 )
-
-
-def form(**fields: Any) -> dict[str, Any]:
-    """Return the body of a form."""
-    return {"formFields": [{"id": name, "value": value} for name, value in fields.items()]}
 
 
 class Own(emailpassword.EmailDeliveryInterface):

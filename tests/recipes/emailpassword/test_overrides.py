@@ -13,8 +13,8 @@ from coatcheck.recipes import accountlinking, emailpassword, multitenancy, sessi
 from coatcheck.recipes.delivery import EmailDeliveryConfig
 from coatcheck.recipes.emailpassword import InputOverrideConfig
 
-Make = Callable[..., App]
-Serve = Callable[..., TestClient]
+from ...kit import Make, Serve, form
+
 ANN = {"email": "ann@example.com", "password": "correct horse 1"}
 WITH_SESSION = ("tenant_id", "session", "should_try_linking_with_session_user")
 FUNCTIONS = {
@@ -40,11 +40,6 @@ APIS = {
     "password_reset_post": ("form_fields", "token", "tenant_id", "api_options"),
 }
 """The parameters in the order in which applications written for the reference pass them; the user context follows."""
-
-
-def form(**fields: Any) -> dict[str, Any]:
-    """Return the body of a form."""
-    return {"formFields": [{"id": name, "value": value} for name, value in fields.items()]}
 
 
 def tour(app: App, client: TestClient) -> list[str]:

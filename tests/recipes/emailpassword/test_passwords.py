@@ -12,8 +12,7 @@ import bcrypt
 import pytest
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2d, Argon2i, Argon2id
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from coatcheck.recipes.emailpassword.passwords import (
     ARGON2_MAX_LANES,

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -27,17 +26,12 @@ from coatcheck.sessions.blocking import HASHES_WAITING_PER_CPU, hashing
 from coatcheck.sessions.clean_up import INTERVAL_MS
 from coatcheck.sessions.exceptions import HashingBusyError
 
-Make = Callable[..., App]
-Serve = Callable[..., TestClient]
+from ...kit import Make, Serve, form
+
 ANN = {"email": "ann@example.com", "password": "correct horse 1"}
 NEW = "a new password 2"
 INVALID = {"status": "RESET_PASSWORD_INVALID_TOKEN_ERROR"}
 OK = {"status": "OK"}
-
-
-def form(**fields: Any) -> dict[str, Any]:
-    """Return the body of a form."""
-    return {"formFields": [{"id": name, "value": value} for name, value in fields.items()]}
 
 
 def ask(client: TestClient, email: str = ANN["email"]) -> Any:

@@ -8,12 +8,10 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
 from statistics import median
 from typing import Any
 
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
-from starlette.testclient import TestClient
 
 from coatcheck import App, InputAppInfo, RecipeUserId
 from coatcheck.claims import Clock
@@ -21,15 +19,10 @@ from coatcheck.recipes import emailpassword, session
 from coatcheck.recipes.emailpassword import rows
 from coatcheck.sessions.blocking import hashing
 
-Make = Callable[..., App]
-Serve = Callable[..., TestClient]
+from ...kit import Make, Serve, form
+
 ANN = {"email": "ann@example.com", "password": "correct horse 1"}
 WRONG = {"status": "WRONG_CREDENTIALS_ERROR"}
-
-
-def form(**fields: Any) -> dict[str, Any]:
-    """Return the body of a form."""
-    return {"formFields": [{"id": name, "value": value} for name, value in fields.items()]}
 
 
 def stored_hash(app: App, recipe_user_id: RecipeUserId) -> str | None:

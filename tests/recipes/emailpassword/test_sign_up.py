@@ -5,27 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from starlette.testclient import TestClient
 
-from coatcheck import App
 from coatcheck.claims import Clock
 from coatcheck.recipes import accountlinking, emailpassword
 from coatcheck.recipes.emailpassword import InputFormField, InputSignUpFeature
 from coatcheck.sessions.blocking import HASHES_WAITING_PER_CPU, hashing
 
-Make = Callable[..., App]
-Serve = Callable[..., TestClient]
+from ...kit import Make, Serve, form
+
 ANN = {"email": "ann@example.com", "password": "correct horse 1"}
 TAKEN = {"id": "email", "error": "This email already exists. Please sign in instead."}
-
-
-def form(**fields: Any) -> dict[str, Any]:
-    """Return the body of a form."""
-    return {"formFields": [{"id": name, "value": value} for name, value in fields.items()]}
 
 
 @pytest.mark.parametrize("path", ["/auth/signup", "/auth/signin"])

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.testclient import TestClient
 
-from coatcheck import App, RecipeUserId, get_request_from_user_context
+from coatcheck import RecipeUserId, get_request_from_user_context
 from coatcheck.claims import BooleanClaim, ManualClock
 from coatcheck.recipes import session
 from coatcheck.recipes.kit.request import request_context, with_request
 from coatcheck.recipes.session import InputOverrideConfig, SessionContainer
 from coatcheck.server.asgi import verify_session
 
-Make = Callable[..., App]
-Serve = Callable[..., TestClient]
+from ...kit import Make, Serve
 
 
 def a_request(path: str = "/") -> Request:

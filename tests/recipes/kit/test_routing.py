@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.testclient import TestClient
 
 from coatcheck import App, InputAppInfo, get_all_cors_headers
 from coatcheck.recipes import emailpassword, multitenancy, session
 from coatcheck.recipes.session import InputOverrideConfig
 
-Make = Callable[..., App]
-Serve = Callable[..., TestClient]
+from ...kit import Make, Serve
+
 WEBSITE = {"origin": "http://localhost:3000"}
 
 

@@ -31,7 +31,8 @@ from coatcheck.recipes.exceptions import (
 from coatcheck.recipes.session import InputOverrideConfig, SessionContainer
 from coatcheck.recipes.session.results import GetClaimValueOkResult, SessionDoesNotExistError
 
-Make = Callable[..., App]
+from ...kit import Make
+
 TrueClaim = BooleanClaim("st-true", lambda *_: True)
 NoneClaim = BooleanClaim("st-none", lambda *_: None)
 U1 = RecipeUserId("u1")

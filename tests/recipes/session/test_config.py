@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +12,8 @@ from coatcheck.recipes import session
 from coatcheck.recipes.exceptions import ConfigurationError, DatabaseError
 from coatcheck.recipes.session.config import SessionConfig
 
-Make = Callable[..., App]
+from ...kit import Make
+
 INFO = InputAppInfo("Test", "http://localhost:3567", website_domain="http://localhost:3000")
 
 

@@ -8,8 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from starlette.requests import Request
 
 from coatcheck.recipes.session.response import SetCookie, cookies_of, http_date, key_of, parse_cookies

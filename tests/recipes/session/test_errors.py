@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from coatcheck import App, RecipeUserId
+from coatcheck import RecipeUserId
 from coatcheck.claims import BooleanClaim, ClaimValidationError, ClaimValidationResult, SessionClaimValidator
 from coatcheck.recipes import session
 from coatcheck.recipes.exceptions import (
@@ -28,8 +28,8 @@ from coatcheck.recipes.session import InputErrorHandlers, InputOverrideConfig, S
 from coatcheck.server.asgi import AuthMiddleware, session_exception_handler, verify_session
 from coatcheck.sessions.exceptions import DatabaseError
 
-Make = Callable[..., App]
-Serve = Callable[..., TestClient]
+from ...kit import Make, Serve
+
 TrueClaim = BooleanClaim("st-true", lambda *_: True)
 NoneClaim = BooleanClaim("st-none", lambda *_: None)
 

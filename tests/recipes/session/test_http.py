@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from coatcheck import App, RecipeUserId
+from coatcheck import RecipeUserId
 from coatcheck.claims import ManualClock
 from coatcheck.recipes import session
 from coatcheck.recipes.exceptions import UnauthorisedError
@@ -23,8 +23,8 @@ from coatcheck.recipes.kit.recipe import GeneralErrorResponse
 from coatcheck.recipes.session import SessionContainer
 from coatcheck.server.asgi import verify_session
 
-Make = Callable[..., App]
-Serve = Callable[..., TestClient]
+from ...kit import Make, Serve
+
 FOREIGN = jwt.encode({"sub": "somebody"}, "a secret of thirty-two bytes, or more", algorithm="HS256")
 EPOCH = "Expires=Thu, 01 Jan 1970 00:00:00 GMT"
 

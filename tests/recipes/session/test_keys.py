@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import httpx2 as httpx
@@ -11,9 +10,8 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.testclient import TestClient
 
-from coatcheck import App, RecipeUserId
+from coatcheck import RecipeUserId
 from coatcheck.claims import ManualClock
 from coatcheck.recipes import session
 from coatcheck.recipes.exceptions import TryRefreshTokenError, UnauthorisedError
@@ -21,8 +19,8 @@ from coatcheck.recipes.kit.recipe import GeneralErrorResponse
 from coatcheck.recipes.session import InputOverrideConfig, SessionContainer
 from coatcheck.server.asgi import verify_session
 
-Make = Callable[..., App]
-Serve = Callable[..., TestClient]
+from ...kit import Make, Serve
+
 KEY_SET = "/auth/jwt/jwks.json"
 DAY = 86_400
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from http.cookies import SimpleCookie
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from starlette.datastructures import MutableHeaders
 
 from coatcheck.recipes.session.config import TransferMethod

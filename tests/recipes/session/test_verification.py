@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
 from typing import Any
 
 import httpx2 as httpx
@@ -13,16 +12,15 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.testclient import TestClient
 
-from coatcheck import App, RecipeUserId
+from coatcheck import RecipeUserId
 from coatcheck.claims import BooleanClaim, ManualClock
 from coatcheck.recipes import session
 from coatcheck.recipes.session import InputErrorHandlers, InputOverrideConfig, SessionContainer
 from coatcheck.server.asgi import verify_session
 
-Make = Callable[..., App]
-Serve = Callable[..., TestClient]
+from ...kit import Make, Serve
+
 TrueClaim = BooleanClaim("st-true", lambda *_: True)
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 

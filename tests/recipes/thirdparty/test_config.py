@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,7 +10,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from coatcheck import App
 from coatcheck.claims import ManualClock
 from coatcheck.claims.clock import current_clock
 from coatcheck.recipes import emailpassword, thirdparty, thirdpartyemailpassword
@@ -32,7 +30,8 @@ from coatcheck.recipes.thirdparty.oauth import authorisation_redirect
 from coatcheck.recipes.thirdparty.provider import config_for_client
 from coatcheck.recipes.thirdparty.user_info import mapped
 
-Make = Callable[..., App]
+from ...kit import Make
+
 CLIENT = ProviderClientConfig("client", "secret")
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from starlette.testclient import TestClient
 
 from coatcheck import App
 from coatcheck.claims import ManualClock
@@ -27,12 +25,8 @@ from coatcheck.recipes.thirdparty import (
 )
 from coatcheck.server.stub import Persona, stub
 
-from ...kit import Journey, together
+from ...kit import WEBSITE, Journey, Make, Serve, together
 
-Make = Callable[..., App]
-Serve = Callable[..., TestClient]
-
-WEBSITE = "http://localhost:3000"
 CALLBACK = f"{WEBSITE}/auth/callback/google"
 
 

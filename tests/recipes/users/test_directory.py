@@ -6,8 +6,7 @@ import pytest
 from sqlalchemy import Connection, insert, select, update
 
 from coatcheck.recipes.exceptions import BadInputError
-from coatcheck.recipes.users import directory as users
-from coatcheck.recipes.users import login_methods
+from coatcheck.recipes.users import directory as users, login_methods
 from coatcheck.recipes.users.directory import DeletedUser, UserDirectory, delete_user, get_user, list_by_account_info
 from coatcheck.recipes.users.login_methods import (
     MAX_IDENTITY_BYTES,

@@ -21,11 +21,8 @@ from coatcheck.recipes.thirdparty.config import ProviderConfig, ProviderInput
 from coatcheck.server import create_app
 from coatcheck.server.stub import Persona, StubError, provider_of, stub
 
-MakeApp = Callable[..., App]
-Serve = Callable[..., TestClient]
+from ...kit import API, WEBSITE, Make, Serve
 
-API = "http://localhost:3567"
-WEBSITE = "http://localhost:3000"
 IDS = [*(row.id for row in ROWS), "my-own", "google-mobile"]
 ADA = Persona("1001", "ada@example.com", name="Ada Lovelace")
 
@@ -106,7 +103,7 @@ class Browser:
 
 
 @pytest.fixture
-def browser_on(make_app: MakeApp, serve: Serve) -> Callable[[ProviderInput], Browser]:
+def browser_on(make_app: Make, serve: Serve) -> Callable[[ProviderInput], Browser]:
     """Serve an App with one provider and open a browser on it."""
 
     def open_browser(given: ProviderInput) -> Browser:
@@ -209,7 +206,7 @@ def test_stubs_need_consent() -> None:
         App(app_info=info, recipe_list=recipes(stub("google")))
 
 
-def test_the_page_lies_below_the_apps_base_path(make_app: MakeApp, serve: Serve) -> None:
+def test_the_page_lies_below_the_apps_base_path(make_app: Make, serve: Serve) -> None:
     """A stub made for another base path is refused when the App is served, and told how to be made."""
     with pytest.raises(ConfigurationError, match="api_base_path='/api/login'"):
         create_app(make_app(recipes=recipes(stub("google")), api_base_path="/api/login"))
@@ -217,6 +214,6 @@ def test_the_page_lies_below_the_apps_base_path(make_app: MakeApp, serve: Serve)
     assert Browser(serve(app), "google", base_path="/api/login").sign_in()["createdNewRecipeUser"] is True
 
 
-def test_without_stubs_there_is_no_page(make_app: MakeApp, serve: Serve) -> None:
+def test_without_stubs_there_is_no_page(make_app: Make, serve: Serve) -> None:
     """An App of real providers, or of none, serves no page."""
     assert serve(make_app()).get("/auth/stub/google/authorize").status_code == 404

@@ -12,7 +12,6 @@ import pytest
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from coatcheck import App
 from coatcheck.claims import ManualClock
 from coatcheck.claims.clock import current_clock
 from coatcheck.recipes.exceptions import ConfigurationError
@@ -20,8 +19,8 @@ from coatcheck.recipes.thirdparty.config import ProviderClientConfig, ProviderIn
 from coatcheck.server.stub import Persona, provider_of, stub
 from coatcheck.server.stub.grants import CODE_LIFETIME_MS, s256
 
-MakeApp = Callable[..., App]
-Serve = Callable[..., TestClient]
+from ...kit import Make, Serve
+
 Exchange = Callable[..., httpx2.Response]
 
 PATH = "/auth/stub/google/authorize"
@@ -45,7 +44,7 @@ def given() -> ProviderInput:
 
 
 @pytest.fixture
-def browser(given: ProviderInput, make_app: MakeApp, serve: Serve) -> TestClient:
+def browser(given: ProviderInput, make_app: Make, serve: Serve) -> TestClient:
     """Open a browser on a server with the stub's page."""
     page = Route(PATH, provider_of(given).page, methods=["GET", "POST"])
     client = serve(make_app(), [page])
@@ -165,7 +164,7 @@ def test_html_in_an_address_is_shown_as_text(browser: TestClient) -> None:
     assert "&lt;script&gt;" in page.text
 
 
-def test_html_in_a_persona_or_a_client_is_shown_as_text(make_app: MakeApp, serve: Serve) -> None:
+def test_html_in_a_persona_or_a_client_is_shown_as_text(make_app: Make, serve: Serve) -> None:
     """Names, addresses and ids of personas, and the client's id, are escaped."""
     personas = [Persona(MARKUP, f"{MARKUP}@example.com", name=MARKUP)]
     provider = provider_of(stub("google", personas, clients=[ProviderClientConfig(MARKUP, "s")]))

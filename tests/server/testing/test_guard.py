@@ -8,8 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -20,8 +19,7 @@ from starlette.types import Message, Scope
 from coatcheck import App
 from coatcheck.claims import ManualClock
 from coatcheck.recipes.exceptions import ConfigurationError
-from coatcheck.server import create_app
-from coatcheck.server import testing as testing_unfinished
+from coatcheck.server import create_app, testing as testing_unfinished
 from coatcheck.server.address import is_loopback
 from coatcheck.server.cli.build import build_app
 from coatcheck.server.cli.greeting import cautions, facts
@@ -29,17 +27,16 @@ from coatcheck.server.cli.settings import Settings
 from coatcheck.server.exceptions import OptionsError
 from coatcheck.server.testing.guard import Guard, checked_token, drawn_token, host_named, token_of
 
-API = "http://localhost:3567"
+from ...kit import API, Make
+
 TOKEN = "a-token-for-tests"
 NAME = "x-coatcheck-testing"
 CLOCK = "/auth/testing/clock"
 SETTINGS = Settings(manual_clock=True)
 
-MakeApp = Callable[..., App]
-
 
 @pytest.fixture
-def app(make_app: MakeApp) -> App:
+def app(make_app: Make) -> App:
     """Make an App whose clock an attacker wants to move."""
     return make_app(api_domain="http://api.test:3567")
 
@@ -168,7 +165,7 @@ def test_a_foreign_host_is_refused(client: TestClient, app: App, host: str) -> N
         ("127.0.0.1", "under localhost or a loopback address,"),
     ],
 )
-def test_a_refusal_names_each_host_once(make_app: MakeApp, api_host: str, named: str) -> None:
+def test_a_refusal_names_each_host_once(make_app: Make, api_host: str, named: str) -> None:
     """It says under which names the routes answer, the API's own only where it is another."""
     app = make_app(api_domain=f"http://{api_host}:3567")
     client = TestClient(create_app(app, testing_token=TOKEN), base_url=API)

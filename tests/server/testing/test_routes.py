@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 from pydantic import ValidationError
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
@@ -26,18 +24,17 @@ from coatcheck.server.testing import TestingMiddleware
 from coatcheck.server.testing.commands import codes_in, mail_json, parameters_of
 from coatcheck.server.testing.guard import LATEST_MS, ClockMove, OutboxQuery, Plan, guard_of
 
-API = "http://localhost:3567"
+from ...kit import API, Make
+
 TOKEN = "a-token-for-tests"
 HEADERS = {"x-coatcheck-testing": TOKEN}
 CLOCK, OUTBOX, PROVIDERS = "/auth/testing/clock", "/auth/testing/outbox", "/auth/testing/providers"
 SCRIPT = f"{PROVIDERS}/google/script"
 CALLBACK = "http://localhost:3000/auth/callback/google"
 
-MakeApp = Callable[..., App]
-
 
 @pytest.fixture
-def app(make_app: MakeApp) -> App:
+def app(make_app: Make) -> App:
     """Make an App with passwords and two stub providers."""
     providers = [stub("google"), stub("github")]
     third = thirdparty.init(thirdparty.SignInAndUpFeature(providers=providers))
@@ -319,7 +316,7 @@ def test_a_provider_that_is_not_played_is_told_with_those_that_are(client: TestC
     assert "google" in answer.json()["message"] or "no such testing route" in answer.json()["message"]
 
 
-def test_without_stub_providers_the_list_is_empty(make_app: MakeApp) -> None:
+def test_without_stub_providers_the_list_is_empty(make_app: Make) -> None:
     """An App without third-party sign-in has none, and says so."""
     client = client_of(make_app())
     assert client.get(PROVIDERS).json() == {"status": "OK", "providers": []}
@@ -378,7 +375,7 @@ def test_a_method_that_is_not_taken_is_told_with_those_that_are(client: TestClie
 
 
 @pytest.mark.parametrize(("base", "gateway"), [("", ""), ("/api/v1", ""), ("/auth", "/gateway")])
-def test_the_routes_lie_below_the_base_path_of_the_api(make_app: MakeApp, base: str, gateway: str) -> None:
+def test_the_routes_lie_below_the_base_path_of_the_api(make_app: Make, base: str, gateway: str) -> None:
     """Wherever the API is served; a gateway's part of the path has been taken away before."""
     client = client_of(make_app(api_base_path=base, api_gateway_path=gateway))
     assert client.get(f"{base}/testing/clock").json()["status"] == "OK"
@@ -481,7 +478,7 @@ def test_any_link_is_taken_apart_or_has_no_parameters(url: str) -> None:
         (KeyError("secret"), 500, "internal server error"),
     ],
 )
-def test_an_override_that_fails_is_told_in_json(make_app: MakeApp, error: Exception, status: int, message: str) -> None:
+def test_an_override_that_fails_is_told_in_json(make_app: Make, error: Exception, status: int, message: str) -> None:
     """What an override raises is mapped as in the API; what nobody expected is 500 and tells nothing."""
 
     class Failing(session.FunctionsLayer):

@@ -20,6 +20,8 @@ import httpx2
 import jwt
 import pytest
 
+from ...kit import form
+
 START_S = 30
 HOUR, DAY = 3_600, 86_400
 NAME = "x-coatcheck-testing"
@@ -120,10 +122,6 @@ def advance(client: httpx2.Client, seconds: float) -> None:
     before = now_ms(client)
     answer = client.post(CLOCK, json={"advance_seconds": seconds})
     assert answer.json()["now_ms"] == before + round(seconds * 1000)
-
-
-def form(**fields: str) -> dict[str, Any]:
-    return {"formFields": [{"id": name, "value": value} for name, value in fields.items()]}
 
 
 def sign_up(client: httpx2.Client, email: str, mode: str = "header") -> httpx2.Response:
