@@ -6,17 +6,20 @@ import itertools
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from coatcheck.claims.clock import ManualClock
-from coatcheck.sessions import signing_key
+from coatcheck.sessions import rows, signing_key
 from coatcheck.sessions.access_token import AccessTokens
 from coatcheck.sessions.database import Database
-from coatcheck.sessions.engine import SessionEngine, UnlinkedDirectory
+from coatcheck.sessions.engine import EngineSession, SessionEngine, UnlinkedDirectory
+from coatcheck.sessions.exceptions import UnauthorisedError
 from coatcheck.sessions.key_store import Cipher
 from coatcheck.sessions.keys import KeyRing
+from coatcheck.sessions.rows import SessionRow
 
 VALIDITY_MS = 3_600_000
 ROTATION_MS = 604_800_000
@@ -119,3 +122,47 @@ def make_engine(database: Database, clock: ManualClock, make_ring: MakeRing) -> 
 def engine(make_engine: MakeEngine) -> SessionEngine:
     """Return a session engine over an empty database of each kind."""
     return make_engine()
+
+
+def created(engine: SessionEngine, user: str = "u1", **options: Any) -> EngineSession:
+    """Create a session with defaults for what a test does not care about."""
+    values: dict[str, Any] = {"payload": {"iss": "https://api"}, "data": {}, "anti_csrf": False, "static": False}
+    return engine.create(**{"tenant_id": "public", "recipe_user_id": user, **values, **options})
+
+
+def token_of(session: EngineSession) -> str:
+    """Return the text of the refresh token."""
+    assert session.refresh_token is not None
+    return session.refresh_token.token
+
+
+def refreshed(engine: SessionEngine, by: EngineSession | str, **options: Any) -> EngineSession:
+    """Refresh with a session's refresh token or with a text, without anti-CSRF unless asked for."""
+    values: dict[str, Any] = {"anti_csrf_token": None, "check_anti_csrf": False, "anti_csrf": False, "static": None}
+    return engine.refresh(by if isinstance(by, str) else token_of(by), **{**values, **options})
+
+
+def verified(engine: SessionEngine, session: EngineSession, *, check_database: bool = False) -> EngineSession:
+    """Verify the access token of `session`."""
+    return engine.verify(session.payload, session.access_token, check_database=check_database)
+
+
+def refused(engine: SessionEngine, token: str) -> bool:
+    """Whether refreshing with `token` is unauthorised."""
+    try:
+        refreshed(engine, token)
+    except UnauthorisedError:
+        return True
+    return False
+
+
+def stored(database: Database, clock: ManualClock, session: EngineSession) -> SessionRow:
+    """Return the row of a session."""
+    row = database.read(lambda connection: rows.find(connection, session.handle, at_ms=clock.now_ms()))
+    assert row is not None
+    return row
+
+
+def pairing(session: EngineSession) -> tuple[Any, Any]:
+    """Return hash1 and the parent of an access token."""
+    return session.payload["refreshTokenHash1"], session.payload["parentRefreshTokenHash1"]

@@ -27,7 +27,8 @@ from coatcheck.sessions.key_store import Cipher
 from coatcheck.sessions.keys import KeyRing
 from coatcheck.sessions.signing_key import generate, jwk, public_pem
 
-MakeRing = Callable[..., KeyRing]
+from ..engine import MakeRing
+
 NOW_S = 1_700_000_000
 PAYLOAD: dict[str, Any] = {
     "iat": NOW_S, "exp": NOW_S + 3600, "sub": "user", "tId": "public", "rsub": "user", "sessionHandle": "handle",
