@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, Engine, create_engine, make_url, text
+from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 from starlette.routing import BaseRoute
 from starlette.testclient import TestClient
@@ -19,58 +19,14 @@ from coatcheck.recipes import emailpassword, session, usermetadata
 from coatcheck.recipes.app import default_app
 from coatcheck.recipes.kit.services import set_default_services
 from coatcheck.server import create_app
-from coatcheck.sessions.schema import metadata, schema_table
 
-API = "http://localhost:3567"
-WEBSITE = "http://localhost:3000"
-POSTGRES = os.environ.get("COATCHECK_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/")
+from .kit import API, POSTGRES, WEBSITE, PostgresSchemas
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """With `-n`, a file stays in one process, so that what its tests share is made once."""
     if config.getoption("dist", "no") == "load":
         config.option.dist = "loadfile"
-
-
-class PostgresSchemas:
-    """Schemas of one PostgreSQL database, which tests borrow: creating the tables anew takes longer than most tests."""
-
-    def __init__(self, url: URL) -> None:
-        self._url = url
-        self._engine: Engine = create_engine(url, isolation_level="AUTOCOMMIT")
-        self._free: list[str] = []
-
-    def borrow(self, *, tables_exist: bool) -> str:
-        """Return a schema without rows; whether there are tables depends on who had it before."""
-        if tables_exist and self._free:
-            return self._free.pop()
-        name = f"t_{secrets.token_hex(6)}"
-        self._execute(f"CREATE SCHEMA {name}")
-        return name
-
-    def give_back(self, name: str) -> None:
-        """Delete all rows, and keep the schema for the next test if it has no tables but those of the library."""
-        tables = [table.name for table in reversed(metadata.sorted_tables)]
-        with self._engine.connect() as connection:
-            found = text("SELECT tablename FROM pg_tables WHERE schemaname = :name")
-            present = set(connection.execute(found, {"name": name}).scalars())
-        if present and present <= set(tables):
-            kept = schema_table.name
-            self._execute(*(f"DELETE FROM {name}.{table}" for table in tables if table in present - {kept}))
-            self._free.append(name)
-
-    def url(self, name: str) -> str:
-        """Return the URL of a schema."""
-        url = self._url.update_query_dict({"options": f"-csearch_path={name}"})
-        return url.render_as_string(hide_password=False)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._engine.dispose()
-
-    def _execute(self, *statements: str) -> None:
-        with self._engine.connect() as connection:
-            connection.exec_driver_sql("; ".join(("SET lock_timeout = '10s'", *statements)))
 
 
 @pytest.fixture(scope="session")
@@ -188,8 +144,3 @@ def shimmed(no_default_app: None) -> Iterator[None]:
     shim.install()
     yield
     shim.uninstall()
-
-
-def form(**fields: Any) -> dict[str, Any]:
-    """Return the body of a form with these fields."""
-    return {"formFields": [{"id": name, "value": value} for name, value in fields.items()]}

@@ -7,8 +7,7 @@ from datetime import date
 from types import MappingProxyType
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from coatcheck.claims.payload import copied_value, same_value
 

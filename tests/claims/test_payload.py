@@ -5,8 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from coatcheck.claims import ProtectedClaimError
 from coatcheck.claims.payload import PROTECTED, JSONObject, copied, merged, refuse_protected, without_protected

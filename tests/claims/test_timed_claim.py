@@ -8,8 +8,7 @@ from copy import deepcopy
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from coatcheck.claims import BooleanClaim, ManualClock, PrimitiveArrayClaim, PrimitiveClaim
 from coatcheck.claims.payload import JSONObject, same_value

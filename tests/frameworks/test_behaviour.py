@@ -21,17 +21,19 @@ import pytest
 
 from coatcheck.claims import Clock
 
+from ..kit import form
+
 START_S = 30
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 UVICORN = ("uvicorn", "--log-level", "warning", "--fd", "{fd}")
 GUNICORN = ("gunicorn", "--log-level", "warning", "--threads", "4", "--bind", "fd://{fd}")
 SERVERS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "fastapi": (UVICORN, "serve_fastapi", ""),
     "starlette": (UVICORN, "serve_starlette", ""),
     "flask": (GUNICORN, "serve_flask", ""),
-    "django-wsgi": (GUNICORN, "serve_django", "tests.frameworks.django_sync"),
-    "django-asgi": (UVICORN, "serve_django", "tests.frameworks.django_async"),
-    "django-rest": (GUNICORN, "serve_django", "tests.frameworks.django_rest"),
+    "django-wsgi": (GUNICORN, "serve_django", "tests.frameworks.targets.django_sync"),
+    "django-asgi": (UVICORN, "serve_django", "tests.frameworks.targets.django_async"),
+    "django-rest": (GUNICORN, "serve_django", "tests.frameworks.targets.django_rest"),
 }
 INVALID_CLAIM = {
     "message": "invalid claim",
@@ -63,7 +65,7 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     with listening() as (fd, port), (directory / "log").open("wb") as log:
         arguments = [word.format(fd=fd) for word in command]
         process = subprocess.Popen(
-            [sys.executable, "-m", *arguments, f"tests.frameworks.{module}:application"],
+            [sys.executable, "-m", *arguments, f"tests.frameworks.targets.{module}:application"],
             cwd=ROOT,
             env=environment,
             pass_fds=[fd],
@@ -144,11 +146,6 @@ class Browser(httpx2.Client):
         """Return the headers in which a request would carry the tokens of now."""
         headers = self.build_request("GET", "/").headers
         return {name: headers[name] for name in ("cookie", "authorization") if name in headers}
-
-
-def form(**fields: str) -> dict[str, Any]:
-    """Return the body of a form with these fields."""
-    return {"formFields": [{"id": name, "value": value} for name, value in fields.items()]}
 
 
 def payload(response: httpx2.Response) -> dict[str, Any]:

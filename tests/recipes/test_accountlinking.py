@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, update
-from starlette.testclient import TestClient
 
 from coatcheck import App, get_user
 from coatcheck.claims import ManualClock
@@ -20,8 +19,8 @@ from coatcheck.recipes.users import login_methods
 from coatcheck.recipes.users.directory import DeletedUser
 from coatcheck.recipes.users.user import AccountInfo, User
 
-Make = Callable[..., App]
-Serve = Callable[..., TestClient]
+from ..kit import Make, Serve
+
 users = accountlinking.sync
 CONTRACT = {
     "get_users": (

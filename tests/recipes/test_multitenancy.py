@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from starlette.testclient import TestClient
 
-from coatcheck import App
 from coatcheck.recipes import emailpassword, multitenancy
 from coatcheck.recipes.kit.recipe import ThirdPartyProvider
 from coatcheck.recipes.multitenancy import InputOverrideConfig, LoginMethodsGetOkResult
 
-Make = Callable[..., App]
-Serve = Callable[..., TestClient]
+from ..kit import Make, Serve, form
+
 ANN = {"email": "ann@example.com", "password": "correct horse 1"}
 ROUTES = [
     ("POST", "signup"),
@@ -25,11 +22,6 @@ ROUTES = [
     ("GET", "signup/email/exists"),
     ("GET", "loginmethods"),
 ]
-
-
-def form(**fields: Any) -> dict[str, Any]:
-    """Return the body of a form."""
-    return {"formFields": [{"id": name, "value": value} for name, value in fields.items()]}
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)

@@ -14,14 +14,15 @@ import pytest
 from starlette.testclient import TestClient
 
 import coatcheck
-from coatcheck import App, RecipeUserId
-from coatcheck import recipes as package
+from coatcheck import App, RecipeUserId, recipes as package
 from coatcheck.recipes import emailpassword, multitenancy, session, thirdparty, usermetadata
 from coatcheck.recipes.kit.recipe import RecipeSpecification
 from coatcheck.recipes.session.container import PlainSession, SessionContainer
 from coatcheck.recipes.thirdparty import RedirectUriInfo, SignInAndUpFeature, UserInfo, UserInfoEmail
 from coatcheck.recipes.thirdparty.provider import PlainProvider, Provider
 from coatcheck.server.stub import stub
+
+from ..kit import Journey
 
 Functions = dict[str, Callable[..., Any]]
 MODULES = [import_module(found.name) for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
@@ -116,9 +117,7 @@ def test_the_plain_form_of_a_session_is_the_same_session(make_app: Callable[...,
         assert session.sync.get_session_information(made.get_handle()) is None
 
 
-def test_a_provider_works_without_awaiting(
-    make_app: Callable[..., App], serve: Callable[..., TestClient], journey: Any
-) -> None:
+def test_a_provider_works_without_awaiting(make_app: Callable[..., App], serve: Callable[..., TestClient]) -> None:
     """Who cannot await sends a browser to a provider, redeems its code and asks who it is; overrides take part."""
 
     def override(provider: Provider) -> Provider:
@@ -132,7 +131,7 @@ def test_a_provider_works_without_awaiting(
 
     google = replace(stub("google"), override=override)
     app = make_app(recipes=[thirdparty.init(SignInAndUpFeature([google])), usermetadata.init()])
-    trip = journey(serve(app), google)
+    trip = Journey(serve(app), google)
     with app.active():
         provider = thirdparty.sync.get_provider("public", "google")
         assert provider is not None

@@ -7,16 +7,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from starlette.testclient import TestClient
 
-from coatcheck import App
 from coatcheck.recipes import thirdpartyemailpassword, usermetadata
 from coatcheck.recipes.thirdpartyemailpassword import InputOverrideConfig, InputSignUpFeature
 from coatcheck.recipes.thirdpartyemailpassword.recipe import API_ORDERS, APIS, FUNCTION_ORDERS, FUNCTIONS
 from coatcheck.server.stub import stub
 
-Make = Callable[..., App]
-Serve = Callable[..., TestClient]
+from ..kit import Journey, Make, Serve
 
 RID = {"rid": "thirdpartyemailpassword"}
 ANN = [("email", "ann@example.com"), ("password", "correct horse 1")]
@@ -30,11 +27,11 @@ def form(*fields: tuple[str, str]) -> dict[str, Any]:
 class Stage:
     """An App with the combined recipe, a client, and a way to its provider."""
 
-    def __init__(self, make_app: Make, serve: Serve, journey: Any, **options: Any) -> None:
+    def __init__(self, make_app: Make, serve: Serve, **options: Any) -> None:
         google = stub("google")
         self.app = make_app(recipes=[usermetadata.init(), thirdpartyemailpassword.init(providers=[google], **options)])
         self.client = serve(self.app)
-        self.trip = journey(self.client, google)
+        self.trip = Journey(self.client, google)
 
     def post(self, path: str, body: Any, **headers: str) -> Any:
         """Send a request as the older front ends do."""
@@ -42,9 +39,9 @@ class Stage:
 
 
 @pytest.fixture
-def stage(make_app: Make, serve: Serve, journey: Any) -> Callable[..., Stage]:
+def stage(make_app: Make, serve: Serve) -> Callable[..., Stage]:
     """Set the stage with these options of `init`."""
-    return lambda **options: Stage(make_app, serve, journey, **options)
+    return lambda **options: Stage(make_app, serve, **options)
 
 
 def test_both_halves_sign_in(stage: Any) -> None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from coatcheck import App
 from coatcheck.recipes import usermetadata
 from coatcheck.recipes.exceptions import BadInputError
 from coatcheck.recipes.usermetadata import UserMetadataOverrideConfig
 
-Make = Callable[..., App]
+from ..kit import Make
+
 get, change, clear = (
     usermetadata.sync.get_user_metadata,
     usermetadata.sync.update_user_metadata,

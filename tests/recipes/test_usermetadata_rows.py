@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from coatcheck.recipes.usermetadata import rows
 from coatcheck.sessions.database import Database
+
+from ..kit import together
 
 every_database = pytest.mark.parametrize("store", ["memory", "file", "postgres"], indirect=True)
 
@@ -75,7 +76,7 @@ def test_clearing(store: Database) -> None:
 
 
 @every_database
-def test_concurrent_updates_lose_no_key(store: Database, together: Callable[..., list[Any]]) -> None:
+def test_concurrent_updates_lose_no_key(store: Database) -> None:
     """Updates of different keys at the same time, also the very first ones, all arrive."""
     for round_ in range(5):
         user_id = f"u{round_}"

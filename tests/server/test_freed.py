@@ -19,10 +19,11 @@ from coatcheck.recipes import session
 from coatcheck.recipes.kit.request import KEY
 from coatcheck.server import asgi, wsgi
 
+from ..kit import Make
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-Make = Callable[..., App]
 Seen = list[ref[Request]]
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
 import jwt
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -26,10 +25,7 @@ from coatcheck.recipes.session import InputOverrideConfig
 from coatcheck.server import create_app
 from coatcheck.server.asgi import verify_session
 
-from ..conftest import API, WEBSITE
-
-Make = Callable[..., App]
-Serve = Callable[..., TestClient]
+from ..kit import API, WEBSITE, Make, Serve
 
 
 def test_attack_the_token_of_another_app(make_app: Make) -> None:

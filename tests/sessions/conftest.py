@@ -1,128 +1,28 @@
-"""Databases of all three kinds, a clock, and signing keys that need not be generated for each test."""
+"""A clock that stands at a round moment, and what `tests/engine.py` makes over it."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from pathlib import Path
-
 import pytest
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from coatcheck.claims.clock import ManualClock
-from coatcheck.sessions import signing_key
-from coatcheck.sessions.access_token import AccessTokens
-from coatcheck.sessions.database import Database
-from coatcheck.sessions.engine import SessionEngine, UnlinkedDirectory
-from coatcheck.sessions.key_store import Cipher
-from coatcheck.sessions.keys import KeyRing
+
+from ..engine import (
+    _rsa_keys as _rsa_keys,
+    database as database,
+    database_url as database_url,
+    engine as engine,
+    make_engine as make_engine,
+    make_key as make_key,
+    make_ring as make_ring,
+    memory as memory,
+    ring as ring,
+    shared_url as shared_url,
+)
 
 START_MS = 1_700_000_000_000
-VALIDITY_MS = 3_600_000
-ROTATION_MS = 604_800_000
-
-MakeKey = Callable[[], RSAPrivateKey]
-MakeRing = Callable[..., KeyRing]
-MakeEngine = Callable[..., SessionEngine]
 
 
 @pytest.fixture
 def clock() -> ManualClock:
     """Return a clock that stands at a round moment."""
     return ManualClock(START_MS)
-
-
-@pytest.fixture(params=["memory", "file", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return the URL of an empty database of each kind."""
-    if request.param == "memory":
-        return "sqlite://"
-    if request.param == "file":
-        return f"sqlite:///{tmp_path / 'coatcheck.db'}"
-    url: str = request.getfixturevalue("postgres_url")
-    return url
-
-
-@pytest.fixture
-def database(database_url: str, clock: ManualClock, tables_exist: bool) -> Iterator[Database]:
-    """Yield an empty database of each kind."""
-    with closing(Database(database_url, clock=clock, prepared=tables_exist)) as database:
-        yield database
-
-
-@pytest.fixture(params=["file", "postgres"])
-def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return the URL of an empty database of each kind that several processes can share."""
-    if request.param == "file":
-        return f"sqlite:///{tmp_path / 'shared.db'}"
-    url: str = request.getfixturevalue("postgres_url")
-    return url
-
-
-@pytest.fixture
-def memory(clock: ManualClock, tables_exist: bool) -> Iterator[Database]:
-    """Yield an empty database in memory, for what does not depend on the kind of database."""
-    with closing(Database("sqlite://", clock=clock, prepared=tables_exist)) as database:
-        yield database
-
-
-@pytest.fixture(scope="session")
-def _rsa_keys() -> list[RSAPrivateKey]:
-    return [signing_key.generate() for _ in range(6)]
-
-
-@pytest.fixture
-def make_key(_rsa_keys: list[RSAPrivateKey]) -> MakeKey:
-    """Return a generator of RSA keys that takes no time: six keys of the session, in turn."""
-    keys = itertools.cycle(_rsa_keys)
-    return lambda: next(keys)
-
-
-@pytest.fixture
-def make_ring(clock: ManualClock, make_key: MakeKey) -> MakeRing:
-    """Return a maker of key rings over a database; keywords replace those of KeyRing."""
-
-    def make(database: Database, **changes: object) -> KeyRing:
-        settings: dict[str, object] = {
-            "access_token_validity_ms": VALIDITY_MS,
-            "rotation_ms": ROTATION_MS,
-            "cipher": Cipher(None),
-            "generate": make_key,
-            **changes,
-        }
-        return KeyRing(database, clock, **settings)  # type: ignore[arg-type]
-
-    return make
-
-
-@pytest.fixture
-def ring(memory: Database, make_ring: MakeRing) -> KeyRing:
-    """Return a key ring over an empty database in memory."""
-    return make_ring(memory)
-
-
-@pytest.fixture
-def make_engine(database: Database, clock: ManualClock, make_ring: MakeRing) -> MakeEngine:
-    """Return a maker of session engines, each with a key ring of its own as in a process of its own.
-
-    `keys` and `on`, another database, may be given; other keywords replace those of SessionEngine.
-    """
-
-    def make(*, on: Database = database, keys: KeyRing | None = None, **changes: object) -> SessionEngine:
-        ring = keys or make_ring(on)
-        settings: dict[str, object] = {
-            "directory": UnlinkedDirectory(),
-            "access_token_validity_ms": VALIDITY_MS,
-            "refresh_token_validity_ms": 8_640_000_000,
-            **changes,
-        }
-        return SessionEngine(on, clock, keys=ring, tokens=AccessTokens(ring, clock), **settings)  # type: ignore[arg-type]
-
-    return make
-
-
-@pytest.fixture
-def engine(make_engine: MakeEngine) -> SessionEngine:
-    """Return a session engine over an empty database of each kind."""
-    return make_engine()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jwt
@@ -16,7 +16,7 @@ from coatcheck.sessions.database import Database
 from coatcheck.sessions.exceptions import TryRefreshTokenError
 from coatcheck.sessions.keys import KeyRing
 
-MakeRing = Callable[..., KeyRing]
+from ..engine import MakeRing
 
 
 @pytest.fixture

@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, event, func, insert, select, text
 
 from coatcheck.claims.clock import ManualClock
-from coatcheck.sessions import clean_up
-from coatcheck.sessions import rows as session_rows
+from coatcheck.sessions import clean_up, rows as session_rows
 from coatcheck.sessions.clean_up import BATCH, INTERVAL_MS, CleanUp
 from coatcheck.sessions.database import Database
 from coatcheck.sessions.engine import EngineSession, SessionEngine
 
+from ..engine import MakeEngine, created
+
 DAY = 86_400
 INTERVAL = INTERVAL_MS / 1000
 
-Engines = Callable[..., SessionEngine]
-
 
 @pytest.fixture
-def engine(make_engine: Engines) -> SessionEngine:
+def engine(make_engine: MakeEngine) -> SessionEngine:
     """Return an engine whose sessions expire after an hour without use."""
     return make_engine(refresh_token_validity_ms=3_600_000, access_token_validity_ms=60_000)
-
-
-def created(engine: SessionEngine) -> EngineSession:
-    """Create a plain session."""
-    values: dict[str, Any] = {"payload": {}, "data": {}, "anti_csrf": False, "static": False}
-    return engine.create(tenant_id="public", recipe_user_id="u1", **values)
 
 
 def count(database: Database) -> int:
@@ -95,7 +86,7 @@ def test_one_write_deletes_one_batch_and_the_next_goes_on(
 
 
 def test_clean_up_is_shared_between_processes_and_survives_a_restart(
-    engine: SessionEngine, make_engine: Engines, database: Database, clock: ManualClock
+    engine: SessionEngine, make_engine: MakeEngine, database: Database, clock: ManualClock
 ) -> None:
     """When it last ran is kept in the database: a new process neither repeats nor postpones it."""
     created(engine)

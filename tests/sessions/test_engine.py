@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jwt
 import pytest
@@ -14,10 +13,11 @@ from coatcheck.claims.exceptions import ProtectedClaimError
 from coatcheck.sessions import rows as session_rows
 from coatcheck.sessions.access_token import AccessTokens
 from coatcheck.sessions.database import Database
-from coatcheck.sessions.engine import EngineSession, SessionEngine, UnlinkedDirectory
+from coatcheck.sessions.engine import SessionEngine, UnlinkedDirectory
 from coatcheck.sessions.exceptions import UnauthorisedError
-from coatcheck.sessions.keys import KeyRing
 from coatcheck.sessions.refresh_token import hex_hash
+
+from ..engine import MakeEngine, MakeRing, created, pairing, refreshed, token_of, verified
 
 KEYS = [
     "iat",
@@ -30,9 +30,6 @@ KEYS = [
     "parentRefreshTokenHash1",
     "antiCsrfToken",
 ]
-
-Engines = Callable[..., SessionEngine]
-Rings = Callable[..., KeyRing]
 
 
 class Linked(UnlinkedDirectory):
@@ -51,42 +48,6 @@ class Linked(UnlinkedDirectory):
         return [owner, *(method for method, primary in self.owners.items() if primary == owner)]
 
 
-def created(engine: SessionEngine, user: str = "u1", **options: Any) -> EngineSession:
-    """Create a session with defaults for what a test does not care about."""
-    values: dict[str, Any] = {"payload": {"iss": "https://api"}, "data": {}, "anti_csrf": False, "static": False}
-    return engine.create(recipe_user_id=user, **{"tenant_id": "public", **values, **options})
-
-
-def refreshed(engine: SessionEngine, session: EngineSession, **options: Any) -> EngineSession:
-    """Refresh with the refresh token of `session`."""
-    assert session.refresh_token is not None
-    values: dict[str, Any] = {"anti_csrf_token": None, "check_anti_csrf": False, "anti_csrf": False, "static": None}
-    return engine.refresh(session.refresh_token.token, **{**values, **options})
-
-
-def verified(engine: SessionEngine, session: EngineSession, *, check_database: bool = False) -> EngineSession:
-    """Verify the access token of `session`."""
-    return engine.verify(session.payload, session.access_token, check_database=check_database)
-
-
-def text_of(session: EngineSession) -> str:
-    """Return the text of the refresh token."""
-    assert session.refresh_token is not None
-    return session.refresh_token.token
-
-
-def stored(database: Database, clock: ManualClock, session: EngineSession) -> session_rows.SessionRow:
-    """Return the row of a session."""
-    row = database.read(lambda connection: session_rows.find(connection, session.handle, at_ms=clock.now_ms()))
-    assert row is not None
-    return row
-
-
-def pairing(session: EngineSession) -> tuple[Any, Any]:
-    """Return hash1 and the parent of an access token."""
-    return session.payload["refreshTokenHash1"], session.payload["parentRefreshTokenHash1"]
-
-
 def test_new_session_has_ten_claims_in_order_and_both_tokens(engine: SessionEngine, clock: ManualClock) -> None:
     """A session without custom claims has the nine protected claims, nulls included, and the issuer."""
     session = created(engine)
@@ -95,14 +56,14 @@ def test_new_session_has_ten_claims_in_order_and_both_tokens(engine: SessionEngi
     now_s = clock.now_ms() // 1000
     assert session.payload["iat"] == now_s
     assert session.payload["exp"] == (clock.now_ms() + 3_600_000) // 1000
-    assert pairing(session) == (hex_hash(text_of(session)), None)
+    assert pairing(session) == (hex_hash(token_of(session)), None)
     assert session.payload["antiCsrfToken"] is None
     assert session.anti_csrf_token is None
     assert session.updated
 
 
 def test_access_token_verifies_as_the_payload_returned(
-    make_engine: Engines, make_ring: Rings, database: Database, clock: ManualClock
+    make_engine: MakeEngine, make_ring: MakeRing, database: Database, clock: ManualClock
 ) -> None:
     """What is returned as payload is exactly what was signed, with nested values, unicode and nulls."""
     custom = {"iss": "i", "n": {"deep": [1, 2.5, None, True, {"é": "雪\u0000"}]}, "z": None, "a": "x"}
@@ -120,7 +81,7 @@ def test_refresh_token_info_is_in_milliseconds(engine: SessionEngine, clock: Man
     session = created(engine)
     assert session.refresh_token is not None
     assert session.refresh_token.to_json() == {
-        "token": text_of(session),
+        "token": token_of(session),
         "expiry": clock.now_ms() + 8_640_000_000,
         "createdTime": clock.now_ms(),
     }
@@ -188,7 +149,7 @@ def test_key_kind_is_stored_with_the_session(engine: SessionEngine, static: bool
     assert not jwt.get_unverified_header(again.access_token)["kid"].startswith(kind)
 
 
-def test_linked_login_method_signs_in_its_primary_user(make_engine: Engines) -> None:
+def test_linked_login_method_signs_in_its_primary_user(make_engine: MakeEngine) -> None:
     """`sub` is the owner of the login method, `rsub` the login method; a refresh asks anew who the owner is."""
     directory = Linked()
     engine = make_engine(directory=directory)

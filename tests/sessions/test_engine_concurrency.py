@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 from sqlalchemy import Connection, delete, update
@@ -16,26 +16,9 @@ from coatcheck.sessions.database import Database
 from coatcheck.sessions.engine import EngineSession, SessionEngine, UnlinkedDirectory
 from coatcheck.sessions.exceptions import DatabaseError, TokenTheftError, UnauthorisedError
 
+from ..engine import MakeEngine, created, refreshed, token_of
+
 T = TypeVar("T")
-Engines = Callable[..., SessionEngine]
-
-
-def created(engine: SessionEngine) -> EngineSession:
-    """Create a plain session."""
-    return engine.create(tenant_id="public", recipe_user_id="u1", payload={}, data={}, anti_csrf=False, static=False)
-
-
-def refreshed(engine: SessionEngine, session: EngineSession, **options: Any) -> EngineSession:
-    """Refresh with the refresh token of `session`."""
-    assert session.refresh_token is not None
-    values: dict[str, Any] = {"anti_csrf_token": None, "check_anti_csrf": False, "anti_csrf": False, "static": None}
-    return engine.refresh(session.refresh_token.token, **{**values, **options})
-
-
-def token_of(session: EngineSession) -> str:
-    """Return the text of the refresh token."""
-    assert session.refresh_token is not None
-    return session.refresh_token.token
 
 
 def at_once(times: int, work: Callable[[int], T]) -> list[T]:
@@ -67,7 +50,7 @@ def test_parallel_refreshes_and_first_uses_never_trip_theft_within_ten_seconds(e
     assert len(set(at_once(40, use))) == 1
 
 
-def test_two_engines_with_key_rings_of_their_own_agree(make_engine: Engines, clock: ManualClock) -> None:
+def test_two_engines_with_key_rings_of_their_own_agree(make_engine: MakeEngine, clock: ManualClock) -> None:
     """Servers that share nothing but the database issue the same successor and know each other's tokens."""
     one, two = make_engine(), make_engine()
     session = created(one)
@@ -188,7 +171,7 @@ def test_endless_contention_is_an_error_not_an_answer(
         database.write(work)
 
 
-def test_signing_waits_for_no_connection(make_engine: Engines, database: Database, clock: ManualClock) -> None:
+def test_signing_waits_for_no_connection(make_engine: MakeEngine, database: Database, clock: ManualClock) -> None:
     """Transactions are over before a token is signed, so a directory may be asked inside and keys read outside."""
     asked: list[bool] = []
 

@@ -3,52 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from coatcheck.claims.clock import ManualClock
 from coatcheck.sessions.database import Database
-from coatcheck.sessions.engine import EngineSession, SessionEngine
+from coatcheck.sessions.engine import SessionEngine
 from coatcheck.sessions.exceptions import UnauthorisedError
 
+from ..engine import MakeEngine, created, refreshed, refused, token_of, verified
+
 DAY = 86_400
-
-Engines = Callable[..., SessionEngine]
-
-
-def created(engine: SessionEngine, **options: Any) -> EngineSession:
-    """Create a session with defaults for what a test does not care about."""
-    values: dict[str, Any] = {"payload": {}, "data": {}, "anti_csrf": False, "static": False}
-    return engine.create(**{"tenant_id": "public", "recipe_user_id": "u1", **values, **options})
-
-
-def token_of(session: EngineSession) -> str:
-    """Return the text of the refresh token."""
-    assert session.refresh_token is not None
-    return session.refresh_token.token
-
-
-def refreshed(engine: SessionEngine, token: str, **options: Any) -> EngineSession:
-    """Refresh with `token`, without anti-CSRF unless asked for."""
-    values: dict[str, Any] = {"anti_csrf_token": None, "check_anti_csrf": False, "anti_csrf": False, "static": None}
-    return engine.refresh(token, **{**values, **options})
-
-
-def verified(engine: SessionEngine, session: EngineSession, *, check_database: bool = False) -> EngineSession:
-    """Verify the access token of `session`."""
-    return engine.verify(session.payload, session.access_token, check_database=check_database)
-
-
-def refused(engine: SessionEngine, token: str) -> bool:
-    """Say whether refreshing with `token` is unauthorised."""
-    try:
-        refreshed(engine, token)
-    except UnauthorisedError:
-        return True
-    return False
 
 
 def test_anti_csrf_token_must_come_with_the_refresh_token(engine: SessionEngine) -> None:
@@ -96,7 +62,7 @@ def test_deleted_sessions_tokens_never_revive(engine: SessionEngine, clock: Manu
     assert engine.handles_of("u1", linked=True, tenant_id=None) == [fresh.handle]
 
 
-def test_expired_sessions_tokens_never_revive(make_engine: Engines, clock: ManualClock) -> None:
+def test_expired_sessions_tokens_never_revive(make_engine: MakeEngine, clock: ManualClock) -> None:
     """A session ends at the millisecond it expires, also for a child not used until then, cleaned up or not."""
     engine = make_engine(refresh_token_validity_ms=DAY * 1000)
     session, other = created(engine), created(engine)
@@ -117,7 +83,7 @@ def test_expired_sessions_tokens_never_revive(make_engine: Engines, clock: Manua
 
 
 def test_absolute_lifetime_ends_a_session_however_often_it_is_refreshed(
-    make_engine: Engines, clock: ManualClock
+    make_engine: MakeEngine, clock: ManualClock
 ) -> None:
     """Neither the session nor a token of it outlives the absolute lifetime."""
     engine = make_engine(absolute_lifetime_ms=3 * DAY * 1000, refresh_token_validity_ms=2 * DAY * 1000)

@@ -2,57 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from coatcheck.claims.clock import ManualClock
-from coatcheck.sessions import rows as session_rows
 from coatcheck.sessions.database import Database
 from coatcheck.sessions.engine import EngineSession, SessionEngine
 from coatcheck.sessions.exceptions import TokenTheftError
 from coatcheck.sessions.refresh_token import hex_hash
 
-
-def created(engine: SessionEngine, user: str = "u1", **options: Any) -> EngineSession:
-    """Create a session with defaults for what a test does not care about."""
-    values: dict[str, Any] = {"payload": {"iss": "https://api"}, "data": {}, "anti_csrf": False, "static": False}
-    return engine.create(recipe_user_id=user, **{"tenant_id": "public", **values, **options})
-
-
-def refreshed(engine: SessionEngine, session: EngineSession, **options: Any) -> EngineSession:
-    """Refresh with the refresh token of `session`."""
-    assert session.refresh_token is not None
-    values: dict[str, Any] = {"anti_csrf_token": None, "check_anti_csrf": False, "anti_csrf": False, "static": None}
-    return engine.refresh(session.refresh_token.token, **{**values, **options})
-
-
-def verified(engine: SessionEngine, session: EngineSession, *, check_database: bool = False) -> EngineSession:
-    """Verify the access token of `session`."""
-    return engine.verify(session.payload, session.access_token, check_database=check_database)
-
-
-def text_of(session: EngineSession) -> str:
-    """Return the text of the refresh token."""
-    assert session.refresh_token is not None
-    return session.refresh_token.token
-
-
-def stored(database: Database, clock: ManualClock, session: EngineSession) -> session_rows.SessionRow:
-    """Return the row of a session."""
-    row = database.read(lambda connection: session_rows.find(connection, session.handle, at_ms=clock.now_ms()))
-    assert row is not None
-    return row
+from ..engine import created, pairing, refreshed, stored, token_of, verified
 
 
 def hash2(session: EngineSession) -> str:
     """Return what the database keeps of a confirmed refresh token."""
-    return hex_hash(hex_hash(text_of(session)))
-
-
-def pairing(session: EngineSession) -> tuple[Any, Any]:
-    """Return hash1 and the parent of an access token."""
-    return session.payload["refreshTokenHash1"], session.payload["parentRefreshTokenHash1"]
+    return hex_hash(hex_hash(token_of(session)))
 
 
 def test_lineage_trace(engine: SessionEngine, database: Database, clock: ManualClock) -> None:
@@ -68,7 +31,7 @@ def test_lineage_trace(engine: SessionEngine, database: Database, clock: ManualC
     assert pairing(s1) == (h1, h0)
 
     lost = refreshed(engine, s0)
-    assert text_of(lost) == text_of(s1), "a retry within ten seconds gets the same successor"
+    assert token_of(lost) == token_of(s1), "a retry within ten seconds gets the same successor"
     clock.advance(11)
     s1b = refreshed(engine, s0)
     h1b = s1b.payload["refreshTokenHash1"]
@@ -109,7 +72,7 @@ def test_refresh_without_use_of_the_result_can_be_repeated_for_ever(engine: Sess
     session = created(engine)
     children: set[str] = set()
     for _ in range(5):
-        children.add(text_of(refreshed(engine, session)))
+        children.add(token_of(refreshed(engine, session)))
         clock.advance(3_600)
     assert len(children) == 5
 
@@ -119,9 +82,9 @@ def test_siblings_are_equal_for_ten_seconds_after_the_first(engine: SessionEngin
     session = created(engine)
     first = refreshed(engine, session)
     clock.advance(10)
-    assert text_of(refreshed(engine, session)) == text_of(first)
+    assert token_of(refreshed(engine, session)) == token_of(first)
     clock.advance(0.001)
-    assert text_of(refreshed(engine, session)) != text_of(first)
+    assert token_of(refreshed(engine, session)) != token_of(first)
 
 
 def test_salt_is_cleared_on_promotion(engine: SessionEngine, database: Database, clock: ManualClock) -> None:

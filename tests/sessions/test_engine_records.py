@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +12,8 @@ from coatcheck.claims.clock import ManualClock
 from coatcheck.claims.exceptions import ProtectedClaimError
 from coatcheck.sessions.engine import EngineSession, SessionEngine, SessionInformation
 
-Engines = Callable[..., SessionEngine]
+from ..engine import MakeEngine
+
 NO_SESSION = "no-such-handle"
 
 
@@ -147,7 +148,7 @@ def test_lists_can_be_confined_to_a_tenant(engine: SessionEngine) -> None:
 
 
 @pytest.mark.parametrize("asked", ["p", "r1", "r2"])
-def test_linked_sessions_are_those_of_all_login_methods(make_engine: Engines, asked: str) -> None:
+def test_linked_sessions_are_those_of_all_login_methods(make_engine: MakeEngine, asked: str) -> None:
     """Without `linked` only the sessions of exactly that login method are meant."""
     engine = make_engine(directory=Family())
     by_method = {user: created(engine, user).handle for user in ("r1", "r2", "u9")}

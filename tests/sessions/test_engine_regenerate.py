@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
 from coatcheck.claims.clock import ManualClock
 from coatcheck.claims.exceptions import ProtectedClaimError
-from coatcheck.sessions import rows as session_rows
 from coatcheck.sessions.database import Database
-from coatcheck.sessions.engine import EngineSession, SessionEngine
+from coatcheck.sessions.engine import SessionEngine
+
+from ..engine import created, refreshed, stored, verified
 
 MINUTE = 60
 KEYS = [
@@ -25,31 +25,6 @@ KEYS = [
     "parentRefreshTokenHash1",
     "antiCsrfToken",
 ]
-
-
-def created(engine: SessionEngine, user: str = "u1", **options: Any) -> EngineSession:
-    """Create a session with defaults for what a test does not care about."""
-    values: dict[str, Any] = {"payload": {"iss": "https://api"}, "data": {}, "anti_csrf": False, "static": False}
-    return engine.create(recipe_user_id=user, **{"tenant_id": "public", **values, **options})
-
-
-def refreshed(engine: SessionEngine, session: EngineSession, **options: Any) -> EngineSession:
-    """Refresh with the refresh token of `session`."""
-    assert session.refresh_token is not None
-    values: dict[str, Any] = {"anti_csrf_token": None, "check_anti_csrf": False, "anti_csrf": False, "static": None}
-    return engine.refresh(session.refresh_token.token, **{**values, **options})
-
-
-def verified(engine: SessionEngine, session: EngineSession, *, check_database: bool = False) -> EngineSession:
-    """Verify the access token of `session`."""
-    return engine.verify(session.payload, session.access_token, check_database=check_database)
-
-
-def stored(database: Database, clock: ManualClock, session: EngineSession) -> session_rows.SessionRow:
-    """Return the row of a session."""
-    row = database.read(lambda connection: session_rows.find(connection, session.handle, at_ms=clock.now_ms()))
-    assert row is not None
-    return row
 
 
 def test_regeneration_keeps_expiry_and_pairing(engine: SessionEngine, database: Database, clock: ManualClock) -> None:

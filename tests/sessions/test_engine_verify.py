@@ -10,8 +10,10 @@ import pytest
 from sqlalchemy import Engine, event
 
 from coatcheck.claims.clock import ManualClock
-from coatcheck.sessions.engine import EngineSession, SessionEngine
+from coatcheck.sessions.engine import SessionEngine
 from coatcheck.sessions.exceptions import UnauthorisedError
+
+from ..engine import created, refreshed, verified
 
 MINUTE = 60
 KEYS = [
@@ -25,24 +27,6 @@ KEYS = [
     "parentRefreshTokenHash1",
     "antiCsrfToken",
 ]
-
-
-def created(engine: SessionEngine, user: str = "u1", **options: Any) -> EngineSession:
-    """Create a session with defaults for what a test does not care about."""
-    values: dict[str, Any] = {"payload": {"iss": "https://api"}, "data": {}, "anti_csrf": False, "static": False}
-    return engine.create(recipe_user_id=user, **{"tenant_id": "public", **values, **options})
-
-
-def refreshed(engine: SessionEngine, session: EngineSession, **options: Any) -> EngineSession:
-    """Refresh with the refresh token of `session`."""
-    assert session.refresh_token is not None
-    values: dict[str, Any] = {"anti_csrf_token": None, "check_anti_csrf": False, "anti_csrf": False, "static": None}
-    return engine.refresh(session.refresh_token.token, **{**values, **options})
-
-
-def verified(engine: SessionEngine, session: EngineSession, *, check_database: bool = False) -> EngineSession:
-    """Verify the access token of `session`."""
-    return engine.verify(session.payload, session.access_token, check_database=check_database)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from coatcheck.sessions.key_store import Cipher
 from coatcheck.sessions.keys import KeyRing
 from coatcheck.sessions.signing_key import KeyMaker
 
-MakeRing = Callable[..., KeyRing]
+from ..engine import MakeRing
 
 VALIDITY_S = 3_600
 ROTATION_S = 604_800

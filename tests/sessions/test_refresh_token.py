@@ -9,8 +9,7 @@ import string
 import uuid
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from coatcheck.sessions.encoding import base64url
 from coatcheck.sessions.exceptions import UnauthorisedError

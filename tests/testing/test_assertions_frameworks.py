@@ -9,8 +9,7 @@ from typing import Any
 import flask
 import pytest
 from django.http import HttpRequest, HttpResponse
-from django.test import Client as DjangoClient
-from django.test import override_settings
+from django.test import Client as DjangoClient, override_settings
 from django.urls import path
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
@@ -19,15 +18,14 @@ from coatcheck import App
 from coatcheck.claims import BooleanClaim
 from coatcheck.recipes import emailpassword, session
 from coatcheck.server.django import verify_session as django_session
-from coatcheck.server.flask import CoatCheck
-from coatcheck.server.flask import verify_session as flask_session
+from coatcheck.server.flask import CoatCheck, verify_session as flask_session
 from coatcheck.testing import assert_session, client, make_app
 
-from ..server.django_project import SETTINGS
+from ..django_project import SETTINGS
+from ..kit import API
 from .conftest import SecondFactorClaim
 
 FORM = {"formFields": [{"id": "email", "value": "ann@example.com"}, {"id": "password", "value": "correct horse 1"}]}
-API = "http://localhost:3567"
 
 
 def needed(*_: Any) -> list[Any]:

@@ -31,13 +31,14 @@ from coatcheck.server import create_app
 from coatcheck.server.asgi import AuthMiddleware
 from coatcheck.testing import client
 
-MakeApp = Callable[..., App]
+from ..kit import Make
+
 Send = Callable[[Any], Any]
 FORM = {"formFields": [{"id": "email", "value": "ada@example.com"}, {"id": "password", "value": "correct horse 1"}]}
 
 
 @pytest.fixture
-def app(make_app: MakeApp) -> App:
+def app(make_app: Make) -> App:
     """Return an App."""
     return make_app()
 
@@ -376,7 +377,7 @@ def test_an_application_that_knows_no_lifespan(app: App, raises: bool) -> None:
         assert one.get("/").text == "served"
 
 
-def test_a_database_in_a_file(make_app: MakeApp, tmp_path: Path) -> None:
+def test_a_database_in_a_file(make_app: Make, tmp_path: Path) -> None:
     """Work that would go to worker threads is done in the calling one."""
     app = make_app(database=f"sqlite:///{tmp_path / 'clients.db'}")
     names: set[str] = set()

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from coatcheck import App, InputAppInfo, testing
+from coatcheck import InputAppInfo, testing
 from coatcheck.claims import ManualClock
 from coatcheck.recipes.exceptions import ConfigurationError
 from coatcheck.recipes.kit.services import set_default_services
@@ -21,7 +21,8 @@ from coatcheck.server import create_app
 from coatcheck.server.fastapi import verify_session
 from coatcheck.testing import BrowserClient, client, sign_in
 
-MakeApp = Callable[..., App]
+from ..kit import Make
+
 Open = Callable[..., BrowserClient]
 Mode = Literal["cookie", "header"]
 HTTPS = {"api_domain": "https://api.example.com", "website_domain": "https://www.example.com"}
@@ -67,7 +68,7 @@ ROUTES = [
 
 
 @pytest.fixture
-def browser(make_app: MakeApp) -> Iterator[Open]:
+def browser(make_app: Make) -> Iterator[Open]:
     """Open browsers on an App with anti-CSRF tokens behind https: `browser(mode="header", **options)`."""
     opened: list[BrowserClient] = []
 
@@ -243,7 +244,7 @@ def test_the_page_reads_the_payload(browser: Open, clock: ManualClock) -> None:
 
 
 @BOTH
-def test_a_client_starts_with_a_session_made_elsewhere(make_app: MakeApp, clock: ManualClock, mode: Mode) -> None:
+def test_a_client_starts_with_a_session_made_elsewhere(make_app: Make, clock: ManualClock, mode: Mode) -> None:
     """It has what the response that signed in would have given it, expiry included."""
     app = make_app(**HTTPS, anti_csrf="VIA_TOKEN")
     with client(create_app(app, ROUTES), signed_in=sign_in(app, "u1"), mode=mode) as one:
@@ -285,7 +286,7 @@ def test_tabs_share_the_session(browser: Open, clock: ManualClock) -> None:
     assert not one.session_exists
 
 
-def test_a_tab_that_finds_the_session_refreshed_only_tries_again(make_app: MakeApp, clock: ManualClock) -> None:
+def test_a_tab_that_finds_the_session_refreshed_only_tries_again(make_app: Make, clock: ManualClock) -> None:
     """While its request was under way another tab has refreshed, so it need not."""
     tabs: list[BrowserClient] = []
 
@@ -324,7 +325,7 @@ def test_cookies_can_be_set(browser: Open) -> None:
     assert one.get("/seen").json()["cookie"] == "theme=light"
 
 
-def test_the_api_behind_a_gateway(make_app: MakeApp, clock: ManualClock) -> None:
+def test_the_api_behind_a_gateway(make_app: Make, clock: ManualClock) -> None:
     """The browser's paths have the gateway's in front, the application's have not."""
     app = make_app(api_gateway_path="/gateway")
     with client(create_app(app, ROUTES)) as one:
@@ -334,13 +335,13 @@ def test_the_api_behind_a_gateway(make_app: MakeApp, clock: ManualClock) -> None
         assert one.get("/me").status_code == 200
 
 
-def test_an_app_alone_can_be_asked(make_app: MakeApp) -> None:
+def test_an_app_alone_can_be_asked(make_app: Make) -> None:
     """Its own API is served, without any application around."""
     with client(make_app()) as one:
         assert signed_up(one).session_exists
 
 
-def test_the_page_can_be_another(make_app: MakeApp) -> None:
+def test_the_page_can_be_another(make_app: Make) -> None:
     """Its origin is sent along; a page of the API's own origin sends it only with requests that change something."""
     app = make_app()
     with client(create_app(app, ROUTES), website="localhost:4000") as one:
@@ -354,7 +355,7 @@ async def bare(scope: Any, receive: Any, send: Any) -> None:
     await Response("bare")(scope, receive, send)
 
 
-def test_an_application_without_an_app(make_app: MakeApp, no_default_app: None) -> None:
+def test_an_application_without_an_app(make_app: Make, no_default_app: None) -> None:
     """Where no App can be found, the error says how to name it; the process's default will do."""
     with pytest.raises(ConfigurationError, match="coatcheck=app"):
         client(bare)
@@ -365,13 +366,13 @@ def test_an_application_without_an_app(make_app: MakeApp, no_default_app: None) 
         assert one.get("/").url == "https://api.example.com/"
 
 
-def test_what_is_no_application(make_app: MakeApp) -> None:
+def test_what_is_no_application(make_app: Make) -> None:
     """Something that cannot be called is refused at once."""
     with pytest.raises(ConfigurationError, match="neither an App nor"):
         client("an application", coatcheck=make_app())
 
 
-def test_sessions_travel_in_one_of_two_ways(make_app: MakeApp) -> None:
+def test_sessions_travel_in_one_of_two_ways(make_app: Make) -> None:
     """Another mode than these is an error that names them, whoever opens the client."""
     wrong: Any = "bearer"
     app = make_app()
@@ -380,7 +381,7 @@ def test_sessions_travel_in_one_of_two_ways(make_app: MakeApp) -> None:
             open_client(app, mode=wrong)
 
 
-def test_a_refresh_that_tells_nothing_is_an_error(make_app: MakeApp) -> None:
+def test_a_refresh_that_tells_nothing_is_an_error(make_app: Make) -> None:
     """The SDK refuses a refresh that succeeded without a front token."""
 
     async def silent(scope: Any, receive: Any, send: Any) -> None:

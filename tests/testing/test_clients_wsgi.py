@@ -13,8 +13,7 @@ import pytest
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.test import Client as DjangoClient
-from django.test import override_settings
+from django.test import Client as DjangoClient, override_settings
 from django.urls import path
 
 from coatcheck import App
@@ -22,17 +21,16 @@ from coatcheck.claims import ManualClock
 from coatcheck.claims.clock import current_clock
 from coatcheck.recipes.kit.services import set_default_services
 from coatcheck.server.django import verify_session as django_session
-from coatcheck.server.flask import CoatCheck
-from coatcheck.server.flask import verify_session as flask_session
+from coatcheck.server.flask import CoatCheck, verify_session as flask_session
 from coatcheck.server.wsgi import AuthMiddleware
 from coatcheck.testing import BrowserClient, client, sign_in
 
-from ..server.django_project import SETTINGS
+from ..django_project import SETTINGS
+from ..kit import Make
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-MakeApp = Callable[..., App]
 HTTPS = {"api_domain": "https://api.example.com", "website_domain": "https://www.example.com"}
 FORM = {"formFields": [{"id": "email", "value": "ada@example.com"}, {"id": "password", "value": "correct horse 1"}]}
 
@@ -40,7 +38,7 @@ EMAIL = {"id": "email", "value": "ann@example.com"}
 
 
 @pytest.fixture
-def app(make_app: MakeApp) -> App:
+def app(make_app: Make) -> App:
     """Return an App behind https, with anti-CSRF tokens."""
     return make_app(**HTTPS, anti_csrf="VIA_TOKEN")
 
@@ -162,7 +160,7 @@ def test_the_middleware_around_a_bare_application(app: App, clock: ManualClock) 
         assert one.get("/else").text == "/else"
 
 
-def test_a_gateway_in_front_of_wsgi(make_app: MakeApp) -> None:
+def test_a_gateway_in_front_of_wsgi(make_app: Make) -> None:
     """It takes its part of the path away."""
     app = make_app(api_gateway_path="/gateway")
 

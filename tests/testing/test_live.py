@@ -23,14 +23,14 @@ from coatcheck.claims.clock import current_clock
 from coatcheck.recipes.exceptions import ConfigurationError
 from coatcheck.server import create_app
 from coatcheck.server.fastapi import verify_session
-from coatcheck.server.flask import CoatCheck
-from coatcheck.server.flask import verify_session as flask_session
+from coatcheck.server.flask import CoatCheck, verify_session as flask_session
 from coatcheck.testing import client, live_server
+
+from ..kit import Make
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-MakeApp = Callable[..., App]
 FORM = {"formFields": [{"id": "email", "value": "ada@example.com"}, {"id": "password", "value": "correct horse 1"}]}
 
 
@@ -72,7 +72,7 @@ def nothing_left() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("scene", [starlette_scene, flask_scene])
-def test_a_session_over_real_http(make_app: MakeApp, clock: ManualClock, scene: Callable[[App], Any]) -> None:
+def test_a_session_over_real_http(make_app: Make, clock: ManualClock, scene: Callable[[App], Any]) -> None:
     """The browser of the test kit works with it as with an application in process, time included."""
     with nothing_left():
         with live_server(scene(make_app(anti_csrf="VIA_TOKEN"))) as server:
@@ -87,7 +87,7 @@ def test_a_session_over_real_http(make_app: MakeApp, clock: ManualClock, scene: 
             late.get("/me")
 
 
-def test_the_app_may_know_its_address(make_app: MakeApp) -> None:
+def test_the_app_may_know_its_address(make_app: Make) -> None:
     """`build` gets the address before anything is served, so the issuer of tokens is the real one."""
 
     def build(url: str) -> App:
@@ -99,7 +99,7 @@ def test_the_app_may_know_its_address(make_app: MakeApp) -> None:
         assert httpx2.get(f"{server.url}/healthz").json() == {"status": "OK"}
 
 
-def test_two_servers_have_two_ports(make_app: MakeApp) -> None:
+def test_two_servers_have_two_ports(make_app: Make) -> None:
     """The system chooses them; connections on which nothing is said do not keep a server from stopping."""
     other = flask_scene(make_app())
     with ExitStack() as idle, nothing_left(), live_server(make_app()) as one, live_server(other) as two:
@@ -110,7 +110,7 @@ def test_two_servers_have_two_ports(make_app: MakeApp) -> None:
             assert asked.json()["exists"] is False
 
 
-def test_a_connection_that_breaks_does_not_matter(make_app: MakeApp, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_connection_that_breaks_does_not_matter(make_app: Make, capfd: pytest.CaptureFixture[str]) -> None:
     """The server goes on, and nothing is printed."""
     with live_server(flask_scene(make_app())) as server:
         broken = socket.create_connection(("127.0.0.1", httpx2.URL(server.url).port or 0))
@@ -121,7 +121,7 @@ def test_a_connection_that_breaks_does_not_matter(make_app: MakeApp, capfd: pyte
     assert capfd.readouterr().err == ""
 
 
-def test_an_application_that_does_not_start(make_app: MakeApp) -> None:
+def test_an_application_that_does_not_start(make_app: Make) -> None:
     """The block is not entered, and nothing is left."""
 
     @asynccontextmanager
@@ -134,7 +134,7 @@ def test_an_application_that_does_not_start(make_app: MakeApp) -> None:
         pytest.fail("it did start")
 
 
-def test_errors_of_a_live_application_stay_there(make_app: MakeApp, capfd: pytest.CaptureFixture[str]) -> None:
+def test_errors_of_a_live_application_stay_there(make_app: Make, capfd: pytest.CaptureFixture[str]) -> None:
     """The client gets 500; the server goes on."""
 
     def bare(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:

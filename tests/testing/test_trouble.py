@@ -33,7 +33,8 @@ from coatcheck.testing import (
     sign_in,
 )
 
-MakeApp = Callable[..., App]
+from ..kit import Make
+
 Mode = Literal["cookie", "header"]
 FORM = {"formFields": [{"id": "email", "value": "ada@example.com"}, {"id": "password", "value": "correct horse 1"}]}
 BOTH = pytest.mark.parametrize("mode", ["cookie", "header"])
@@ -55,7 +56,7 @@ ROUTES = [Route("/me", me), Route("/checked", checked)]
 
 
 @pytest.fixture
-def app(make_app: MakeApp) -> App:
+def app(make_app: Make) -> App:
     """Return an App with anti-CSRF tokens."""
     return make_app(anti_csrf="VIA_TOKEN")
 
@@ -100,7 +101,7 @@ def test_an_expired_access_token(app: App, browser: SignIn, mode: Mode) -> None:
     assert one.get("/me").status_code == 200
 
 
-def test_every_access_token_has_expired_then(make_app: MakeApp) -> None:
+def test_every_access_token_has_expired_then(make_app: Make) -> None:
     """As much time passes as the App lets them live, which may be less than a second more than whole ones."""
     app = make_app(access_token_validity_seconds=1.5)
     before_ms = app.clock.now_ms()
@@ -108,7 +109,7 @@ def test_every_access_token_has_expired_then(make_app: MakeApp) -> None:
     assert app.clock.now_ms() - before_ms == 1500
 
 
-def test_time_is_only_moved_where_it_can_be(make_app: MakeApp) -> None:
+def test_time_is_only_moved_where_it_can_be(make_app: Make) -> None:
     """An App on the system's clock says what is missing."""
     app = App(
         app_info=InputAppInfo(app_name="T", api_domain="http://localhost:3567", website_domain="http://localhost:3000"),
@@ -309,7 +310,7 @@ def test_a_database_that_is_down(app: App, browser: SignIn) -> None:
     assert one.get("/checked").status_code == 200
 
 
-def test_a_database_in_a_file_that_is_down(make_app: MakeApp, tmp_path: Path) -> None:
+def test_a_database_in_a_file_that_is_down(make_app: Make, tmp_path: Path) -> None:
     """The same for a database with many connections, some of which are open."""
     app = make_app(database=f"sqlite:///{tmp_path / 'trouble.db'}")
     with client(create_app(app, ROUTES)) as one:
@@ -319,7 +320,7 @@ def test_a_database_in_a_file_that_is_down(make_app: MakeApp, tmp_path: Path) ->
         assert one.get("/checked").status_code == 200
 
 
-def test_a_database_server_that_is_down(make_app: MakeApp, postgres_url: str) -> None:
+def test_a_database_server_that_is_down(make_app: Make, postgres_url: str) -> None:
     """The same for PostgreSQL, with the errors of its driver."""
     app = make_app(database=postgres_url)
     with client(create_app(app, ROUTES)) as one:
@@ -329,7 +330,7 @@ def test_a_database_server_that_is_down(make_app: MakeApp, postgres_url: str) ->
         assert one.get("/checked").status_code == 200
 
 
-def test_a_transaction_under_way_comes_to_its_end(make_app: MakeApp, tmp_path: Path) -> None:
+def test_a_transaction_under_way_comes_to_its_end(make_app: Make, tmp_path: Path) -> None:
     """Only new connections are refused."""
     app = make_app(database=f"sqlite:///{tmp_path / 'trouble.db'}")
     app.database.ping()
@@ -357,7 +358,7 @@ def test_after_an_error_inside_the_block_the_database_is_back(app: App) -> None:
     app.database.ping()
 
 
-def test_one_app_is_down_and_another_is_not(app: App, make_app: MakeApp) -> None:
+def test_one_app_is_down_and_another_is_not(app: App, make_app: Make) -> None:
     """Trouble is an App's own."""
     other = make_app()
     with database_down(app), client(other) as one:

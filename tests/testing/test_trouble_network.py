@@ -19,7 +19,8 @@ from coatcheck.server import create_app
 from coatcheck.server.fastapi import verify_session
 from coatcheck.testing import BrowserClient, client, expire_access_token, lose_next_response, race_refresh
 
-MakeApp = Callable[..., App]
+from ..kit import Make
+
 Mode = Literal["cookie", "header"]
 FORM = {"formFields": [{"id": "email", "value": "ada@example.com"}, {"id": "password", "value": "correct horse 1"}]}
 BOTH = pytest.mark.parametrize("mode", ["cookie", "header"])
@@ -31,7 +32,7 @@ async def me(request: Request) -> Response:
 
 
 @pytest.fixture
-def app(make_app: MakeApp) -> App:
+def app(make_app: Make) -> App:
     """Return an App with anti-CSRF tokens."""
     return make_app(anti_csrf="VIA_TOKEN")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -17,13 +17,13 @@ from coatcheck.recipes.exceptions import ConfigurationError
 from coatcheck.server.stub import Persona, provider_of, stub
 from coatcheck.testing import BrowserClient, client, slow_provider
 
-MakeApp = Callable[..., App]
-WEBSITE = "http://localhost:3000"
+from ..kit import WEBSITE, Make
+
 LANDING = f"{WEBSITE}/auth/callback/google"
 
 
 @pytest.fixture
-def app(make_app: MakeApp) -> App:
+def app(make_app: Make) -> App:
     """Return an App where Ada can sign in with Google."""
     given = stub("google", [Persona("1001", "ada@example.com")])
     return make_app(recipes=[thirdparty.init(sign_in_and_up_feature=thirdparty.SignInAndUpFeature(providers=[given]))])
@@ -92,7 +92,7 @@ def test_other_endpoints_are_as_fast_as_ever(app: App, browser: BrowserClient) -
         assert sign_in(browser).json()["status"] == "OK"
 
 
-def test_a_provider_that_nobody_plays(app: App, make_app: MakeApp) -> None:
+def test_a_provider_that_nobody_plays(app: App, make_app: Make) -> None:
     """The error says what to add."""
     with pytest.raises(ConfigurationError, match=r"stub\('github'\)"), slow_provider(app, "github"):
         pytest.fail("it was entered")
