@@ -185,7 +185,10 @@ def field_error(errors: Iterable[FieldError]) -> JSONObject:
 
 def field_value(fields: Iterable[FormField], field_id: str) -> Any:
     """Return what was filled into a field, None where it is missing."""
-    return next((field.value for field in fields if field.id == field_id), None)
+    for field in fields:
+        if field.id == field_id:
+            return field.value
+    return None
 
 
 def _field(element: Any) -> FormField:

@@ -9,6 +9,7 @@ from ...claims.payload import UserContext
 from ...claims.recipe_user_id import RecipeUserId
 from ...sessions.blocking import hashing, patient_hashing
 from ...sessions.exceptions import HashingBusyError
+from ..chain.view import OpenRecursion
 from ..exceptions import BadInputError
 from ..session.container import SessionContainer
 from ..session.sign_in import refuse_linking
@@ -36,17 +37,13 @@ from .recipe import EmailPasswordRecipe
 T = TypeVar("T")
 
 
-class EmailPasswordFunctions(RecipeInterface):
+class EmailPasswordFunctions(OpenRecursion[RecipeInterface], RecipeInterface):
     """What happens where nothing is overridden; calls among functions go to the top of the chain."""
 
     def __init__(self, recipe: EmailPasswordRecipe) -> None:
         self._recipe = recipe
         self._app = recipe.app
         self._hasher = recipe.hasher
-
-    @property
-    def _calls(self) -> RecipeInterface:
-        return self._recipe.functions
 
     async def sign_up(
         self,
@@ -59,7 +56,7 @@ class EmailPasswordFunctions(RecipeInterface):
     ) -> SignUpResult:
         """Create a login method; what would need linking is refused before anything is written (rule 20.8)."""
         refuse_linking(session, should_try_linking_with_session_user)
-        return await self._calls.create_new_recipe_user(email, password, tenant_id, user_context)
+        return await self.calls.create_new_recipe_user(email, password, tenant_id, user_context)
 
     async def create_new_recipe_user(
         self, email: str, password: str, tenant_id: str, user_context: UserContext
@@ -88,7 +85,7 @@ class EmailPasswordFunctions(RecipeInterface):
     ) -> SignInResult:
         """Verify the password; what would need linking is refused before that (rule 20.8)."""
         refuse_linking(session, should_try_linking_with_session_user)
-        return await self._calls.verify_credentials(email, password, tenant_id, user_context)
+        return await self.calls.verify_credentials(email, password, tenant_id, user_context)
 
     async def verify_credentials(
         self, email: str, password: str, tenant_id: str, user_context: UserContext

@@ -102,26 +102,20 @@ async def limited_body(request: Request) -> bytes:
 Version = tuple[int, int]
 
 NEWEST: Version = (4, 2)
-_VERSION = re.compile(r"(\d{1,6})\.(\d{1,6})")
+_VERSIONS = re.compile(r"(?:^|,)\s*(\d{1,6})\.(\d{1,6})\s*(?=,|$)")
 
 
 def fdi_version(request: Request) -> Version:
     """Return the highest version a client lists, the newest one if it lists none that can be read."""
-    listed = [_parsed(part) for part in request.headers.get("fdi-version", "").split(",")]
-    known = [version for version in listed if version is not None]
+    known = [(int(major), int(minor)) for major, minor in _VERSIONS.findall(request.headers.get("fdi-version", ""))]
     return max(known, default=NEWEST)
 
 
 def has_user_objects(version: Version) -> bool:
-    """Tell whether a client expects the newer user object, with login methods."""
+    """Whether a client expects the newer user object, with login methods."""
     return (1, 18) <= version < (2, 0) or version >= (3, 0)
 
 
 def knows_linking_flag(version: Version) -> bool:
-    """Tell whether a client sends `shouldTryLinkingWithSessionUser`, so that its absence means false."""
+    """Whether a client sends `shouldTryLinkingWithSessionUser`, so that its absence means false."""
     return version >= (3, 1)
-
-
-def _parsed(text: str) -> Version | None:
-    match = _VERSION.fullmatch(text.strip())
-    return None if match is None else (int(match[1]), int(match[2]))

@@ -12,6 +12,7 @@ from ...claims.recipe_user_id import RecipeUserId
 from ...claims.validator import ClaimsValidationResult, SessionClaimValidator, validate_claims
 from ...sessions.engine import SessionInformation
 from ...sessions.exceptions import TryRefreshTokenError, UnauthorisedError
+from ..chain.view import OpenRecursion
 from ..exceptions import ConfigurationError
 from .container import SessionContainer
 from .interface import MaybeAwaitableValidators, OverrideGlobalClaimValidators, RecipeInterface
@@ -35,7 +36,7 @@ HUNDRED_YEARS_S = 3_153_600_000
 WRONG_KIND = "The access token doesn't match the use_dynamic_access_token_signing_key setting"
 
 
-class SessionFunctions(RecipeInterface):
+class SessionFunctions(OpenRecursion[RecipeInterface], RecipeInterface):
     """What happens where nothing is overridden; calls among functions go to the top of the chain."""
 
     def __init__(self, recipe: SessionRecipe) -> None:
@@ -46,10 +47,6 @@ class SessionFunctions(RecipeInterface):
         self._static = not recipe.config.use_dynamic_access_token_signing_key
         self._via_token = recipe.config.anti_csrf == "VIA_TOKEN"
         self._via_custom_header = recipe.config.anti_csrf == "VIA_CUSTOM_HEADER"
-
-    @property
-    def _calls(self) -> RecipeInterface:
-        return self._recipe.functions
 
     async def create_new_session(
         self,
@@ -71,7 +68,7 @@ class SessionFunctions(RecipeInterface):
             anti_csrf=self._via_token and disable_anti_csrf is not True,
             static=self._static,
         )
-        return SessionContainer(self._calls, self._recipe.transport, created)
+        return SessionContainer(self.calls, self._recipe.transport, created)
 
     def get_global_claim_validators(
         self,
@@ -125,7 +122,7 @@ class SessionFunctions(RecipeInterface):
             session = await self._on_database_thread(
                 self._engine.verify, verified.payload, access_token, check_database=check
             )
-        return SessionContainer(self._calls, self._recipe.transport, session)
+        return SessionContainer(self.calls, self._recipe.transport, session)
 
     async def validate_claims(
         self,
@@ -162,7 +159,7 @@ class SessionFunctions(RecipeInterface):
             anti_csrf=via_token,
             static=self._static,
         )
-        return SessionContainer(self._calls, self._recipe.transport, refreshed)
+        return SessionContainer(self.calls, self._recipe.transport, refreshed)
 
     async def revoke_session(self, session_handle: str, user_context: UserContext) -> bool:
         """End a session."""
@@ -222,7 +219,7 @@ class SessionFunctions(RecipeInterface):
     ) -> bool:
         """Lay an update over the stored payload."""
         merged({}, access_token_payload_update)  # refuses protected names before anything is read
-        known = await self._calls.get_session_information(session_handle, user_context)
+        known = await self.calls.get_session_information(session_handle, user_context)
         if known is None:
             return False
         return await self._on_database_thread(self._engine.merge_payload, session_handle, access_token_payload_update)
@@ -231,7 +228,7 @@ class SessionFunctions(RecipeInterface):
         self, session_handle: str, claim: SessionClaim[Any], user_context: UserContext
     ) -> bool:
         """Fetch a claim's value and store it."""
-        known = await self._calls.get_session_information(session_handle, user_context)
+        known = await self.calls.get_session_information(session_handle, user_context)
         if known is None:
             return False
         update = await claim.build(
@@ -241,20 +238,20 @@ class SessionFunctions(RecipeInterface):
             known.custom_claims_in_access_token_payload,
             user_context,
         )
-        return await self._calls.merge_into_access_token_payload(session_handle, update, user_context)
+        return await self.calls.merge_into_access_token_payload(session_handle, update, user_context)
 
     async def set_claim_value(
         self, session_handle: str, claim: SessionClaim[Any], value: Any, user_context: UserContext
     ) -> bool:
         """Store a value of a claim."""
         update = claim.add_to_payload_({}, value, user_context)
-        return await self._calls.merge_into_access_token_payload(session_handle, update, user_context)
+        return await self.calls.merge_into_access_token_payload(session_handle, update, user_context)
 
     async def get_claim_value(
         self, session_handle: str, claim: SessionClaim[Any], user_context: UserContext
     ) -> SessionDoesNotExistError | GetClaimValueOkResult:
         """Read a claim's value from the stored payload."""
-        known = await self._calls.get_session_information(session_handle, user_context)
+        known = await self.calls.get_session_information(session_handle, user_context)
         if known is None:
             return SessionDoesNotExistError()
         return GetClaimValueOkResult(
@@ -264,7 +261,7 @@ class SessionFunctions(RecipeInterface):
     async def remove_claim(self, session_handle: str, claim: SessionClaim[Any], user_context: UserContext) -> bool:
         """Remove a claim from the stored payload."""
         update = claim.remove_from_payload_by_merge_({}, user_context)
-        return await self._calls.merge_into_access_token_payload(session_handle, update, user_context)
+        return await self.calls.merge_into_access_token_payload(session_handle, update, user_context)
 
     async def regenerate_access_token(
         self, access_token: str, new_access_token_payload: JSONObject | None, user_context: UserContext

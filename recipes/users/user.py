@@ -127,12 +127,12 @@ class User:
         return cls(
             id=primary_user_id or methods[0].recipe_user_id.get_as_string(),
             is_primary_user=primary_user_id is not None,
-            tenant_ids=_distinct(tenant for method in methods for tenant in method.tenant_ids),
-            emails=_distinct(method.email for method in methods),
-            phone_numbers=_distinct(method.phone_number for method in methods),
-            third_party=_distinct(method.third_party for method in methods),
+            tenant_ids=_distinct([tenant for method in methods for tenant in method.tenant_ids]),
+            emails=_distinct([method.email for method in methods]),
+            phone_numbers=_distinct([method.phone_number for method in methods]),
+            third_party=_distinct([method.third_party for method in methods]),
             webauthn=WebauthnInfo(
-                _distinct(id_ for method in methods if method.webauthn for id_ in method.webauthn.credential_ids)
+                _distinct([id_ for method in methods if method.webauthn for id_ in method.webauthn.credential_ids])
             ),
             login_methods=methods,
             time_joined=methods[0].time_joined,
@@ -174,4 +174,6 @@ def normalised_phone_number(phone_number: str) -> str:
 
 def _distinct(values: Iterable[T | None]) -> list[T]:
     """Return the values that are there, each once, in the order of their first appearance."""
-    return list(dict.fromkeys(value for value in values if value is not None))
+    found: dict[Any, None] = dict.fromkeys(values)
+    found.pop(None, None)
+    return list(found)
