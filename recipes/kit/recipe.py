@@ -223,10 +223,9 @@ class Recipe(Generic[F, A]):
 # Results that all share
 
 
+@dataclass(frozen=True, slots=True)
 class Result:
     """What an operation answers: a `status`, and for results that say more than that, attributes of their own."""
-
-    __slots__ = ()
 
     status: ClassVar[str] = "OK"
 

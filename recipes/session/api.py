@@ -14,7 +14,7 @@ from .container import SessionContainer
 from .functions import JWKS_PATH
 from .interface import APIInterface, OverrideGlobalClaimValidators
 from .recipe import SessionRecipe
-from .requests import get_session, refresh_session, unvalidated_session
+from .requests import get_session, refresh_session, required_session
 from .results import SignOutOkayResponse
 
 DISCOVERY_PATH = "/.well-known/openid-configuration"
@@ -103,8 +103,7 @@ async def _refuse_other_tenant(recipe: SessionRecipe, call: ApiCall) -> None:
 
 async def _sign_out(call: ApiCall) -> Response:
     recipe = SessionRecipe.of(call.app)
-    session = await unvalidated_session(recipe, call.request, call.user_context, session_required=True)
-    assert session is not None  # session_required
+    session = await required_session(call)
     options = recipe.options(call.request)
     return answer(await recipe.apis.signout_post(session, options, call.user_context))
 

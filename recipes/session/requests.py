@@ -17,6 +17,7 @@ from ...sessions.exceptions import (
 )
 from ..exceptions import ConfigurationError
 from ..kit.request import ask_for_session, with_request
+from ..kit.routing import ApiCall
 from .container import SessionContainer
 from .interface import OverrideGlobalClaimValidators
 from .recipe import SessionRecipe
@@ -151,6 +152,14 @@ async def unvalidated_session(
         override_global_claim_validators=lambda _validators, _session, _context: [],
         user_context=user_context,
     )
+
+
+async def required_session(call: ApiCall) -> SessionContainer:
+    """Return the session of a request to an API, without claim validation; UnauthorisedError if there is none."""
+    recipe = SessionRecipe.of(call.app)
+    session = await unvalidated_session(recipe, call.request, call.user_context, session_required=True)
+    assert session is not None  # session_required
+    return session
 
 
 def _anti_csrf_flag(transport: Transport, given: bool | None) -> bool:
