@@ -227,7 +227,7 @@ class ASGITransport(httpx2.BaseTransport):
             "root_path": "",
             "headers": [(name.lower(), value) for name, value in request.headers.raw],
             "server": (url.host, url.port or {"http": 80, "https": 443}[url.scheme]),
-            "clients": ("127.0.0.1", 50_000),
+            "client": ("127.0.0.1", 50_000),
             "state": self._lifespan.state.copy(),
             "extensions": {},
         }
