@@ -24,7 +24,7 @@ USAGE = "usage: python -m coatcheck.shim MODULE [argument ...]   or   python -m 
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run a module or a script, as `python -m` does, with the shim installed; its child processes run without the shim."""
+    """Run a module or a script, as `python -m` does, with the shim installed; child processes run without it."""
     if not arguments or arguments[0].startswith("-"):
         sys.exit(USAGE)
     program, *rest = arguments
