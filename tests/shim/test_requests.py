@@ -259,12 +259,12 @@ class OddRequest(Request):
 
 def test_a_request_of_another_class_stays_what_it_is(shimmed: None) -> None:
     """The object is the same, keeps its class among its classes, and its session can be set."""
-    from coatcheck.shim.frameworks import known_to_sdk
+    from coatcheck.shim.frameworks import as_sdk_request
 
     scope: dict[str, Any] = {"type": "http", "method": "PUT", "path": "/x", "headers": [], "query_string": b""}
     given = OddRequest(scope)
-    request = known_to_sdk(given)
-    assert request is given is known_to_sdk(request)
+    request = as_sdk_request(given)
+    assert request is given is as_sdk_request(request)
     assert isinstance(request, OddRequest)
     assert (request.method(), given.odd) == ("PUT", True)
     request.set_session("s")

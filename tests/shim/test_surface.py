@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from coatcheck.shim.finder import ABSENT, names_in
-from coatcheck.shim.table import MODULES
+from coatcheck.shim.finder import names_in
+from coatcheck.shim.table import ABSENT, MODULES
 
 PAGE = Path(__file__).parents[2] / "docs" / "shim.md"
 

@@ -68,6 +68,17 @@ def test_the_app_is_found_in_the_middleware(app: App) -> None:
         assert one.post("/auth/signup", json=FORM).json()["status"] == "OK"
 
 
+def test_the_application_sees_who_asks(app: App) -> None:
+    """A request comes from this machine's own address, as the ASGI specification writes it."""
+
+    async def address(request: Request) -> Response:
+        assert request.client is not None
+        return PlainTextResponse(request.client.host)
+
+    with client(Starlette(routes=[Route("/", address)]), coatcheck=app) as one:
+        assert one.get("/").text == "127.0.0.1"
+
+
 def test_middleware_that_reads_the_response(app: App) -> None:
     """Starlette's BaseHTTPMiddleware, which runs the application in a task of its own."""
 

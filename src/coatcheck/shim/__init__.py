@@ -2,10 +2,10 @@
 
     import coatcheck.shim; coatcheck.shim.install()      before the first `import supertokens_python`
     python -m coatcheck.shim pytest tests                 or any other module, or a script
-    pytest -p coatcheck.shim                              installed before the first conftest.py is read
+    pytest -p coatcheck.shim                              installs before pytest reads the first conftest.py
 
-Then `supertokens_python` and everything below it mean coatcheck. A name that coatcheck does not have is an ImportError
-that says so and lists what there is. Importing this module changes nothing.
+Then `supertokens_python` and everything below it mean coatcheck. For a name that coatcheck does not have, an
+ImportError gives the reason and lists the names of the module. Importing this module changes nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ USAGE = "usage: python -m coatcheck.shim MODULE [argument ...]   or   python -m 
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run a module (or a script) as `python -m` would, with the shim installed; children of it run without."""
+    """Run a module or a script, as `python -m` does, with the shim installed; child processes run without it."""
     if not arguments or arguments[0].startswith("-"):
         sys.exit(USAGE)
     program, *rest = arguments
@@ -41,9 +41,9 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _run_pytest(rest: list[str]) -> None:
-    """Let pytest load the shim as a plugin: so it knows it, and hands it on to the workers of pytest-xdist."""
+    """Let pytest load the shim as a plugin, so that the workers of pytest-xdist get it, too."""
     sys.argv = ["pytest", "-p", "coatcheck.shim", *rest]
-    # Forgotten, because pytest warns of plugins that were imported before it could rewrite their assertions.
+    # pytest warns about plugins that were imported before it could rewrite their assertions.
     for name in [name for name in sys.modules if name.partition(".")[0] == "coatcheck"]:
         del sys.modules[name]
     runpy.run_module("pytest", run_name="__main__", alter_sys=True)
@@ -52,11 +52,11 @@ def _run_pytest(rest: list[str]) -> None:
 def pytest_addoption(parser: Any, pluginmanager: Any) -> None:
     """Install when pytest registers this module as a plugin, which is before it reads any conftest.py.
 
-    This hook is the one that is called right then however the plugin is named: `-p`, an ini file or `pytest_plugins`.
+    No other hook is called at that moment for all three: `-p`, an ini file and `pytest_plugins`.
     """
     install()
 
 
 def pytest_unconfigure(config: Any) -> None:
-    """Put the import system back when pytest ends."""
+    """Restore the import system when pytest ends."""
     uninstall()

@@ -1,12 +1,11 @@
-"""The SDK's functions that raise errors."""
+"""The functions of the SDK that raise errors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, Protocol, TypedDict, runtime_checkable
+from collections.abc import Sequence
+from typing import NoReturn
 
 from ..claims.exceptions import CoatcheckError
-from ..claims.payload import JSONObject, UserContext
 from ..claims.recipe_user_id import RecipeUserId
 from ..claims.validator import ClaimValidationError
 from ..recipes.exceptions import BadInputError, ConfigurationError, RecipeError
@@ -17,25 +16,24 @@ from ..sessions.exceptions import (
     TryRefreshTokenError,
     UnauthorisedError,
 )
-from .frameworks import BaseResponse
 
 
 def raise_general_exception(msg: str | Exception, previous: Exception | None = None) -> NoReturn:
-    """Raise the error for whatever has no error of its own; one of ours is raised as it is."""
+    """Raise the general error; an error of coatcheck is raised as it is."""
     if isinstance(msg, CoatcheckError):
         raise msg
     raise RecipeError(str(msg)) from previous
 
 
 def raise_bad_input_exception(msg: str) -> NoReturn:
-    """Raise the error that is answered with HTTP 400 and the message."""
+    """Raise the error that the API answers with HTTP 400 and the message."""
     raise BadInputError(msg)
 
 
 def raise_token_theft_exception(
     user_id: str, recipe_user_id: RecipeUserId | str, session_handle: str | None = None
 ) -> NoReturn:
-    """Raise the error of a stolen refresh token; the seed's time passed the handle second."""
+    """Raise the error of a stolen refresh token; older applications pass the handle second."""
     if session_handle is None:
         recipe_user_id, session_handle = RecipeUserId(user_id), str(recipe_user_id)
     owner = recipe_user_id if isinstance(recipe_user_id, RecipeUserId) else RecipeUserId(recipe_user_id)
@@ -43,7 +41,7 @@ def raise_token_theft_exception(
 
 
 def raise_try_refresh_token_exception(msg: str | Exception) -> NoReturn:
-    """Raise the error that makes the client refresh; one of ours is raised as it is."""
+    """Raise the error that makes the client refresh; an error of coatcheck is raised as it is."""
     if isinstance(msg, CoatcheckError):
         raise msg
     raise TryRefreshTokenError(str(msg))
@@ -58,7 +56,7 @@ def raise_unauthorised_exception(
 
 
 def raise_invalid_claims_exception(msg: str, payload: list[ClaimValidationError]) -> NoReturn:
-    """Raise the error of claims that do not hold."""
+    """Raise the error of claims that have failed."""
     raise InvalidClaimsError(msg, payload)
 
 
@@ -72,29 +70,4 @@ def raise_clear_duplicate_session_cookies_exception(
 
 def _refuse_mutators(response_mutators: Sequence[object] | None) -> None:
     if response_mutators:
-        raise ConfigurationError("response_mutators: coatcheck keeps a log of what happens to tokens and runs none")
-
-
-JSONPrimitive = str | int | bool | None | dict[str, Any]
-JSONPrimitiveList = list[str] | list[int] | list[bool] | list[None] | list[dict[str, Any]]
-
-ResponseMutator = Callable[[BaseResponse, UserContext], None]
-
-
-@runtime_checkable
-class APIResponse(Protocol):
-    """What an API function may return: anything that can be written as JSON."""
-
-    def to_json(self) -> JSONObject:
-        """Return the answer's body."""
-        ...
-
-
-class GetSessionTokensDangerouslyDict(TypedDict):
-    """What `get_all_session_tokens_dangerously` returns."""
-
-    accessToken: str
-    accessAndFrontTokenUpdated: bool
-    refreshToken: str | None
-    frontToken: str
-    antiCsrfToken: str | None
+        raise ConfigurationError("response_mutators: coatcheck keeps a log of token changes and does not run them")

@@ -1,11 +1,15 @@
-"""Requests as the SDK knows them: a Starlette request that also answers to `get_header`, `get_path` and so on."""
+"""Requests and responses of the SDK's kind.
+
+A request is a Starlette request that also has `get_header`, `get_path` and so on. A response is written step by step:
+`response.set_status_code(401); response.set_json_content({...})`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Literal, cast
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -19,7 +23,7 @@ from ..recipes.session.response import Outcome, SetCookie, key_of, response_log
 
 
 class Method(str):
-    """An HTTP method, to be compared as Starlette has it or called as the SDK does."""
+    """An HTTP method: a text as in Starlette, which can be called as in the SDK."""
 
     __slots__ = ()
 
@@ -29,13 +33,13 @@ class Method(str):
 
 
 class BaseRequest(Request):
-    """A request that can be asked in the words of the SDK as well as in Starlette's."""
+    """A request with the methods of the SDK and those of Starlette."""
 
     wrapper_used = True
 
     @property
     def request(self) -> Request:
-        """The framework's request: this one."""
+        """The request of the framework, which is this one."""
         return self
 
     @property
@@ -44,19 +48,19 @@ class BaseRequest(Request):
         return Method(self.scope["method"])
 
     def get_path(self) -> str:
-        """Return the path, without query."""
+        """Return the path without the query."""
         return str(self.scope["path"])
 
     def get_original_url(self) -> str:
-        """Return the whole address."""
+        """Return the whole URL."""
         return str(self.url)
 
     def get_header(self, key: str) -> str | None:
-        """Return a header, None where it is missing."""
+        """Return a header, None if it is missing."""
         return self.headers.get(key)
 
     def get_cookie(self, key: str) -> str | None:
-        """Return a cookie, None where it is missing."""
+        """Return a cookie, None if it is missing."""
         return self.cookies.get(key)
 
     def get_query_param(self, key: str, default: str | None = None) -> str | None:
@@ -69,13 +73,13 @@ class BaseRequest(Request):
         return dict(self.query_params)
 
     async def form_data(self) -> JSONObject:
-        """Return the fields of a form; of a multipart one by python-multipart, which has to be installed."""
+        """Return the fields of a form; a multipart form needs the package python-multipart."""
         if self.headers.get("content-type", "").startswith("multipart/form-data"):
             return dict(await self.form())
         return dict(parse_qsl((await self.body()).decode(), keep_blank_values=True))
 
     async def get_json_or_form_data(self) -> JSONObject | None:
-        """Return the body as what its content type says it is, None where it is neither."""
+        """Return the body, read by its content type; None if that is neither JSON nor a form."""
         kind = self.headers.get("content-type", "")
         if kind.startswith("application/json"):
             return cast("JSONObject", await self.json())
@@ -84,7 +88,7 @@ class BaseRequest(Request):
         return None
 
     def get_session(self) -> Any:
-        """Return the verified session, None where there is none."""
+        """Return the verified session, None if there is none."""
         return getattr(self.state, "supertokens", None)
 
     def set_session(self, session: Any) -> None:
@@ -92,37 +96,33 @@ class BaseRequest(Request):
         context.set_session(self, session)
 
     def set_session_as_none(self) -> None:
-        """Say that this request has no session."""
+        """Record that this request has no session."""
         context.set_session(self, None)
 
 
-def known_to_sdk(request: Request) -> BaseRequest:
-    """Return the same request object as a BaseRequest; to everybody else it stays the Starlette request it was."""
+def as_sdk_request(request: Request) -> BaseRequest:
+    """Make a request object a BaseRequest and return it; it remains the Starlette request that it was."""
     if not isinstance(request, BaseRequest):
-        # The object itself has to learn: library, framework and application share it, with the body it has read.
-        request.__class__ = _taught(type(request))
+        # The class of the object changes, because library, framework and application share it and the body it has read.
+        request.__class__ = _sdk_class(type(request))
     return cast("BaseRequest", request)
 
 
 @lru_cache(maxsize=64)
-def _taught(kind: type[Request]) -> type[BaseRequest]:
+def _sdk_class(kind: type[Request]) -> type[BaseRequest]:
     return BaseRequest if kind is Request else type(kind.__name__, (BaseRequest, kind), {})
 
 
 def get_request_from_user_context(user_context: UserContext | None) -> BaseRequest | None:
     """Return the request that a user context belongs to, None outside a request."""
     request = context.get_request_from_user_context(user_context)
-    return None if request is None else known_to_sdk(request)
-
-
-SameSite = Literal["lax", "none", "strict"]
+    return None if request is None else as_sdk_request(request)
 
 
 class BaseResponse:
-    """A response in the making; of status and body, what is set first stays.
+    """A response that is written step by step; the first status and the first body stay.
 
-    `default` is the answer that is sent where nothing is set; its headers, those that clear tokens among them, are
-    kept.
+    `default` is the answer if nothing is set. Its headers are always sent, also those that clear tokens.
     """
 
     def __init__(self, default: Response | None = None) -> None:
@@ -139,7 +139,7 @@ class BaseResponse:
         domain: str | None = None,
         secure: bool = False,
         httponly: bool = False,
-        samesite: SameSite = "lax",
+        samesite: Literal["lax", "none", "strict"] = "lax",
     ) -> None:
         """Set a cookie; `expires` in ms since the epoch."""
         self._response.set_cookie(
@@ -158,7 +158,7 @@ class BaseResponse:
         self._response.headers[key] = value
 
     def get_header(self, key: str) -> str | None:
-        """Return a header, None where it is not set."""
+        """Return a header, None if it is not set."""
         return self._response.headers.get(key)
 
     def remove_header(self, key: str) -> None:
@@ -166,37 +166,37 @@ class BaseResponse:
         del self._response.headers[key]
 
     def set_status_code(self, status_code: int) -> None:
-        """Set the status, once."""
+        """Set the status; a second call changes nothing."""
         if not self._has_status:
             self._response.status_code, self._has_status = status_code, True
 
     def set_json_content(self, content: Any) -> None:
-        """Set the body to a JSON value, once."""
+        """Set the body to a JSON value; a second body changes nothing."""
         self._set_body(ApiResponse(content))
 
     def set_html_content(self, content: str) -> None:
-        """Set the body to a page, once."""
+        """Set the body to a page; a second body changes nothing."""
         self._set_body(Response(content, media_type="text/html"))
 
     def redirect(self, url: str) -> BaseResponse:
-        """Send the browser elsewhere."""
+        """Redirect the browser to `url`."""
         self.set_header("location", url)
         self.set_status_code(302)
         return self
 
     @property
     def is_written(self) -> bool:
-        """Whether status or body have been set."""
+        """Whether the status or the body has been set."""
         return self._has_status or self._has_body
 
     def to_starlette(self) -> Response:
-        """Return what is sent."""
+        """Return the Starlette response."""
         return self._response
 
-    def lay_over_answer(self, request: Request) -> None:
-        """Send the headers and cookies that were set with the answer of the API that `request` is for.
+    def add_to_answer(self, request: Request) -> None:
+        """Add the headers and cookies of this response to the answer of the API that `request` is for.
 
-        ConfigurationError if status or body were set: those are what the API returns.
+        ConfigurationError if the status or the body was set: the API returns those.
         """
         if self.is_written:
             raise ConfigurationError(
@@ -206,19 +206,28 @@ class BaseResponse:
         log = response_log(request)
         for name, value in self._response.headers.items():
             if name == "set-cookie":
-                log.add(_Cookie(value))
+                log.add(_CookieEntry(value))
             elif name != "content-length":
-                log.add(_Header(name, value))
+                log.add(_HeaderEntry(name, value))
 
-    def _set_body(self, written: Response) -> None:
+    def _set_body(self, source: Response) -> None:
         if not self._has_body:
-            self._has_body, self._response.body = True, written.body
+            self._has_body, self._response.body = True, source.body
             for name in ("content-type", "content-length"):
-                self.set_header(name, written.headers[name])
+                self.set_header(name, source.headers[name])
+
+
+@runtime_checkable
+class APIResponse(Protocol):
+    """What an API function may return: any object that can be written as JSON."""
+
+    def to_json(self) -> JSONObject:
+        """Return the body of the answer, such as `{"status": "OK"}`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class _Header:
+class _HeaderEntry:
     """A header in the log of a response."""
 
     name: str
@@ -229,20 +238,20 @@ class _Header:
 
 
 @dataclass(frozen=True, slots=True)
-class _Cookie:
-    """A cookie in the log of a response, as it was written."""
+class _CookieEntry:
+    """A Set-Cookie header in the log of a response; its text does not change."""
 
     text: str
 
     def replay(self, outcome: Outcome) -> None:
         name, domain, path = key_of(self.text)
-        outcome.write(_WrittenCookie(name, "", path, domain, 0, False, "lax", self.text))
+        outcome.write(_VerbatimCookie(name, "", path, domain, 0, False, "lax", self.text))
 
 
 @dataclass(frozen=True, slots=True)
-class _WrittenCookie(SetCookie):
+class _VerbatimCookie(SetCookie):
     text: str
 
     def header(self) -> str:
-        """Return the text as it was written."""
+        """Return the text of the header."""
         return self.text

@@ -1,4 +1,4 @@
-"""`init` and the process-wide App, as SDK applications use them: no core server, and a second `init` starts anew."""
+"""`init` and the default App for SDK applications: there is no core server, and a second `init` replaces the first."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..recipes.kit.request import get_all_cors_headers
 from ..recipes.kit.services import set_default_services
 from ..sessions.engines import parse_url, shown
 from .frameworks import get_request_from_user_context
-from .overrides import given_sdk_request
+from .overrides import with_sdk_request
 
 DATABASE_VARIABLE = "COATCHECK_DATABASE"
 """The environment variable that names the database of an application whose `connection_uri` names a core server."""
@@ -30,7 +30,7 @@ _logger = logging.getLogger("coatcheck.shim")
 
 
 class InputAppInfo(addresses.InputAppInfo):
-    """The addresses of an application; `origin` may be a function of a request as the SDK has it."""
+    """The addresses of an application; `origin` may be a function of a request of the SDK's kind."""
 
     def __init__(
         self,
@@ -42,9 +42,9 @@ class InputAppInfo(addresses.InputAppInfo):
         website_domain: str | None = None,
         origin: str | Callable[..., str] | None = None,
     ) -> None:
-        asked: str | OriginFunction | None = given_sdk_request(origin) if callable(origin) else origin
+        given: str | OriginFunction | None = with_sdk_request(origin) if callable(origin) else origin
         super().__init__(
-            app_name, api_domain, api_gateway_path, api_base_path, website_base_path, website_domain, asked
+            app_name, api_domain, api_gateway_path, api_base_path, website_base_path, website_domain, given
         )
 
 
@@ -58,10 +58,10 @@ def init(
     debug: bool | None = None,
     experimental: object = None,
 ) -> None:
-    """Build an App in place of the one there was, and make it the process's default.
+    """Build an App, make it the default of the process, and close the App before it.
 
-    A `connection_uri` that names a database is used. One that names a core server is ignored, with one WARNING that
-    tells which database is used instead: that of COATCHECK_DATABASE, else one in memory.
+    A `connection_uri` that names a database is used. If it names a core server, it is ignored. One WARNING then names
+    the database used instead: that of COATCHECK_DATABASE, else one in memory.
     """
     if experimental is not None:
         raise ConfigurationError("experimental: coatcheck has no plugins; use the overrides of the recipes")
@@ -82,7 +82,7 @@ def init(
 
 
 def reset() -> None:
-    """Drop the process's default App, so that the next `init` starts from nothing."""
+    """Drop the default App of the process, so that the next `init` starts from nothing."""
     before = default_app()
     set_default_services(None)
     if before is not None:
@@ -91,7 +91,7 @@ def reset() -> None:
 
 @dataclass(frozen=True)
 class Supertokens:
-    """The process's default App, as the SDK's singleton presents it."""
+    """The default App of the process, as the SDK's singleton presents it."""
 
     app: App
 
@@ -118,17 +118,17 @@ class Supertokens:
 
 
 def is_recipe_initialized(recipe_id: str) -> bool:
-    """Tell whether the current App has a recipe."""
+    """Whether the current App has a recipe."""
     return current_app().has_recipe(recipe_id)
 
 
 def convert_to_recipe_user_id(user_id: str) -> RecipeUserId:
-    """Return the id of a login method as a value of its own."""
+    """Return the id of a login method as a RecipeUserId."""
     return RecipeUserId(user_id)
 
 
 def _database(uri: str) -> str | None:
-    """Return the URL of the database to use, None to leave it to the App, which keeps everything in memory."""
+    """Return the URL of the database to use; None leaves it to the App, which keeps everything in memory."""
     named = os.environ.get(DATABASE_VARIABLE, "").strip()
     if not uri:
         return named or None
@@ -137,26 +137,18 @@ def _database(uri: str) -> str | None:
     database = named or "sqlite://"
     _logger.warning(
         "supertokens_config.connection_uri is ignored, because there is no core server: the database is %s",
-        _told(database),
+        _description_of(database),
     )
     return database
 
 
 def _names_a_core(uri: str) -> bool:
-    # Several hosts may be listed with semicolons between them, and the scheme may be left out.
+    # A core URI may list several hosts, separated by semicolons, and may have no scheme.
     first = uri.partition(";")[0].lower()
     return "://" not in first or first.startswith(("http://", "https://"))
 
 
-def _told(database: str) -> str:
+def _description_of(database: str) -> str:
     if database == "sqlite://":
         return f"one in memory, which ends with this process ({DATABASE_VARIABLE} names another)"
     return f"that of {DATABASE_VARIABLE}, {shown(parse_url(database))}"
-
-
-def login_method(recipe_user_id: RecipeUserId | str | None, user_id: str | None) -> RecipeUserId:
-    """Return the login method named by one of the two; TypeError if both or neither are given."""
-    given = recipe_user_id if user_id is None else user_id
-    if given is None or (recipe_user_id is not None and user_id is not None):
-        raise TypeError("pass recipe_user_id, or user_id as older applications do")
-    return given if isinstance(given, RecipeUserId) else RecipeUserId(given)

@@ -1,4 +1,4 @@
-"""Tokens of the application's own and the published keys, in the results of the SDK: a token comes as `result.jwt`."""
+"""The application's own tokens and the published keys, as results of the SDK's kind: a token is `result.jwt`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class CreateJwtOkResult:
 
 @dataclass(frozen=True, slots=True)
 class CreateJwtResultUnsupportedAlgorithm:
-    """Never returned: the one algorithm there is, RS256, is supported."""
+    """A result that is never returned, because the only algorithm, RS256, is supported."""
 
     status: str = "UNSUPPORTED_ALGORITHM_ERROR"
 
@@ -39,7 +39,7 @@ class JsonWebKey:
 
 @dataclass(frozen=True, slots=True)
 class GetJWKSResult:
-    """The public keys with which tokens can be verified."""
+    """The public keys that verify tokens."""
 
     keys: list[JsonWebKey]
     status: str = "OK"
@@ -47,7 +47,7 @@ class GetJWKSResult:
 
 @dataclass(frozen=True, slots=True)
 class GetOpenIdDiscoveryConfigurationResult:
-    """The discovery document; attributes of endpoints that are not served are missing."""
+    """The discovery document; it has no attributes for endpoints that coatcheck does not serve."""
 
     issuer: str
     jwks_uri: str
@@ -60,12 +60,12 @@ async def create_jwt(
     use_static_signing_key: bool | None = None,
     user_context: UserContext | None = None,
 ) -> CreateJwtOkResult:
-    """Sign a token of the application's own, by default with a static key and for a hundred years."""
+    """Sign a token for the application; by default with a static key, and valid for a hundred years."""
     return CreateJwtOkResult(await session.create_jwt(payload, validity_seconds, use_static_signing_key, user_context))
 
 
 async def get_jwks(user_context: UserContext | None = None) -> GetJWKSResult:
-    """Return the public keys with which tokens can be verified."""
+    """Return the public keys that verify tokens."""
     published = await session.get_jwks(user_context)
     return GetJWKSResult([_key(key) for key in published["keys"]])
 
@@ -73,7 +73,7 @@ async def get_jwks(user_context: UserContext | None = None) -> GetJWKSResult:
 async def get_open_id_discovery_configuration(
     user_context: UserContext | None = None,
 ) -> GetOpenIdDiscoveryConfigurationResult:
-    """Return where tokens come from and where their keys are."""
+    """Return the issuer of the tokens and the URL of their keys."""
     document = await session.get_open_id_discovery_configuration(user_context)
     return GetOpenIdDiscoveryConfigurationResult(document["issuer"], document["jwks_uri"])
 
@@ -83,7 +83,7 @@ def _key(key: dict[str, Any]) -> JsonWebKey:
 
 
 class sync:
-    """The same functions for code that cannot await."""
+    """The same functions as plain calls, for code that cannot await."""
 
     create_jwt = staticmethod(synced(create_jwt))
     get_jwks = staticmethod(synced(get_jwks))

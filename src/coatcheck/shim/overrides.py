@@ -1,24 +1,30 @@
-"""What an SDK application hands to a recipe's `init`, made to meet the requests and responses it was written for."""
+"""What SDK applications give to `init` of a recipe: overrides, error handlers, delivery.
+
+Their functions get requests and responses of the SDK's kind.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ..claims.claim import settled
+from ..recipes import delivery
 from ..recipes.chain import chain as override_config
 from ..recipes.chain.operation import operation_names
 from ..recipes.exceptions import ConfigurationError
 from ..recipes.session import config as session_config
-from .frameworks import BaseResponse, known_to_sdk
+from .frameworks import BaseResponse, as_sdk_request
+
+T = TypeVar("T")
 
 
 class InputOverrideConfig(override_config.InputOverrideConfig):
-    """The overrides of one recipe; those of APIs find `api_options.request` and `.response` as the SDK has them."""
+    """The overrides of one recipe; those of APIs find `api_options.request` and `.response` of the SDK's kind."""
 
     def __init__(
         self,
@@ -28,11 +34,11 @@ class InputOverrideConfig(override_config.InputOverrideConfig):
     ) -> None:
         if openid_feature is not None:
             raise ConfigurationError("override.openid_feature: coatcheck has no openid recipe that could be overridden")
-        super().__init__(functions, _meeting_sdk_options(apis) if callable(apis) else apis)
+        super().__init__(functions, _with_sdk_layers(apis) if callable(apis) else apis)
 
 
-def _meeting_sdk_options(override: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the override function with one more layer over each API that it replaces."""
+def _with_sdk_layers(override: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an override function that puts one more layer over each API that `override` replaces."""
 
     def functions(original: Any) -> Any:
         names = operation_names(original.__class__)
@@ -50,32 +56,32 @@ def _meeting_sdk_options(override: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _RETURN_NOTHING = frozenset({"apple_redirect_handler_post"})
-"""The APIs whose answer is the response that they write; all others return what is answered."""
+"""The APIs that write their answer to the response; all others return their answer."""
 
 
 def _with_sdk_options(api: Callable[..., Any], *, returns_nothing: bool) -> Callable[..., Any]:
     async def layer(**arguments: Any) -> Any:
         options = arguments["api_options"]
-        request = known_to_sdk(options.request)
+        request = as_sdk_request(options.request)
         response = options.response = BaseResponse()
         result = await api(**arguments)
         if options.response is response:
-            options.response = _settled(response, request, whole=returns_nothing and result is None)
+            options.response = _response_to_send(response, request, whole=returns_nothing and result is None)
         return result
 
     return layer
 
 
-def _settled(response: BaseResponse, request: Request, *, whole: bool) -> Response | None:
-    """Return the response itself if it is the whole answer of an API, None where it only adds to the answer."""
+def _response_to_send(response: BaseResponse, request: Request, *, whole: bool) -> Response | None:
+    """Return the response if it is the whole answer of an API, None if it only adds headers to the answer."""
     if whole and response.is_written:
         return response.to_starlette()
-    response.lay_over_answer(request)
+    response.add_to_answer(request)
     return None
 
 
 class InputErrorHandlers(session_config.InputErrorHandlers):
-    """An application's own answers to session errors, each given a request and a response as the SDK has them."""
+    """The answers of an application to session errors; each gets a request and a response of the SDK's kind."""
 
     def __init__(
         self,
@@ -86,7 +92,7 @@ class InputErrorHandlers(session_config.InputErrorHandlers):
         on_clear_duplicate_session_cookies: Callable[..., Any] | None = None,
     ) -> None:
         super().__init__(
-            _error_handler(_of_recipe_user(on_token_theft_detected)),
+            _error_handler(_with_recipe_user(on_token_theft_detected)),
             _error_handler(on_try_refresh_token),
             _error_handler(on_unauthorised),
             _error_handler(on_invalid_claim),
@@ -94,8 +100,8 @@ class InputErrorHandlers(session_config.InputErrorHandlers):
         )
 
 
-def _of_recipe_user(handler: Callable[..., Any] | None) -> Callable[..., Any] | None:
-    """Return a handler of a theft that takes the recipe user id, which those of the seed's time did not."""
+def _with_recipe_user(handler: Callable[..., Any] | None) -> Callable[..., Any] | None:
+    """Return a handler of a theft that takes the recipe user id, which older handlers do not take."""
     if handler is None or len(inspect.signature(handler).parameters) != 4:
         return handler
     return lambda request, handle, user_id, _recipe_user_id, response: handler(request, handle, user_id, response)
@@ -105,18 +111,30 @@ def _error_handler(handler: Callable[..., Any] | None) -> Callable[..., Any] | N
     if handler is None:
         return None
 
-    async def answer(request: Request, *told: Any) -> Any:
-        *facts, default = told
-        given = await settled(handler(known_to_sdk(request), *facts, BaseResponse(default)))
+    async def answer(request: Request, *arguments: Any) -> Any:
+        *details, default = arguments
+        given = await settled(handler(as_sdk_request(request), *details, BaseResponse(default)))
         return given.to_starlette() if isinstance(given, BaseResponse) else given
 
     return answer
 
 
-def given_sdk_request(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function whose first argument is a request (or None) that knows the words of the SDK."""
+def with_sdk_request(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that passes its first argument, a request or None, to `function` as a request of the SDK."""
 
     def call(request: Request | None, *rest: Any) -> Any:
-        return function(None if request is None else known_to_sdk(request), *rest)
+        return function(None if request is None else as_sdk_request(request), *rest)
 
     return call
+
+
+class EmailDeliveryInterface(delivery.EmailDeliveryInterface, Generic[T]):
+    """A way to deliver e-mail; the SDK writes the type of the variables in brackets: `EmailDeliveryInterface[Vars]`."""
+
+
+class EmailDeliveryConfig(delivery.EmailDeliveryConfig, Generic[T]):
+    """The delivery service of a recipe."""
+
+
+class SMTPServiceInterface(delivery.SMTPServiceInterface, Generic[T]):
+    """The two steps that send a mail over SMTP."""

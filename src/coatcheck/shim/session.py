@@ -1,12 +1,12 @@
-"""The session recipe in the signatures of the SDK, those of the seed's time and the newest ones.
+"""The session recipe with the signatures of the SDK: those of the seed's version and the newest ones.
 
-What is not here is the same in coatcheck (`coatcheck.recipes.session`).
+All other functions of the SDK are those of `coatcheck.recipes.session`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict
 
 from ..claims.claim import settled
 from ..claims.payload import JSONObject, UserContext
@@ -21,8 +21,24 @@ from ..recipes.session.container import SessionContainer
 from ..recipes.session.interface import OverrideGlobalClaimValidators
 from ..recipes.session.recipe import SessionRecipe
 from ..recipes.session.requests import required_validators
-from .init import login_method
-from .overrides import given_sdk_request
+from .frameworks import BaseResponse
+from .overrides import with_sdk_request
+from .users import login_method
+
+JSONPrimitive = str | int | bool | None | dict[str, Any]
+JSONPrimitiveList = list[str] | list[int] | list[bool] | list[None] | list[dict[str, Any]]
+
+ResponseMutator = Callable[[BaseResponse, UserContext], None]
+
+
+class GetSessionTokensDangerouslyDict(TypedDict):
+    """What `get_all_session_tokens_dangerously` returns."""
+
+    accessToken: str
+    accessAndFrontTokenUpdated: bool
+    refreshToken: str | None
+    frontToken: str
+    antiCsrfToken: str | None
 
 
 def init(
@@ -36,8 +52,8 @@ def init(
     *rest: Any,
     **options: Any,
 ) -> RecipeSpecification:
-    """Describe the session recipe; `get_token_transfer_method` is given a request as the SDK has it."""
-    selector = None if get_token_transfer_method is None else given_sdk_request(get_token_transfer_method)
+    """Describe the session recipe; `get_token_transfer_method` gets a request of the SDK's kind."""
+    selector = None if get_token_transfer_method is None else with_sdk_request(get_token_transfer_method)
     return session.init(
         cookie_domain,
         older_cookie_domain,
@@ -61,7 +77,7 @@ async def create_new_session(
     *,
     user_id: str | None = None,
 ) -> SessionContainer:
-    """Create a session of a login method (newest) or of a user id (seed); its tokens travel with the response."""
+    """Create a session of a login method (newest) or of a user id (seed); the response carries its tokens."""
     return await session.create_new_session(
         request,
         tenant_id,
@@ -82,7 +98,7 @@ async def create_new_session_without_request_response(
     *,
     user_id: str | None = None,
 ) -> SessionContainer:
-    """Create a session; the caller sees to it that its tokens reach the client."""
+    """Create a session; the caller sends its tokens to the client."""
     return await session.create_new_session_without_request_response(
         tenant_id,
         login_method(recipe_user_id, user_id),
@@ -99,7 +115,7 @@ async def revoke_all_sessions_for_user(
     tenant_id: str | UserContext | None = None,
     user_context: UserContext | None = None,
 ) -> list[str]:
-    """End the sessions of a user; the seed's time passed the tenant second and the user context third."""
+    """End the sessions of a user; older applications pass the tenant second and the user context third."""
     order = _newest_order(revoke_sessions_for_linked_accounts, tenant_id, user_context)
     return await session.revoke_all_sessions_for_user(user_id, *order)
 
@@ -110,7 +126,7 @@ async def get_all_session_handles_for_user(
     tenant_id: str | UserContext | None = None,
     user_context: UserContext | None = None,
 ) -> list[str]:
-    """Return the handles of a user's live sessions; the seed's time passed the tenant second."""
+    """Return the handles of a user's live sessions; older applications pass the tenant second."""
     order = _newest_order(fetch_sessions_for_linked_accounts, tenant_id, user_context)
     return await session.get_all_session_handles_for_user(user_id, *order)
 
@@ -130,7 +146,7 @@ async def validate_claims_in_jwt_payload(
     override_global_claim_validators: OverrideGlobalClaimValidators | None = None,
     user_context: UserContext | None = None,
 ) -> ClaimsValidationResult:
-    """Run the claim validators on a bare payload, fetching nothing; the override is given the user id as its second."""
+    """Run the claim validators on a payload and fetch nothing; the override gets the user id as its second argument."""
     recipe = SessionRecipe.of(current_app())
     context: UserContext = {} if user_context is None else user_context
     failures: list[ClaimValidationError] = []
@@ -151,7 +167,7 @@ async def validate_claims_in_jwt_payload(
 
 
 class sync:
-    """The same functions for code that cannot await."""
+    """The same functions as plain calls, for code that cannot await."""
 
     create_new_session = staticmethod(synced(create_new_session))
     create_new_session_without_request_response = staticmethod(synced(create_new_session_without_request_response))

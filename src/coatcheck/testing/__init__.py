@@ -1,7 +1,7 @@
-"""The test kit: fresh Apps in milliseconds, sessions without HTTP, clients, mails, and trouble on demand.
+"""The test kit: new Apps in milliseconds, sessions without HTTP, clients, mails, and trouble on demand.
 
-The fixtures stand in `coatcheck.testing.plugin`, which pytest loads by itself. Every fixture has a plain function
-behind it, which stands here, for unittest and for everything else. Names are loaded when they are used.
+pytest loads the fixtures, which are in `coatcheck.testing.plugin`, by itself. Every fixture has a plain function here,
+for unittest and all other uses. A name is loaded when it is first used.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from .app import APP_INFO, default_recipes, make_app
     from .assertions import SessionAssertion, assert_session
     from .clients import BrowserClient, client
-    from .live import LiveServer, live_server
+    from .live import live_server
     from .mail import Mailbox, Message
     from .providers import Providers, ScriptedProvider
+    from .server_under_test import LiveServer
     from .session import SignedIn, SignIn, async_sign_in, sign_in
     from .trouble import (
         clock_skew,
@@ -33,9 +34,10 @@ _NAMES = {
     "app": ("APP_INFO", "default_recipes", "make_app"),
     "assertions": ("SessionAssertion", "assert_session"),
     "clients": ("BrowserClient", "client"),
-    "live": ("LiveServer", "live_server"),
+    "live": ("live_server",),
     "mail": ("Mailbox", "Message"),
     "providers": ("Providers", "ScriptedProvider"),
+    "server_under_test": ("LiveServer",),
     "session": ("SignIn", "SignedIn", "async_sign_in", "sign_in"),
     "trouble": (
         "clock_skew",
@@ -81,10 +83,10 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # or type checkers would take every name for one that exists
+if not TYPE_CHECKING:  # with __getattr__, type checkers would accept every name
 
     def __getattr__(name: str) -> Any:
-        # There is no __dir__ to go with it: pytest asks a plugin for everything that dir() lists.
+        # There is no __dir__, because pytest asks a plugin for every name that dir() lists.
         home = _HOME.get(name)
         if home is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""One browser: what it remembers, and what the SDK in its pages does to every request (docs/protocol.md, section 2)."""
+"""One browser: its memory, and what the SDK in its pages does with every request (docs/protocol.md, section 2)."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ FDI_VERSION = "4.2"
 
 
 class BrowserClock(Clock):
-    """The clock of a browser's machine: that of the App, `offset_ms` ahead of it."""
+    """The clock of the browser's machine, which is `offset_ms` ahead of the App's clock."""
 
     def __init__(self, server: Clock, offset_ms: int = 0) -> None:
         self.server = server
         self.offset_ms = offset_ms
 
     def now_ms(self) -> int:
-        """Milliseconds since the epoch, as this machine believes."""
+        """Milliseconds since the epoch, by the clock of this machine."""
         return self.server.now_ms() + self.offset_ms
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where the API is, and how it speaks of sessions; `page` is the origin of the website, None without a page."""
+    """The addresses of the API and its answer for expired sessions; `page` is the origin of the website, or None."""
 
     api: httpx2.URL
     refresh: httpx2.URL
@@ -45,7 +45,7 @@ class Site:
 
     @classmethod
     def of(cls, app: App, api: str | None = None, page: str | None = None) -> Site:
-        """Return what the front end of an App would be configured with; `api` overrides where the API is."""
+        """Return the configuration of an App's front end; `api` and `page` replace the addresses of the App."""
         own = app.info.origin if isinstance(app.info.origin, str) else None
         status = SessionRecipe.of(app).config.session_expired_status_code
         return _site(api or app.info.api_domain, app.info.api_base_path, status, page or own)
@@ -53,7 +53,7 @@ class Site:
 
 @lru_cache(maxsize=64)
 def _site(api: str, base_path: str, expired_status: int, page: str | None) -> Site:
-    # Remembered, because reading addresses takes longer than everything else about a new client.
+    # Cached, because parsing addresses takes longer than everything else about a new client.
     origin = httpx2.URL(api)
     return Site(
         api=origin,
@@ -67,8 +67,8 @@ def _site(api: str, base_path: str, expired_status: int, page: str | None) -> Si
 class Browser:
     """The cookies and tokens that all tabs of one browser share.
 
-    Every request to the API's host is dressed as the SDK does it: `rid`, `st-auth-mode`, `anti-csrf`, and
-    Authorization where the session travels in headers. What the caller has set itself stays.
+    Like the SDK, it adds headers to every request to the API's host: `rid`, `st-auth-mode`, `anti-csrf`, and
+    Authorization if the session travels in headers. Headers that the caller has set do not change.
     """
 
     def __init__(self, site: Site, clock: BrowserClock, mode: TransferMethod) -> None:
@@ -79,40 +79,40 @@ class Browser:
         self.tokens = Tokens()
 
     def copy(self) -> Browser:
-        """Return another browser that knows the same cookies and tokens now."""
+        """Return another browser with the same cookies and tokens."""
         copied = Browser(self.site, BrowserClock(self.clock.server, self.clock.offset_ms), self.mode)
         copied.jar = self.jar.copy(copied.clock)
         copied.tokens = replace(self.tokens)
         return copied
 
     def intercepts(self, url: httpx2.URL) -> bool:
-        """Tell whether the SDK looks after requests to `url`: the hosts are compared, ports are not."""
+        """Whether the SDK handles requests to `url`; only the hosts are compared, not the ports."""
         return url.host == self.site.api.host
 
-    def dressing(self, request: httpx2.Request) -> list[tuple[bytes, bytes]]:
-        """Return the headers that a request still lacks; cookies that it brings go with those of the jar."""
-        lacking: list[tuple[bytes, str | None]] = [
-            (b"cookie", _joined(Brought.to(request), self.jar.header(request.url))),
+    def missing_headers(self, request: httpx2.Request) -> list[tuple[bytes, bytes]]:
+        """Return the headers that a request still needs; its own cookies are sent with those of the jar."""
+        needed: list[tuple[bytes, str | None]] = [
+            (b"cookie", _cookie_header(RequestCookies.of(request), self.jar.header(request.url))),
             (b"origin", self._origin(request)),
         ]
         if self.intercepts(request.url):
             refreshing = request.url.path == self.site.refresh.path
             bearer = self.tokens.refresh if refreshing else self.tokens.bearer
-            lacking += [
+            needed += [
                 (b"rid", "session" if refreshing else "anti-csrf"),
                 (b"st-auth-mode", self.mode),
                 (b"anti-csrf", self.tokens.anti_csrf),
                 (b"authorization", None if bearer is None else f"Bearer {bearer}"),
             ]
         present = {name.lower() for name, _ in request.headers.raw}
-        return [(name, value.encode()) for name, value in lacking if value is not None and name not in present]
+        return [(name, value.encode()) for name, value in needed if value is not None and name not in present]
 
     def refresh_request(self) -> httpx2.Request:
-        """Return the request that exchanges the refresh token, before it is dressed."""
+        """Return the request that exchanges the refresh token; its missing headers are added when it is sent."""
         return httpx2.Request("POST", self.site.refresh, headers={"accept": "*/*", "fdi-version": FDI_VERSION})
 
     def receive(self, url: httpx2.URL, headers: httpx2.Headers) -> None:
-        """Keep what a response from `url` hands out."""
+        """Store the cookies and tokens of a response from `url`."""
         for value in headers.get_list("set-cookie"):
             self.jar.store(url, value)
         if self.intercepts(url):
@@ -126,53 +126,51 @@ class Browser:
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
-    """Cookies that a single request brings, for the host that it is made to; they do not follow it elsewhere."""
+class RequestCookies:
+    """Cookies of a single request, for its host only; after a redirect to another host they are not sent."""
 
     host: str
     cookies: Mapping[str, str]
 
-    def put_on(self, request: httpx2.Request) -> None:
-        """Let a request bring them."""
-        request.extensions[_BROUGHT] = self
+    def add_to(self, request: httpx2.Request) -> None:
+        """Add the cookies to a request."""
+        request.extensions[_EXTENSION] = self
 
     @classmethod
-    def to(cls, request: httpx2.Request) -> Mapping[str, str]:
-        """Return what a request brings to where it goes."""
-        brought: Brought | None = request.extensions.get(_BROUGHT)
-        return brought.cookies if brought is not None and brought.host == request.url.host else {}
+    def of(cls, request: httpx2.Request) -> Mapping[str, str]:
+        """Return the cookies of a request, none if it goes to another host now."""
+        own: RequestCookies | None = request.extensions.get(_EXTENSION)
+        return own.cookies if own is not None and own.host == request.url.host else {}
 
 
-_BROUGHT = "coatcheck.cookies"
+_EXTENSION = "coatcheck.cookies"
 
 
-def _joined(brought: Mapping[str, str], kept: str | None) -> str | None:
-    """Return the Cookie header for what a request brings and what the jar keeps; of one name, what it brings."""
-    if not brought:
-        return kept
-    others = [pair for pair in (kept or "").split("; ") if pair and pair.partition("=")[0] not in brought]
-    return "; ".join([*(f"{name}={value}" for name, value in brought.items()), *others])
+def _cookie_header(own: Mapping[str, str], from_jar: str | None) -> str | None:
+    """Return the Cookie header with the cookies of a request and those of the jar; its own win over the same name."""
+    if not own:
+        return from_jar
+    others = [pair for pair in (from_jar or "").split("; ") if pair and pair.partition("=")[0] not in own]
+    return "; ".join([*(f"{name}={value}" for name, value in own.items()), *others])
 
 
 MAX_ROUNDS = 10
 """How often one request is retried after a refresh, as in the SDK."""
 
-_KEPT = 200
-
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A request as it was sent, and the response as it came."""
+    """A request as the server received it, and its response."""
 
     request: httpx2.Request
     response: httpx2.Response
 
 
 class Interception(httpx2.BaseTransport):
-    """Carries the requests of one tab over `inner`, which it closes at the end where it is its `owner`.
+    """Carries the requests of one tab over `inner`, which it closes at the end if it is the `owner`.
 
-    A 401 for a session that exists leads to one refresh and a retry. `exchanges` holds the last 200 exchanges, those
-    of refreshes and of the 401s before them included; `losses` the paths whose next response gets lost, None for any.
+    A 401 for a session that exists leads to one refresh and a retry. `exchanges` holds the last 200 exchanges, with
+    refreshes and the 401s before them. `losses` holds the paths whose next response gets lost; None is any path.
     """
 
     def __init__(
@@ -181,20 +179,20 @@ class Interception(httpx2.BaseTransport):
         self.browser = browser
         self.inner = inner
         self.refreshes = refreshes
-        self.exchanges: deque[Exchange] = deque(maxlen=_KEPT)
+        self.exchanges: deque[Exchange] = deque(maxlen=200)
         self.losses: list[str | None] = []
         self._owner = owner
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Return the answer that the page sees; RuntimeError after ten rounds of refreshing in vain."""
+        """Return the answer that the page sees; RuntimeError if ten refreshes do not help."""
         request.read()  # so that it can be sent again
         for _ in range(MAX_ROUNDS):
             updates = self.browser.tokens.updates
-            response = self._exchanged(request)
-            if not self._calls_for_refresh(request, response):
+            response = self._exchange(request)
+            if not self._needs_refresh(request, response):
                 return response
             response.read()
-            refused = self._refreshed(since=updates)
+            refused = self._refused_refresh(since=updates)
             if refused is not None:
                 return refused
         raise RuntimeError(f"{request.url} was still refused after {MAX_ROUNDS} refreshes")
@@ -202,7 +200,7 @@ class Interception(httpx2.BaseTransport):
     def refresh(self) -> httpx2.Response:
         """Exchange the refresh token, and return the API's answer."""
         request = self.browser.refresh_request()
-        response = self._exchanged(request)
+        response = self._exchange(request)
         response.read()
         if response.status_code == self.browser.site.expired_status:
             self.browser.tokens.forget()
@@ -211,9 +209,9 @@ class Interception(httpx2.BaseTransport):
         return response
 
     def deliver(self, request: httpx2.Request) -> Exchange:
-        """Let the server answer; the browser has not seen the answer yet."""
-        # A request of its own, so that what is added now is not in the way after a refresh or a redirect.
-        headers = [*request.headers.raw, *self.browser.dressing(request)]
+        """Send a request to the server; the browser does not see the answer yet."""
+        # A new request, because the headers added now would be wrong after a refresh or a redirect.
+        headers = [*request.headers.raw, *self.browser.missing_headers(request)]
         sent = httpx2.Request(
             request.method, request.url, headers=headers, stream=request.stream, extensions=request.extensions
         )
@@ -226,7 +224,7 @@ class Interception(httpx2.BaseTransport):
         return Exchange(sent, response)
 
     def receive(self, exchange: Exchange) -> None:
-        """Let the browser see an answer; ReadError where it was to get lost on its way."""
+        """Let the browser see an answer; ReadError if a test wants it to get lost."""
         url, response = exchange.request.url, exchange.response
         for lost in (url.path, None):
             if lost in self.losses:
@@ -251,16 +249,16 @@ class Interception(httpx2.BaseTransport):
             self.inner.__exit__(kind, error, traceback)
 
     def close(self) -> None:
-        """Close what carries the requests."""
+        """Close the inner transport."""
         if self._owner:
             self.inner.close()
 
-    def _exchanged(self, request: httpx2.Request) -> httpx2.Response:
+    def _exchange(self, request: httpx2.Request) -> httpx2.Response:
         exchange = self.deliver(request)
         self.receive(exchange)
         return exchange.response
 
-    def _calls_for_refresh(self, request: httpx2.Request, response: httpx2.Response) -> bool:
+    def _needs_refresh(self, request: httpx2.Request, response: httpx2.Response) -> bool:
         site = self.browser.site
         return (
             self.refreshes
@@ -270,8 +268,8 @@ class Interception(httpx2.BaseTransport):
             and self.browser.tokens.exist
         )
 
-    def _refreshed(self, *, since: int) -> httpx2.Response | None:
-        """Refresh, unless another tab has done so meanwhile; return the answer if it ends the matter."""
+    def _refused_refresh(self, *, since: int) -> httpx2.Response | None:
+        """Refresh, unless another tab has done so; return the answer if the request cannot be retried."""
         if self.browser.tokens.updates != since:
             return None
         response = self.refresh()

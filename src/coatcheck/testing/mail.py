@@ -1,4 +1,4 @@
-"""The mails that an App has sent, with the links and codes in them: what a person would click or type."""
+"""The mails that an App has sent, with the links to click and the codes to type."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..server.testing.commands import codes_in, parameters_of
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A mail that was sent (or, to a phone number, a text message); LookupError for what it does not hold."""
+    """A mail or, to a phone number, a text message; LookupError for a link, code or token that it does not have."""
 
     to: str
     subject: str
@@ -32,16 +32,16 @@ class Message:
 
     @property
     def link(self) -> str:
-        """The first link to follow."""
+        """The first link."""
         if not self.links:
-            raise self._lacks("link")
+            raise self._lookup_error("link")
         return self.links[0]
 
     @property
     def code(self) -> str:
-        """The first code to type: a number of four to eight digits that stands by itself in the text."""
+        """The first code: a number of four to eight digits that stands alone in the text."""
         if not self.codes:
-            raise self._lacks("code")
+            raise self._lookup_error("code")
         return self.codes[0]
 
     @property
@@ -49,32 +49,32 @@ class Message:
         """The token in the first link: its parameter `token`, or else its fragment."""
         token = parameters_of(self.link).get("token") or urlsplit(self.link).fragment
         if not token:
-            raise self._lacks("token in its link")
+            raise self._lookup_error("token in its link")
         return token
 
     @property
     def parameters(self) -> dict[str, str]:
-        """The parameters of the first link, those of its fragment included."""
+        """The parameters of the first link, with those of its fragment."""
         return parameters_of(self.link)
 
-    def _lacks(self, what: str) -> LookupError:
+    def _lookup_error(self, what: str) -> LookupError:
         return LookupError(f"the message {self.subject!r} to {self.to} has no {what}")
 
 
 class Mailbox(Sequence[Message]):
-    """The messages of an App, or those to one address, oldest first; always those that are there now."""
+    """The messages of an App, or those to one address, oldest first; later messages appear in it, too."""
 
     def __init__(self, outbox: Outbox, address: str | None = None) -> None:
         self._outbox = outbox
         self._address = address
 
     def to(self, address: str) -> Mailbox:
-        """Return the messages to one e-mail address or phone number, however it was written."""
+        """Return the messages to one e-mail address or phone number, in any spelling of it."""
         return Mailbox(self._outbox, address)
 
     @property
     def last(self) -> Message:
-        """The message sent last; LookupError that says who has got any if there is none."""
+        """The last message; if there is none, a LookupError lists who has received messages."""
         found = self._messages()
         if not found:
             others = ", ".join(dict.fromkeys(mail.to for mail in self._outbox.mails)) or "nobody"
@@ -109,5 +109,7 @@ class Mailbox(Sequence[Message]):
     def _is_addressed(self, mail: Mail) -> bool:
         if self._address is None:
             return True
-        wanted, had = ({normalised_email(one), normalised_phone_number(one)} for one in (self._address, mail.to))
-        return not wanted.isdisjoint(had)
+        wanted, actual = (
+            {normalised_email(address), normalised_phone_number(address)} for address in (self._address, mail.to)
+        )
+        return not wanted.isdisjoint(actual)

@@ -1,4 +1,4 @@
-"""The fixtures of the pytest plugin, each the thin form of a plain function; what it needs loads when it is used."""
+"""The fixtures of the pytest plugin: each calls a plain function of the kit and loads it when a test needs it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def coatcheck_recipes() -> Sequence[RecipeSpecification]:
-    """Return the recipe list of `coatcheck_app`; override it in a conftest.py to test your own."""
+    """Return the recipe list of `coatcheck_app`; override it in a conftest.py to test your own recipes."""
     return testing.default_recipes()
 
 
@@ -32,7 +32,7 @@ def coatcheck_config() -> Mapping[str, Any]:
 def coatcheck_app(
     coatcheck_recipes: Sequence[RecipeSpecification], coatcheck_config: Mapping[str, Any]
 ) -> Iterator[App]:
-    """Yield a fresh App in memory, the current one during the test, with a clock that the test moves."""
+    """Yield a new App in memory, the current one during the test, with a clock that the test moves."""
     with testing.make_app(coatcheck_recipes, **coatcheck_config) as app:
         yield app
 
@@ -45,7 +45,7 @@ def clock(coatcheck_app: App) -> ManualClock:
 
 @pytest.fixture
 def outbox(coatcheck_app: App) -> testing.Mailbox:
-    """Return what `coatcheck_app` has sent: `outbox.last.link`, `outbox.to("ann@example.com").last.token`."""
+    """Return the mails of `coatcheck_app`: `outbox.last.link`, `outbox.to("ann@example.com").last.token`."""
     return testing.Mailbox(coatcheck_app.outbox)
 
 
@@ -57,5 +57,5 @@ def providers(coatcheck_app: App) -> testing.Providers:
 
 @pytest.fixture(name="sign_in")
 def sign_in_fixture(coatcheck_app: App) -> testing.SignIn:
-    """Mint a session without HTTP: `sign_in("ann@example.com", claims={SecondFactorClaim: True})`."""
+    """Make sessions without HTTP: `sign_in("ann@example.com", claims={SecondFactorClaim: True})`."""
     return partial(testing.sign_in, coatcheck_app)

@@ -1,4 +1,4 @@
-"""The stub providers of an App in a test's hands: who signs in there next, and what goes wrong next."""
+"""The stub providers of an App: a test plans who signs in there next, and which error comes next."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from ..server.stub.script import Endpoint, RecordedRequest, StubError
 
 @dataclass(frozen=True, slots=True)
 class ScriptedProvider:
-    """One stub provider; what is planned happens once each, in the order planned."""
+    """One stub provider; each planned event happens once, in the order of the plan."""
 
     stub: StubProvider
 
     @property
     def personas(self) -> tuple[Persona, ...]:
-        """Who has an account there."""
+        """The personas who have an account there."""
         return self.stub.personas
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """What the provider has been asked, oldest first, secrets masked."""
+        """The requests to the provider, oldest first, with secrets masked."""
         return list(self.stub.script.requests)
 
     def persona(self, who: str) -> Persona:
-        """Return the persona with this user id or e-mail address; LookupError that lists those there are."""
+        """Return the persona with this user id or e-mail address; else a LookupError lists all personas."""
         for persona in self.stub.personas:
             if who in (persona.user_id, persona.email):
                 return persona
@@ -37,15 +37,15 @@ class ScriptedProvider:
         raise LookupError(f"{self.stub.third_party_id} knows no persona {who!r}; it knows {known}")
 
     def next_persona(self, who: Persona | str) -> None:
-        """Let the next browser that asks be sent back at once, signed in as this persona."""
+        """Sign the next browser in as this persona and send it back at once."""
         self.stub.script.next_persona(self.persona(who) if isinstance(who, str) else who)
 
     def next_error(self, error: StubError, *, at: Endpoint = "token") -> None:
-        """Let something go wrong once; `at` names the endpoint for server_error, slow and huge_answer."""
+        """Let one error happen; `at` names the endpoint for server_error, slow and huge_answer."""
         self.stub.script.next_error(error, at=at)
 
     def clear(self) -> None:
-        """Forget what was planned, and what was asked."""
+        """Forget the plan and the requests."""
         self.stub.script.clear()
 
 

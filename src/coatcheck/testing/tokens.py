@@ -1,4 +1,4 @@
-"""What the browser SDK remembers beside the server's cookies: the tokens that responses hand to scripts."""
+"""The tokens that the SDK in a page stores itself: responses give them to scripts in headers, not in cookies."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _LEAST_SKEW_MS = 7_000
 
 @dataclass(slots=True)
 class Tokens:
-    """The tokens a page has seen; `updates` counts how often they changed, `received_ms` is when the last ones came.
+    """The tokens that a page has received.
 
-    Access and refresh token are those of the transfer by header (the access token also where it is exposed).
+    `updates` counts the changes; `received_ms` is the time of the last front token, in ms since the epoch. Access and
+    refresh token come from headers; with cookies there is only an access token, if the server exposes it.
     """
 
     front: str | None = None
@@ -37,18 +38,18 @@ class Tokens:
 
     @property
     def bearer(self) -> str | None:
-        """The token for Authorization, where the session travels in headers."""
+        """The access token for the header Authorization, None if the session travels in cookies."""
         return self.access if self.refresh is not None else None
 
     def content(self) -> dict[str, Any]:
-        """Return what the front token says: `uid`, `ate`, `up`; empty where there is none."""
+        """Return the front token as `{"uid": user id, "ate": expiry in ms, "up": payload}`; empty if there is none."""
         content: dict[str, Any] = {} if self.front is None else json.loads(base64.b64decode(self.front))
         return content
 
     def save(self, headers: httpx2.Headers, clock: Clock) -> None:
-        """Keep what a response hands out, and forget what it takes back."""
-        self.refresh = _kept(self.refresh, headers.get(REFRESH_HEADER))
-        self.access = _kept(self.access, headers.get(ACCESS_HEADER))
+        """Store the tokens that a response sets, and forget those that it removes."""
+        self.refresh = _new_value(self.refresh, headers.get(REFRESH_HEADER))
+        self.access = _new_value(self.access, headers.get(ACCESS_HEADER))
         front = headers.get(FRONT_HEADER)
         if front == _REMOVED:
             self.forget()
@@ -56,7 +57,7 @@ class Tokens:
             self.front = front
             self.updates += 1
             self.received_ms = clock.now_ms()
-        self.anti_csrf = _kept(self.anti_csrf, headers.get(ANTI_CSRF_HEADER))
+        self.anti_csrf = _new_value(self.anti_csrf, headers.get(ANTI_CSRF_HEADER))
 
     def forget(self) -> None:
         """Drop every token, as after a sign-out."""
@@ -64,9 +65,9 @@ class Tokens:
         self.updates += 1
 
     def has_expired(self, clock: Clock) -> bool:
-        """Tell whether the access token has expired as far as the page can tell.
+        """Whether the access token has expired, as far as the page knows.
 
-        It knows its own clock, and by how much that differed from the server's when the front token came.
+        The page knows its own clock, and how much that differed from the server's when the front token came.
         """
         if not self.exist:
             return False
@@ -76,5 +77,5 @@ class Tokens:
         return bool(content["ate"] < server_ms)
 
 
-def _kept(known: str | None, told: str | None) -> str | None:
-    return known if told is None else told or None
+def _new_value(stored: str | None, header: str | None) -> str | None:
+    return stored if header is None else header or None

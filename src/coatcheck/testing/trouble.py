@@ -1,6 +1,6 @@
-"""Trouble on the server's side, and with clocks: what happens in production, for a test to make happen.
+"""Trouble that production knows: time, lost sessions and keys, the database, the network, a slow provider.
 
-Each function lets one real event happen to an App; what the API then answers is the App's own doing.
+Each function makes one real event happen to an App; the App itself decides what the API then answers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import httpx2
 from sqlalchemy import Engine, NullPool, create_engine
 from starlette.types import Receive, Scope, Send
 
-from ..claims.clock import Duration, ManualClock, milliseconds
+from ..claims.clock import Clock, Duration, ManualClock, milliseconds
 from ..recipes import session
 from ..recipes.app import App
 from ..recipes.exceptions import ConfigurationError
@@ -22,31 +22,7 @@ from ..recipes.thirdparty.http import CONNECT_TIMEOUT_S
 from ..server.stub.provider import SlowAnswerError, StubProvider
 from ..server.stub.script import Endpoint
 from ..server.stub.transport import StubTransport
-from ..sessions.database import Database
-from .app import must_be
 from .clients import BrowserClient
-
-
-@contextmanager
-def unreachable(database: Database) -> Iterator[None]:
-    """Refuse every connection of a database while the block runs; transactions under way come to their end."""
-    engine = database._engine
-    database._engine = _refusing(engine)
-    try:
-        yield
-    finally:
-        database._engine = engine
-
-
-def _refusing(engine: Engine) -> Engine:
-    # The driver's own error, so that all that happens is what happens when a real server is gone.
-    driver = engine.dialect.loaded_dbapi
-    assert driver is not None
-
-    def refuse() -> NoReturn:
-        raise driver.OperationalError("connection refused (database_down)")
-
-    return create_engine(engine.url, creator=refuse, poolclass=NullPool, hide_parameters=True)
 
 
 class HasSession(Protocol):
@@ -59,17 +35,15 @@ class HasSession(Protocol):
 
 
 def manual_clock(app: App) -> ManualClock:
-    """Return the clock that a test moves; ConfigurationError where the App runs on the system's."""
-    must_be(App, app, "manual_clock(app)")
-    if not isinstance(app.clock, ManualClock):
-        raise ConfigurationError("time can only be moved in an App made with clock=ManualClock()")
-    return app.clock
+    """Return the clock that a test moves; ConfigurationError if the App uses the clock of the system."""
+    _check_kind(App, app, "manual_clock(app)")
+    return _as_manual(app.clock)
 
 
 def expire_access_token(app: App) -> None:
-    """Let as much time pass as access tokens live: every one that was handed out has expired, sessions go on.
+    """Let time pass until every access token has expired; the sessions live on.
 
-    The API answers 401 "try refresh token", and a client refreshes. It is the App that is passed, since its time passes
+    The API answers 401 "try refresh token", and a client refreshes. The argument is the App, because its time passes
     for every client; ConfigurationError for anything else.
     """
     if not isinstance(app, App):
@@ -80,10 +54,11 @@ def expire_access_token(app: App) -> None:
 
 
 def revoke_session(app: App, whose: HasSession | str) -> bool:
-    """End a session on the server, as an administrator does, or its user from another device; tell whether it lived.
+    """End a session on the server, as an administrator or the user on another device does; return whether it lived.
 
-    `whose` is a session handle, a client, or whatever has signed in. The client knows nothing of it: its access token
-    is good until it expires, except where a route asks the database; then a refresh is answered 401 "unauthorised".
+    `whose` is a session handle, a client with a session, or a SignedIn. The client does not notice it. Its access token
+    is valid until it expires, except for routes that ask the database. After that a refresh is answered 401
+    "unauthorised".
     """
     handle = whose if isinstance(whose, str) else whose.session_handle
     with app.active():
@@ -93,22 +68,22 @@ def revoke_session(app: App, whose: HasSession | str) -> bool:
 def rotate_signing_keys(app: App, *, revoke: bool = False) -> str:
     """Make a new signing key, as `coatcheck keys rotate` does, and return its key id.
 
-    The new key is published at once and signs ten minutes later; what the old one signed stays good. With `revoke`,
-    as after a leak, no earlier key is trusted any longer: access tokens are answered 401 "try refresh token", and
-    sessions go on with a refresh.
+    The new key is published at once and signs ten minutes later; tokens of the old key stay valid. With `revoke`, as
+    after a leak, no earlier key is trusted any longer: access tokens are answered 401 "try refresh token", and sessions
+    go on after a refresh.
     """
-    must_be(App, app, "rotate_signing_keys(app)")
+    _check_kind(App, app, "rotate_signing_keys(app)")
     return app.keys.rotate(revoke=revoke).kid
 
 
 @contextmanager
 def clock_skew(client: BrowserClient, seconds: Duration) -> Iterator[None]:
-    """Let the client's machine be `seconds` (or a timedelta) ahead of the server, or behind, while the block runs.
+    """Set the clock of the client's machine `seconds` (or a timedelta) ahead of the server while the block runs.
 
-    Behind it is what is negative. Its cookies expire by its own clock. The SDK corrects its idea of when the access
-    token expires with the time in the next front token it gets.
+    A negative number sets it behind. The cookies of the client expire by its own clock. The SDK learns the difference
+    from the next front token, and then computes the expiry of access tokens correctly.
     """
-    must_be(BrowserClient, client, "clock_skew(client, seconds)")
+    _check_kind(BrowserClient, client, "clock_skew(client, seconds)")
     clock, before_ms = client.browser.clock, client.browser.clock.offset_ms
     clock.offset_ms = before_ms + milliseconds(seconds)
     try:
@@ -119,23 +94,28 @@ def clock_skew(client: BrowserClient, seconds: Duration) -> Iterator[None]:
 
 @contextmanager
 def database_down(app: App) -> Iterator[None]:
-    """Let the App's database be out of reach while the block runs; afterwards all that it held is there again.
+    """Refuse every connection to the App's database while the block runs; running transactions end normally.
 
-    Whatever needs it is answered 503, and clients keep their sessions. What needs no database goes on: access tokens
-    verify with the signing keys read last.
+    Requests that need the database are answered 503, and clients keep their sessions. All others work: access tokens
+    verify with the signing keys read last. Afterwards the database has all its data again.
     """
-    must_be(App, app, "database_down(app)")
-    with unreachable(app.database):
+    _check_kind(App, app, "database_down(app)")
+    database = app.database
+    engine = database._engine
+    database._engine = _refusing(engine)
+    try:
         yield
+    finally:
+        database._engine = engine
 
 
 def lose_next_response(client: BrowserClient, path: str | None = None) -> None:
-    """Let the next response to this client (to a request for `path`, where one is given) get lost on its way.
+    """Lose the next response to this client, or the next response to a request for `path`.
 
-    The server has done what it was asked for; the client gets httpx2.ReadError, and neither cookies nor tokens. Each
-    call loses one response.
+    The server has handled the request; the client gets httpx2.ReadError, and no cookies or tokens. Each call loses one
+    response.
     """
-    must_be(BrowserClient, client, "lose_next_response(client)")
+    _check_kind(BrowserClient, client, "lose_next_response(client)")
     if path is not None and not path.startswith("/"):
         raise ConfigurationError(f"the path of a lost response begins with a slash, as in /auth/signin; not {path!r}")
     client.interception.losses.append(path)
@@ -144,9 +124,9 @@ def lose_next_response(client: BrowserClient, path: str | None = None) -> None:
 def race_refresh(tabs: Sequence[BrowserClient], *, apart_seconds: float = 0.0) -> list[httpx2.Response]:
     """Let several tabs refresh at the same time, all with the token they have now, and return the API's answers.
 
-    It happens where tabs do not wait for each other: the requests are under way before any answer has come back. They
-    reach the server one after another, `apart_seconds` apart, and the answers arrive in the same order. Tabs of one
-    browser keep what arrives last. Within ten seconds all get the same tokens.
+    This happens if tabs do not wait for each other: all requests leave before the first answer arrives. They reach the
+    server one after another, `apart_seconds` apart, and the answers arrive in the same order. Tabs of one browser keep
+    the last answer. Within ten seconds all get the same tokens.
     """
     for tab in tabs:
         if not isinstance(tab, BrowserClient):
@@ -154,7 +134,7 @@ def race_refresh(tabs: Sequence[BrowserClient], *, apart_seconds: float = 0.0) -
     exchanges = []
     for number, tab in enumerate(tabs):
         if number and apart_seconds:
-            _clock_of(tab).advance(apart_seconds)
+            _as_manual(tab.browser.clock.server).advance(apart_seconds)
         exchanges.append(tab.interception.deliver(tab.browser.refresh_request()))
     for tab, exchange in zip(tabs, exchanges, strict=True):
         exchange.response.read()
@@ -162,8 +142,7 @@ def race_refresh(tabs: Sequence[BrowserClient], *, apart_seconds: float = 0.0) -
     return [exchange.response for exchange in exchanges]
 
 
-def _clock_of(tab: BrowserClient) -> ManualClock:
-    clock = tab.browser.clock.server
+def _as_manual(clock: Clock) -> ManualClock:
     if not isinstance(clock, ManualClock):
         raise ConfigurationError("time can only be moved in an App made with clock=ManualClock()")
     return clock
@@ -173,24 +152,24 @@ def _clock_of(tab: BrowserClient) -> ManualClock:
 def slow_provider(
     app: App, third_party_id: str, *, at: Endpoint = "token", seconds: float | None = None
 ) -> Iterator[None]:
-    """Let a stub provider take `seconds` over every answer of one endpoint while the block runs; None for ever.
+    """Let a stub provider need `seconds` for every answer of one endpoint while the block runs; None means for ever.
 
-    The seconds pass on the App's clock. The API waits five of them for an answer, and then gives up: the sign-in is
-    answered `GENERAL_ERROR`, and nobody is signed in. `at` is token, userinfo, jwks, discovery or check; the
-    authorization page is the browser's to wait for.
+    The seconds pass on the App's clock. The API waits five seconds for an answer, and then gives up: the sign-in is
+    answered `GENERAL_ERROR`, and nobody is signed in. `at` is token, userinfo, jwks, discovery or check; for the
+    authorization page, the browser waits.
     """
     transport = _transport(app, third_party_id)
     pass_time = None if seconds is None else manual_clock(app).advance
     provider = transport.app
-    transport.app = _Slow(provider, at, seconds, pass_time)
+    transport.app = _SlowProvider(provider, at, seconds, pass_time)
     try:
         yield
     finally:
         transport.app = provider
 
 
-class _Slow(StubProvider):
-    """A stub provider that is otherwise the very one it stands for."""
+class _SlowProvider(StubProvider):
+    """A stub provider that shares the state of another one and answers more slowly."""
 
     def __init__(
         self, provider: StubProvider, at: Endpoint, seconds: float | None, pass_time: Callable[[float], None] | None
@@ -214,3 +193,21 @@ def _transport(app: App, third_party_id: str) -> StubTransport:
         if given.config.third_party_id == third_party_id and isinstance(given.transport, StubTransport):
             return given.transport
     raise ConfigurationError(f"no stub plays the provider {third_party_id!r} in this App: add stub({third_party_id!r})")
+
+
+def _check_kind(kind: type, given: object, call: str) -> None:
+    """Raise ConfigurationError, which shows the right call, if an argument is not of its kind."""
+    if not isinstance(given, kind):
+        article = "an" if kind.__name__.startswith("A") else "a"
+        raise ConfigurationError(f"{call} takes {article} {kind.__name__}, not {given!r}")
+
+
+def _refusing(engine: Engine) -> Engine:
+    # The driver's own error has the same effects as a real server that does not answer.
+    driver = engine.dialect.loaded_dbapi
+    assert driver is not None
+
+    def refuse() -> NoReturn:
+        raise driver.OperationalError("connection refused (database_down)")
+
+    return create_engine(engine.url, creator=refuse, poolclass=NullPool, hide_parameters=True)

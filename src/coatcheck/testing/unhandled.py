@@ -1,4 +1,4 @@
-"""What an application raised although its framework has answered for it: Flask and Django send a page with 500."""
+"""Errors of applications that frameworks answer themselves: Flask and Django send a page with 500."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ Unhandled = AbstractContextManager[list[Exception]]
 
 
 def unhandled(app: Any, request: MutableMapping[str, Any]) -> Unhandled:
-    """Collect the errors of one request, an ASGI scope or a WSGI environ, that the framework of `app` swallows.
+    """Collect the errors of one request (an ASGI scope or a WSGI environ) that the framework of `app` does not raise.
 
-    Starlette and others raise them again after they have answered, so there is nothing to collect.
+    Starlette and others raise their errors again after the answer, so for them there is nothing to collect.
     """
     for kind in type(app).__mro__:
-        collecting = _FRAMEWORKS.get(kind.__module__.partition(".")[0])
-        if collecting is not None:
-            return collecting(app, request)
-    return _nothing()
+        collect = _FRAMEWORKS.get(kind.__module__.partition(".")[0])
+        if collect is not None:
+            return collect(app, request)
+    return _no_errors()
 
 
 @contextmanager
-def _of_flask(app: Any, environ: MutableMapping[str, Any]) -> Iterator[list[Exception]]:
+def _flask_errors(app: Any, environ: MutableMapping[str, Any]) -> Iterator[list[Exception]]:
     flask = import_module("flask")
     errors: list[Exception] = []
 
@@ -37,16 +37,16 @@ def _of_flask(app: Any, environ: MutableMapping[str, Any]) -> Iterator[list[Exce
 
 
 @contextmanager
-def _of_django(_app: Any, request: MutableMapping[str, Any]) -> Iterator[list[Exception]]:
+def _django_errors(_app: Any, request: MutableMapping[str, Any]) -> Iterator[list[Exception]]:
     got_request_exception = import_module("django.core.signals").got_request_exception
     errors: list[Exception] = []
     marker = object()
     request["coatcheck.exchange"] = marker
 
     def collect(request: Any, **_more: Any) -> None:
-        held = getattr(request, "scope", None) or request.META
-        if held.get("coatcheck.exchange") is marker:
-            error = sys.exception()  # the signal itself does not carry it
+        origin = getattr(request, "scope", None) or request.META
+        if origin.get("coatcheck.exchange") is marker:
+            error = sys.exception()  # the signal does not carry the error
             errors.extend([error] if isinstance(error, Exception) else [])
 
     got_request_exception.connect(collect)
@@ -57,11 +57,11 @@ def _of_django(_app: Any, request: MutableMapping[str, Any]) -> Iterator[list[Ex
 
 
 @contextmanager
-def _nothing() -> Iterator[list[Exception]]:
+def _no_errors() -> Iterator[list[Exception]]:
     yield []
 
 
 _FRAMEWORKS: dict[str, Callable[[Any, MutableMapping[str, Any]], Unhandled]] = {
-    "flask": _of_flask,
-    "django": _of_django,
+    "flask": _flask_errors,
+    "django": _django_errors,
 }

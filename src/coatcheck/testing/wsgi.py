@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 import httpx2
 
-from .asgi import SERVER_ERROR, apart
+from .asgi import SERVER_ERROR, outside_loop
 from .unhandled import unhandled
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class WSGITransport(httpx2.BaseTransport):
-    """Sends each request to a WSGI application, in the calling thread, and returns its answer once it is complete.
+    """Sends each request to a WSGI application, in the calling thread, and returns its complete answer.
 
-    What the application raises is raised here, as long as `raises` is true; otherwise the client sees what a server
-    would send. `gateway` is the part of each path that a gateway in front takes away.
+    If `raises` is true, errors of the application are raised here; else the client sees the answer of a server.
+    `gateway` is the part of each path that a gateway in front removes.
     """
 
     def __init__(self, app: WSGIApplication, *, raises: bool = True, gateway: str = "") -> None:
@@ -30,12 +30,12 @@ class WSGITransport(httpx2.BaseTransport):
         self._gateway = gateway
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Return the application's answer; RemoteProtocolError where there is none."""
+        """Return the application's answer; RemoteProtocolError if there is none."""
         environ = self._environ(request)
         exchange = _Exchange()
         with unhandled(self.app, environ) as errors:
             try:
-                apart(lambda: exchange.run(self.app, environ))
+                outside_loop(lambda: exchange.run(self.app, environ))
             except Exception:
                 if self._raises:
                     raise
@@ -68,12 +68,13 @@ class WSGITransport(httpx2.BaseTransport):
             "wsgi.run_once": False,
             "wsgi.input_terminated": True,
         }
-        for name, value in _joined(request.headers.raw).items():
+        for name, value in _variables(request.headers.raw).items():
             environ[name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"] = value
         return environ
 
 
-def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+def _variables(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return headers by their names in an environ, without `HTTP_`; several values of one name become one."""
     joined: dict[str, str] = {}
     for raw_name, raw_value in headers:
         name, value = raw_name.decode("latin-1").upper().replace("-", "_"), raw_value.decode("latin-1")
@@ -83,7 +84,7 @@ def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 class _Exchange:
-    """One answer, as an application builds it (PEP 3333)."""
+    """One answer, which the application builds as PEP 3333 says."""
 
     def __init__(self) -> None:
         self._status: str | None = None
@@ -91,7 +92,7 @@ class _Exchange:
         self._body = bytearray()
 
     def run(self, app: WSGIApplication, environ: WSGIEnvironment) -> None:
-        """Call the application, take in what it returns, and close that."""
+        """Call the application, collect the body that it returns, and close it."""
         chunks = app(environ, self._start)
         try:
             for chunk in chunks:
@@ -108,7 +109,7 @@ class _Exchange:
         return self._body.extend
 
     def fail(self) -> None:
-        """Answer as a server does whose application has raised."""
+        """Answer as a server does after an error of its application."""
         self._start("500 Internal Server Error", [("content-type", "text/plain; charset=utf-8")], True)
         self._body[:] = SERVER_ERROR
 
