@@ -19,7 +19,7 @@ from starlette.types import Message, Scope
 from coatcheck import App
 from coatcheck.claims import ManualClock
 from coatcheck.recipes.exceptions import ConfigurationError
-from coatcheck.server import create_app, testing as testing_unfinished
+from coatcheck.server import create_app, testing as testing_routes
 from coatcheck.server.address import is_loopback
 from coatcheck.server.cli.build import build_app
 from coatcheck.server.cli.greeting import cautions, facts
@@ -367,7 +367,7 @@ def test_a_testing_route_sees_what_earlier_requests_still_do(app: App) -> None:
 
 def test_work_that_does_not_end_holds_nobody_up_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a limit the answer comes all the same."""
-    monkeypatch.setattr(testing_unfinished, "_LONGEST_S", 0.0)
+    monkeypatch.setattr(testing_routes, "_LONGEST_S", 0.0)
 
     async def endless(_scope: Scope, _receive: object, send: Callable[[Message], Any]) -> None:
         await send({"type": "http.response.body"})
@@ -377,10 +377,10 @@ def test_work_that_does_not_end_holds_nobody_up_for_ever(monkeypatch: pytest.Mon
         return None
 
     async def scenario() -> None:
-        unfinished = testing_unfinished.Unfinished()
-        request = asyncio.create_task(unfinished.follow(endless, {}, nothing, nothing))
+        pending_work = testing_routes.PendingWork()
+        request = asyncio.create_task(pending_work.follow(endless, {}, nothing, nothing))
         await asyncio.sleep(0)
-        await unfinished.settle()
+        await pending_work.wait()
         assert not request.done()
         request.cancel()
 
