@@ -24,12 +24,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def main() -> None:
-    """Run the command line and leave with its exit code; whatever went wrong is one line on standard error."""
+    """Run the command line and exit with its code; an error is one line on standard error."""
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code: 0, 1 for what failed, 2 for what was not understood."""
+    """Run one command and return its exit code: 0, 1 for a failure, 2 for wrong usage."""
     try:
         code = cli.main(list(arguments), prog_name="coatcheck", standalone_mode=False)
     except click.Abort:

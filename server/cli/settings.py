@@ -1,4 +1,4 @@
-"""The options of the command line as one value, which can travel through the environment to worker processes."""
+"""The options of the command line as one value, passed to worker processes through the environment."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ DEFAULT_LOG_LEVEL = "info"
 
 
 def variable(name: str) -> str:
-    """Return the environment variable that stands for an option: COATCHECK_API_DOMAIN for `api_domain`."""
+    """Return the environment variable of an option, e.g. COATCHECK_API_DOMAIN for `api_domain`."""
     return f"COATCHECK_{name.upper()}"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the user asked for; None where an option was not given, so that it can be told from its default."""
+    """The options that the user gave; None stands for an option that was not given and has no fixed default."""
 
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
@@ -38,7 +38,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
-        """Return the settings that `to_environment` has written down."""
+        """Return the settings that `to_environment` has written."""
 
         def given(name: str) -> str | None:
             return environment.get(variable(name))
@@ -59,7 +59,7 @@ class Settings:
         )
 
     def to_environment(self, environment: MutableMapping[str, str]) -> None:
-        """Write the settings down as the variables of the same options; those not given are taken out."""
+        """Write the settings as the variables of their options; remove the variables of options that were not given."""
         for option in fields(self):
             value = getattr(self, option.name)
             if value is None:
@@ -68,20 +68,22 @@ class Settings:
                 environment[variable(option.name)] = str(value)
 
 
+# Misspelt variables
+
 _PREFIX = "COATCHECK_"
 _SIMILAR = 0.75
-"""The similarity from which on a name is taken as misspelt: DATABASE_URL is, TEST_POSTGRES is not."""
+"""From this similarity on a name counts as misspelt: DATABASE_URL does, TEST_POSTGRES does not."""
 
-KNOWN = frozenset({ENCRYPTION_KEY_VARIABLE, TOKEN_VARIABLE, *(variable(option.name) for option in fields(Settings))})
+_KNOWN = frozenset({ENCRYPTION_KEY_VARIABLE, TOKEN_VARIABLE, *(variable(option.name) for option in fields(Settings))})
 """Every variable that a command reads."""
 
 
 def misspelt(names: Iterable[str]) -> Iterator[str]:
-    """Return one warning for each name that is close to a known variable without being one."""
-    # Compared without the prefix they share, which would make any two of them similar.
-    options = [name.removeprefix(_PREFIX) for name in sorted(KNOWN)]
+    """Yield a warning for each name that is similar to a known variable, since it is otherwise ignored silently."""
+    # Compared without the prefix, because it would make any two names similar.
+    options = [name.removeprefix(_PREFIX) for name in sorted(_KNOWN)]
     for name in sorted(names):
-        if name in KNOWN or not name.upper().startswith(_PREFIX):
+        if name in _KNOWN or not name.upper().startswith(_PREFIX):
             continue
         meant = difflib.get_close_matches(name.upper().removeprefix(_PREFIX), options, n=1, cutoff=_SIMILAR)
         if meant:

@@ -22,7 +22,7 @@ from coatcheck.recipes.exceptions import ConfigurationError
 from coatcheck.server import create_app, testing as testing_routes
 from coatcheck.server.address import is_loopback
 from coatcheck.server.cli.build import build_app
-from coatcheck.server.cli.greeting import cautions, facts
+from coatcheck.server.cli.greeting import startup_lines, startup_warnings
 from coatcheck.server.cli.settings import Settings
 from coatcheck.server.exceptions import OptionsError
 from coatcheck.server.testing.guard import Guard, checked_token, drawn_token, host_named, token_of
@@ -288,10 +288,10 @@ def test_a_manual_clock_begins_now_and_forgets_everything() -> None:
     assert abs(app.clock.now_ms() - ManualClock().now_ms()) < 60_000
     assert app.unsafe_for_tests
     assert app.database.inline
-    said = "\n".join(facts(app, SETTINGS))
+    said = "\n".join(startup_lines(app, SETTINGS))
     assert "POST http://localhost:3567/auth/testing/clock" in said
     assert NAME in said
-    assert any("unsafe_for_tests" in line for line in cautions(app, SETTINGS))
+    assert any("unsafe_for_tests" in line for line in startup_warnings(app, SETTINGS))
     app.close()
 
 
@@ -312,7 +312,7 @@ def test_in_memory_on_this_machine_there_is_nothing_to_steal(
     monkeypatch.delenv("COATCHECK_ENCRYPTION_KEY", raising=False)
     settings = replace(SETTINGS, **changed)
     app = build_app(settings)
-    said = " ".join(cautions(app, settings))
+    said = " ".join(startup_warnings(app, settings))
     app.close()
     assert ("plain http" in said) is ("stored unencrypted" in said) is warned
 
