@@ -19,7 +19,7 @@ from ..recipes.kit.recipe import RecipeSpecification
 from ..recipes.kit.services import standing_in
 from ..recipes.users.user import AccountInfo, User
 from ..server.stub import stub_providers
-from ..server.stub.page import Persona, typed
+from ..server.stub.page import Persona, persona_for
 
 APP_INFO = InputAppInfo("Test", "http://localhost:3567", website_domain="http://localhost:3000")
 """What an App for tests is called and where it is, unless it is told."""
@@ -120,7 +120,7 @@ async def _from_provider(app: App, email: str, tenant: str) -> RecipeUserId:
 def _persona(app: App, email: str) -> Persona:
     """Return whom a stub provider would take the owner of an address for."""
     known = [persona for stub in stub_providers(app) for persona in stub.personas if persona.email == email]
-    persona = known[0] if known else typed(email)
+    persona = known[0] if known else persona_for(email)
     if persona is None:
         raise ConfigurationError(f"{email!r} is not an e-mail address")
     return persona
