@@ -19,6 +19,7 @@ from ..recipes.kit.request import get_all_cors_headers
 from ..recipes.kit.routing import ApiResponse
 from ..sessions.exceptions import DatabaseError
 from .asgi import AuthMiddleware
+from .errors import internal_error
 from .stub import stub_routes
 from .testing import TestingMiddleware, guard_of
 
@@ -76,10 +77,10 @@ def create_app(
             *testing,  # outermost: no CORS header may let a website read its answers
             Middleware(WebsiteCORS, coatcheck=served),
             # Starlette's own stands outside CORS, and a browser could not read the status of its answer.
-            Middleware(ServerErrorMiddleware, handler=_internal_error),
+            Middleware(ServerErrorMiddleware, handler=internal_error),
             Middleware(AuthMiddleware, coatcheck=served),
         ],
-        exception_handlers={Exception: _internal_error},
+        exception_handlers={Exception: internal_error},
     )
 
 
@@ -88,7 +89,3 @@ def _testing(served: App, token: str | None) -> list[Middleware]:
         return []
     # The guard is made here so that it fails now: Starlette makes the middlewares when the first request comes.
     return [Middleware(TestingMiddleware, coatcheck=served, guard=guard_of(served, token))]
-
-
-async def _internal_error(_request: Request, _error: Exception) -> Response:
-    return ApiResponse({"message": "internal server error"}, 500)

@@ -54,6 +54,11 @@ async def error_response(app: Services, request: Request, error: Exception) -> R
     return None
 
 
+async def internal_error(_request: Request, _error: Exception) -> Response:
+    """Return the answer to an error of the server itself, which says nothing about it."""
+    return ApiResponse({"message": "internal server error"}, 500)
+
+
 def _plain_error(error: Exception, status: int) -> Response:
     if status >= 500:
         logger.error("answered %d: %s", status, error, exc_info=error)

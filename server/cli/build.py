@@ -94,8 +94,8 @@ def target_of(settings: Settings) -> Target:
     app = app_of(found)
     if app is None:
         raise RecipesError(
-            f"--recipes {settings.recipes}: no App is to be found in this {type(found).__name__}: call init(...) when "
-            "it is made, or hand the App to the middleware"
+            f"--recipes {settings.recipes}: no App is to be found in this {type(found).__name__}: call init(...) "
+            "in its module, or give the App to its middleware"
         )
     return Target(app, found)
 

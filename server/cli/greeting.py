@@ -84,7 +84,7 @@ def _plain_http(settings: Settings) -> str:
 def _plain_keys(settings: Settings) -> str:
     unless = " unless the App was given an encryption_key" if settings.recipes else ""
     return (
-        f"private signing keys are stored unencrypted{unless}: whoever reads the database can sign tokens; "
+        f"private signing keys are stored unencrypted{unless}: anybody who reads the database can sign tokens; "
         f"set {ENCRYPTION_KEY_VARIABLE} to 32 random bytes in base64 before the first start"
     )
 

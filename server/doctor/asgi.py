@@ -75,7 +75,7 @@ def recognises(application: object) -> bool:
 
 
 def app_of(application: object) -> App | None:
-    """Return the App that an application was told to serve."""
+    """Return the App that an application was given."""
     auth = _auth_of(_stack(application))
     if auth is None:
         return None

@@ -13,7 +13,7 @@ from .finding import Finding
 from .setup import is_deployed, is_https
 
 _DAY_S = 86_400
-_WITHOUT = "Make the App that is deployed without unsafe_for_tests=True, as another one than that of the tests."
+_WITHOUT = "Make the deployed App without unsafe_for_tests=True; the tests need an App of their own."
 
 
 def check(app: App, website: str | None) -> Iterator[Finding]:
@@ -28,8 +28,8 @@ def _made_for_tests(app: App, website: str | None) -> Iterator[Finding]:
         yield Finding(
             "error",
             "unsafe_for_tests=True, though API or website is deployed on https",
-            "Passwords are hashed so cheaply that a leaked database gives them away, and whatever else is for tests "
-            "only is accepted.",
+            "Passwords are hashed so cheaply that a leaked database gives them away, and all other features for tests "
+            "are accepted.",
             _WITHOUT,
         )
 
@@ -76,7 +76,7 @@ def _plain_keys(app: App, website: str | None) -> Iterator[Finding]:
         yield Finding(
             "advice",
             "private signing keys are stored unencrypted",
-            "Whoever can read the database, or a backup of it, can sign access tokens for anybody.",
+            "Anybody who can read the database, or a backup of it, can sign access tokens for any user.",
             f"Set {ENCRYPTION_KEY_VARIABLE} to 32 random bytes in base64 before the first start. On a database in use "
             "`coatcheck keys rotate --revoke` then replaces the keys that it holds.",
         )
@@ -93,8 +93,8 @@ def _mails_in_log(app: App, website: str | None) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "mails for new passwords are sent to nobody",
-            "They are written to the log: who has forgotten a password waits in vain, and whoever can read the log can "
-            "use the links in it.",
+            "They are written to the log: users who have forgotten a password wait in vain, and anybody who can read "
+            "the log can use the links in it.",
             "Configure email_delivery in emailpassword.init, or disable generate_password_reset_token_post.",
         )
 

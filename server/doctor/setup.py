@@ -121,7 +121,7 @@ def site_of(origin: str) -> str:
     if not is_local(host):
         return top_level(origin)
     # The library treats localhost and all addresses as one site, so that no test needs certificates.
-    return host if _is_address(host) or host == "localhost" else top_level(f"https://x.{host}")
+    return host if is_address(host) or host == "localhost" else top_level(f"https://x.{host}")
 
 
 def has_site(origin: str) -> bool:
@@ -149,5 +149,6 @@ def is_deployed(origin: str) -> bool:
     return "." in host and not is_local(host) and not host.endswith(_OF_THIS_NETWORK)
 
 
-def _is_address(host: str) -> bool:
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address."""
     return is_local(host) and not host.startswith("localhost")

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from ...recipes.kit.app_info import host_of, is_local
 from .finding import Finding
-from .setup import Setup, has_site, is_deployed, is_https, is_own_machine, site_of
+from .setup import Setup, has_site, is_address, is_deployed, is_https, is_own_machine, site_of
 
 _HEADERS = (
     "let the clients carry tokens in headers (tokenTransferMethod in the browser SDK; "
@@ -31,7 +31,7 @@ def public_suffix(whose: str, origin: str) -> Iterator[Finding]:
     yield Finding(
         "error",
         f"the host of the {whose} is a public suffix: {host_of(origin)}",
-        "Names below a public suffix belong to many owners, so whether API and website are one site cannot be told, "
+        "Names below a public suffix belong to many owners, so nobody can tell whether API and website are one site, "
         "and every sign-in is answered with 500.",
         f"Give the address at which the {whose} is really found: a name below {host_of(origin)}, or another.",
     )
@@ -86,7 +86,7 @@ def _same_site_none_without_secure(setup: Setup) -> Iterator[Finding]:
     yield Finding(
         "error",
         "browsers drop the cookies: SameSite=None, but not Secure",
-        f"{_why_none(setup)} Chrome and all browsers built like it keep such cookies only where they are Secure, so "
+        f"{_why_none(setup)} Chrome and all browsers built like it keep such cookies only if they are Secure, so "
         "nobody stays signed in.",
         _how_secure(setup),
     )
@@ -99,7 +99,7 @@ def _plain_http(setup: Setup) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "the API is deployed on plain http",
-            f"Passwords and tokens travel to {setup.api} in the clear, and whoever is on the way can use them.",
+            f"Passwords and tokens travel to {setup.api} in the clear, and anybody on the way can use them.",
             f"Serve the API over https, and say so: api_domain={_https(setup.api)!r}.",
         )
 
@@ -127,7 +127,7 @@ def _secure_on_http(setup: Setup) -> Iterator[Finding]:
         "Not every browser keeps Secure cookies that come over http from this machine: Safari does not."
         if trusted
         else f"Browsers drop Secure cookies that come over http, as they do from {setup.api}: nobody stays signed in.",
-        "Leave cookie_secure out: cookies are Secure then exactly where api_domain is on https.",
+        "Leave cookie_secure out: cookies are Secure then if, and only if, api_domain is on https.",
     )
 
 
@@ -294,7 +294,7 @@ def _bare(domain: str) -> str:
 def _covers(domain: str, host: str) -> bool:
     if host == _bare(domain):
         return True
-    return host.endswith(f".{_bare(domain)}") and not (is_local(host) and not host.startswith("localhost"))
+    return host.endswith(f".{_bare(domain)}") and not is_address(host)
 
 
 def _is_suffix(domain: str, host: str) -> bool:

@@ -72,7 +72,7 @@ def _token_size(measured: _Measured, *, in_cookies: bool) -> Iterator[Finding]:
         return
     too_large = size > COOKIE_LIMIT
     kept = (
-        "Browsers drop larger cookies without a word, and nobody stays signed in."
+        "Browsers drop larger cookies without an error, and nobody stays signed in."
         if in_cookies
         else "The browser SDKs keep tokens that travel in headers in cookies, too, and browsers drop larger ones."
     )
@@ -92,7 +92,7 @@ def _header_size(measured: _Measured) -> Iterator[Finding]:
             "warning",
             f"the access token is {measured.token_bytes} bytes long, more than many servers accept in a header",
             f"Proxies and servers often refuse headers beyond {LONGEST_TOKEN} bytes, and a token as long is verified "
-            "anew with every request.",
+            "again for every request.",
             "Keep large values in the session's data or in your own tables, and only what every request needs in "
             "claims.",
         )

@@ -112,9 +112,7 @@ def _stubs(app: App) -> list[tuple[ProviderInput, StubProvider]]:
     if not app.has_recipe("thirdparty"):
         return []
     inputs: tuple[ProviderInput, ...] = app.recipe("thirdparty").config.providers
-    # Recognised by what the transport drives, so that an App without stubs need not load an HTTP client.
-    played = [(given, getattr(given.transport, "app", None)) for given in inputs]
-    return [(given, provider) for given, provider in played if isinstance(provider, StubProvider)]
+    return [(given, given.transport.app) for given in inputs if isinstance(given.transport, StubTransport)]
 
 
 def _client(third_party_id: str) -> ProviderClientConfig:

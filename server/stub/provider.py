@@ -15,8 +15,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from ...claims.clock import current_clock
-from ...recipes.kit.services import Services
 from ...recipes.kit.request import app_of
+from ...recipes.kit.services import Services
 from .grants import (
     ACCESS_TOKEN_LIFETIME_MS,
     CODE_LIFETIME_MS,

@@ -18,9 +18,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...claims.exceptions import CoatcheckError
-from ...recipes.app import App, current_app
+from ...recipes.app import App
 from ...recipes.kit.routing import ApiResponse, public_path
-from ..errors import error_response
+from ..errors import internal_error
+from ..guard import answer_to
 from .commands import (
     ClockRoute,
     OutboxRoute,
@@ -98,7 +99,7 @@ def _routes() -> Starlette:
             Route("/sessions/{handle}", SessionRoute),
             Route("/users/{user_id}/sessions", UserSessionsRoute),
         ],
-        exception_handlers={HTTPException: _refused, CoatcheckError: _failed, Exception: _crashed},
+        exception_handlers={HTTPException: _refused, CoatcheckError: answer_to, Exception: internal_error},
     )
 
 
@@ -111,17 +112,6 @@ async def _refused(request: Request, error: Exception) -> Response:
         allowed = (error.headers or {}).get("Allow", "")
         message = f"this testing route does not take {request.method}, but {allowed}"
     return ApiResponse({"message": message}, error.status_code, error.headers)
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    answer = await error_response(current_app(), request, error)
-    if answer is None:
-        raise error
-    return answer
-
-
-async def _crashed(_request: Request, _error: Exception) -> Response:
-    return ApiResponse({"message": "internal server error"}, 500)
 
 
 class PendingWork:

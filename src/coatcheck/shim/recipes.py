@@ -11,8 +11,7 @@ from ..recipes.kit.recipe import Recipe
 from ..recipes.session import recipe as session_recipe
 from ..recipes.thirdparty import recipe as thirdparty_recipe
 from ..recipes.thirdpartyemailpassword import recipe as thirdpartyemailpassword_recipe
-from . import session as shim_session
-from . import users as shim_users
+from . import session as shim_session, users as shim_users
 from .init import reset
 
 
