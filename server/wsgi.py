@@ -138,14 +138,7 @@ class _Body:
         self._request = request
 
     def __iter__(self) -> Iterator[bytes]:
-        rest = iter(self._body)
-        while True:
-            with self._app.active():
-                try:
-                    chunk = next(rest)
-                except StopIteration:
-                    return
-            yield chunk
+        return produced_within(self._app, self._body)
 
     def close(self) -> None:
         try:
@@ -153,6 +146,18 @@ class _Body:
                 _close(self._body)
         finally:
             _finish(self._app, self._request)
+
+
+def produced_within(app: App, body: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the chunks of a body; the App is the current one while each is produced."""
+    chunks = iter(body)
+    while True:
+        with app.active():
+            try:
+                chunk = next(chunks)
+            except StopIteration:
+                return
+        yield chunk
 
 
 def _close(body: Iterable[bytes]) -> None:
@@ -216,7 +221,7 @@ def body_of(response: Response) -> bytes:
 
 
 def _sent(response: Response, start_response: StartResponse, *exc_info: Any) -> list[bytes]:
-    headers = [(name.decode(), _text(value)) for name, value in response.raw_headers]
+    headers = [(name.decode(), value.decode("latin-1")) for name, value in response.raw_headers]
     start_response(status_line(response), headers, *exc_info)
     return [body_of(response)]
 
@@ -262,7 +267,3 @@ def number(given: str | int | None) -> int:
 
 def _raw(text: str) -> bytes:
     return text.encode("latin-1", "replace")
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("latin-1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from ...recipes.app import ENCRYPTION_KEY_VARIABLE
 from ..testing.guard import TOKEN_VARIABLE
@@ -39,24 +40,16 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Return the settings that `to_environment` has written."""
-
-        def given(name: str) -> str | None:
-            return environment.get(variable(name))
-
-        return cls(
-            host=given("host") or DEFAULT_HOST,
-            port=int(given("port") or DEFAULT_PORT),
-            workers=int(given("workers") or 1),
-            database=given("database"),
-            api_domain=given("api_domain"),
-            website_domain=given("website_domain"),
-            api_base_path=given("api_base_path"),
-            recipes=given("recipes"),
-            log_level=given("log_level") or DEFAULT_LOG_LEVEL,
-            stub_providers=given("stub_providers"),
-            allow_unsafe_host=given("allow_unsafe_host") == str(True),
-            manual_clock=given("manual_clock") == str(True),
-        )
+        values: dict[str, Any] = {}
+        for option in fields(cls):
+            text = environment.get(variable(option.name))
+            if text is None:
+                continue
+            if isinstance(option.default, bool):
+                values[option.name] = text == str(True)
+            else:
+                values[option.name] = int(text) if isinstance(option.default, int) else text
+        return cls(**values)
 
     def to_environment(self, environment: MutableMapping[str, str]) -> None:
         """Write the settings as the variables of their options; remove the variables of options that were not given."""

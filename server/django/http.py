@@ -22,7 +22,7 @@ from ...recipes.kit.request import KEY, on_session
 from ...recipes.kit.routing import MAX_BODY_BYTES, TOO_LARGE
 from ...recipes.session.container import SessionContainer
 from ...recipes.session.response import ResponseLog, key_of
-from ..wsgi import body_of, number, request_from, scope_of
+from ..wsgi import body_of, number, produced_within, request_from, scope_of
 
 
 class SessionRequest(HttpRequest):
@@ -153,18 +153,7 @@ def stream_within(app: App, response: HttpResponseBase) -> None:
     if response.is_async:
         response.streaming_content = _produced_async(app, cast("AsyncGenerator[bytes, None]", content))
     else:
-        response.streaming_content = _produced(app, cast("Iterable[bytes]", content))
-
-
-def _produced(app: App, content: Iterable[bytes]) -> Iterator[bytes]:
-    rest = iter(content)
-    while True:
-        with app.active():
-            try:
-                chunk = next(rest)
-            except StopIteration:
-                return
-        yield chunk
+        response.streaming_content = produced_within(app, cast("Iterable[bytes]", content))
 
 
 async def _produced_async(app: App, content: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
