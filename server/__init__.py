@@ -1,4 +1,4 @@
-"""Where it meets the world: ASGI, frameworks, the command line."""
+"""Serving: ASGI, the frameworks, and the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The address a server listens on, taken before anything else is done."""
+"""The address a server listens on; it is taken before the server does anything else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BACKLOG = 2048
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach a server on `host`."""
+    """Whether only this machine can reach a server on `host`."""
     if host == "localhost":
         return True
     try:
@@ -24,7 +24,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_any_address(host: str) -> bool:
-    """Tell whether `host` stands for every address of the machine, as 0.0.0.0 does."""
+    """Whether `host` stands for every address of the machine, as 0.0.0.0 does."""
     try:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:
@@ -32,18 +32,18 @@ def is_any_address(host: str) -> bool:
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """Return a socket that owns the address but does not listen yet; AddressError if it cannot be had.
+    """Return a socket that owns the address but does not listen yet; AddressError if the address cannot be taken.
 
-    Port 0 lets the system choose.
+    Port 0 lets the system choose a port.
     """
     family, address = _resolved(host, port)
-    # The protocol is named because asyncio sets the option below only on connections that know theirs.
+    # asyncio sets the option below only on connections that know their protocol, so it is named here.
     taken = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        # Connections inherit it. Without it the second part of an answer waits until the client confirms the first, and
-        # clients put that off for 40 ms.
+        # Connections inherit it. Without it the second part of an answer waits until the client confirms the first,
+        # and clients delay that by 40 ms.
         taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if os.name == "posix":  # Elsewhere the option would let two servers share the port.
+        if os.name == "posix":  # on other systems the option would let two servers share the port
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(address)
     except OSError as error:
@@ -53,7 +53,7 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def listen(taken: socket.socket) -> None:
-    """Begin to accept connections; AddressError if another server began to in the meantime."""
+    """Start to accept connections; AddressError if another server has started on this address in the meantime."""
     host, port = taken.getsockname()[:2]
     try:
         taken.listen(_BACKLOG)
@@ -66,7 +66,7 @@ def _resolved(host: str, port: int) -> tuple[int, Any]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
         raise AddressError(f"--host {host}: there is no such address") from None
-    # IPv4 first, as uvicorn does it for its workers.
+    # IPv4 first: uvicorn does the same for its workers.
     family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
     return family, address
 

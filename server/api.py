@@ -18,24 +18,116 @@ from ..recipes.session.response import response_log
 from ..sessions.blocking import in_background
 from .errors import error_response
 
-ALIASES = {
+logger = logging.getLogger("coatcheck.server")
+
+
+class AuthAPI:
+    """The part that all middlewares share; `coatcheck` is the App to serve, by default the one that `init` made."""
+
+    def __init__(self, coatcheck: App | None = None) -> None:
+        self._coatcheck = coatcheck
+        self._router: tuple[App, _Router] | None = None
+
+    @property
+    def app(self) -> App:
+        """The App that is served; NotInitialisedError before there is one."""
+        return self._coatcheck or current_app()
+
+    def bind(self, app: App, request: Request) -> None:
+        """Bind a request to the App and start its log, so that later copies of the scope share both."""
+        bind_app(request.scope, app)
+        response_log(request)
+
+    def match(self, app: App, request: Request) -> Match | None:
+        """Return the route that serves a request, None if the application should serve it."""
+        return self._router_of(app).match(request)
+
+    def methods(self, app: App, request: Request) -> list[str]:
+        """Return the methods with which the path of a request is served."""
+        return self._router_of(app).methods(request)
+
+    async def answer(self, app: App, found: Match, request: Request) -> Response:
+        """Answer a request of the auth API; errors of this library become answers, too."""
+        try:
+            context = request_context(request)
+            tenant_id = await TenantsRecipe.of(app).tenant_of(found.tenant_id, context)
+            return await found.route.handler(ApiCall(app, request, tenant_id, context))
+        except Exception as error:
+            refusal = await error_response(app, request, error)
+            if refusal is None:
+                raise
+            return refusal
+
+    def serve(self, app: App, request: Request) -> Response | None:
+        """Answer a request in code that cannot await; None if the application should answer it."""
+        found = self.match(app, request)
+        return None if found is None else app.driver(self.answer(app, found, request))
+
+    def _router_of(self, app: App) -> _Router:
+        router = self._router  # read once: another thread may serve another App meanwhile
+        if router is None or router[0] is not app:
+            router = self._router = (app, _Router(app))
+        return router[1]
+
+
+# After the response
+
+
+async def finish(request: Request) -> None:
+    """Run the jobs that waited for the response to be sent, and release the request."""
+    await run_jobs(request)
+    let_go(request)
+
+
+async def run_jobs(request: Request) -> None:
+    """Run the jobs that wait for the response to be sent; failures are logged."""
+    for job in jobs_of(request.scope):
+        try:
+            await job()
+        except Exception:
+            logger.exception("a job after the response failed")
+
+
+def finish_sync(app: App, request: Request) -> None:
+    """Finish a request in code that cannot await, while the server waits before it ends or reuses the connection.
+
+    Jobs run in the background so that timing does not reveal whether an account exists (docs/protocol.md, rule 21.7).
+    Tests look for what jobs have done, so for them jobs run at once.
+    """
+    with app.active():
+        if app.unsafe_for_tests or app.database.inline or not has_jobs(request.scope):
+            app.driver(finish(request))
+        else:
+            in_background(partial(_finish_driven, app, request))
+
+
+def _finish_driven(app: App, request: Request) -> None:
+    try:
+        app.driver(finish(request))
+    except Exception:
+        logger.exception("finishing a request after its response failed")
+
+
+# Routing: by path and method, with `rid` as a hint (docs/protocol.md, section 18)
+
+_ALIASES = {
     "thirdpartyemailpassword": ("thirdparty", "emailpassword"),
     "thirdpartypasswordless": ("thirdparty", "passwordless"),
 }
-"""The ids under which combined recipes of older SDKs speak for several of ours."""
+"""The ids of older SDKs' combined recipes; each stands for several recipes of today."""
 
 _TENANT = re.compile(r"/([a-zA-Z0-9-]+)(/.+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A route, and the tenant named in the path (None where none is)."""
+    """A route, and the tenant that the path names (None if it names none)."""
 
     route: Route
     tenant_id: str | None
 
 
-class Router:
+class _Router:
     """The routes of one App's recipes."""
 
     def __init__(self, app: App) -> None:
@@ -48,7 +140,6 @@ class Router:
                     self._served.setdefault((route.method, route.path), []).append((recipe.recipe_id, route))
 
     def match(self, request: Request) -> Match | None:
-        """Return what serves a request, None where the application should."""
         below = self._below(request)
         if below is None:
             return None
@@ -62,7 +153,6 @@ class Router:
         return Match(found, in_tenant[1])
 
     def methods(self, request: Request) -> list[str]:
-        """Return the methods with which the path of a request is served."""
         below = self._below(request)
         if below is None:
             return []
@@ -71,101 +161,14 @@ class Router:
         return sorted({method for method, path in self._served if path in paths})
 
     def _below(self, request: Request) -> str | None:
-        """Return a request's path below the API base path, None where it is not below it."""
+        """Return a request's path below the API base path, None if it is not below it."""
         path = public_path(request, self._info)
         return path.removeprefix(self._base) if path.startswith(self._base + "/") else None
 
     def _find(self, request: Request, path: str) -> Route | None:
         candidates = self._served.get((request.method.upper(), path), [])
         hint = request.headers.get("rid", "")
-        preferred = ALIASES.get(hint, (hint,))
-        # Stable: among equals the order of recipe_list decides.
+        preferred = _ALIASES.get(hint, (hint,))
+        # The sort is stable, so among equals the order of recipe_list decides.
         ordered = sorted(candidates, key=lambda candidate: candidate[0] not in preferred)
         return ordered[0][1] if ordered else None
-
-
-logger = logging.getLogger("coatcheck.server")
-
-
-class AuthAPI:
-    """What a framework's middleware asks; `coatcheck` is the App to serve, by default the one that `init` made."""
-
-    def __init__(self, coatcheck: App | None = None) -> None:
-        self._coatcheck = coatcheck
-        self._router: tuple[App, Router] | None = None
-
-    @property
-    def app(self) -> App:
-        """The App that is served; NotInitialisedError before there is one."""
-        return self._coatcheck or current_app()
-
-    def begin(self, app: App, request: Request) -> None:
-        """Bind a request to the App, and begin its log: whoever copies the scope further in still shares it."""
-        bind_app(request.scope, app)
-        response_log(request)
-
-    def match(self, app: App, request: Request) -> Match | None:
-        """Return the route that serves a request, None where the application should."""
-        return self._router_of(app).match(request)
-
-    def methods(self, app: App, request: Request) -> list[str]:
-        """Return the methods with which the path of a request is served."""
-        return self._router_of(app).methods(request)
-
-    async def answer(self, app: App, found: Match, request: Request) -> Response:
-        """Answer a request of the auth API; errors of ours are answers, too."""
-        try:
-            context = request_context(request)
-            tenant_id = await TenantsRecipe.of(app).tenant_of(found.tenant_id, context)
-            return await found.route.handler(ApiCall(app, request, tenant_id, context))
-        except Exception as error:
-            refusal = await error_response(app, request, error)
-            if refusal is None:
-                raise
-            return refusal
-
-    def serve(self, app: App, request: Request) -> Response | None:
-        """Answer a request where nothing can be awaited; None where the application should."""
-        found = self.match(app, request)
-        return None if found is None else app.driver(self.answer(app, found, request))
-
-    def _router_of(self, app: App) -> Router:
-        router = self._router  # read once: another thread may serve another App meanwhile
-        if router is None or router[0] is not app:
-            router = self._router = (app, Router(app))
-        return router[1]
-
-
-async def finish(request: Request) -> None:
-    """Run what waited for the response to be sent, and let go of the request."""
-    await run_jobs(request)
-    let_go(request)
-
-
-async def run_jobs(request: Request) -> None:
-    """Run what waits for the response to be sent; failures are logged."""
-    for job in jobs_of(request.scope):
-        try:
-            await job()
-        except Exception:
-            logger.exception("a job after the response failed")
-
-
-def finish_now(app: App, request: Request) -> None:
-    """Do the same where nothing can be awaited and the server waits before it ends or reuses the connection.
-
-    So jobs run behind its back, lest their duration tell a client, say, whether an account exists (docs/protocol.md,
-    rule 21.7). Tests, which look for what jobs have done, get them done first.
-    """
-    with app.active():
-        if app.unsafe_for_tests or app.database.inline or not has_jobs(request.scope):
-            app.driver(finish(request))
-        else:
-            in_background(partial(_finish_driven, app, request))
-
-
-def _finish_driven(app: App, request: Request) -> None:
-    try:
-        app.driver(finish(request))
-    except Exception:
-        logger.exception("what was to be done after the response failed")

@@ -19,9 +19,9 @@ from ..recipes.kit.request import get_all_cors_headers
 from ..recipes.kit.routing import ApiResponse
 from ..sessions.exceptions import DatabaseError
 from .asgi import AuthMiddleware
+from .errors import internal_error
 from .stub import stub_routes
-from .testing import TestingMiddleware
-from .testing.guard import guard_of
+from .testing import TestingMiddleware, guard_of
 
 logger = logging.getLogger("coatcheck.server")
 
@@ -29,7 +29,7 @@ CORS_METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS")
 
 
 class WebsiteCORS:
-    """CORS for exactly the website's origin, asked for anew with every request where it is a function of it."""
+    """CORS for the website's origin and no other; an origin that is a function is asked again for every request."""
 
     def __init__(self, app: ASGIApp, coatcheck: App) -> None:
         self.app = app
@@ -56,9 +56,9 @@ def create_app(
 ) -> Starlette:
     """Return a Starlette application that serves the auth API of an App, `/healthz` and the given routes.
 
-    Where the App has stub providers, their authorization pages are served too, below `<api_base_path>/stub/`. With a
-    `testing_token`, and only then, so are the testing routes, below `<api_base_path>/testing/`, to whoever sends it in
-    the header `x-coatcheck-testing`; ConfigurationError unless the App was made with `unsafe_for_tests=True`.
+    If the App has stub providers, their authorization pages are served below `<api_base_path>/stub/`. With a
+    `testing_token`, and only then, the testing routes are served below `<api_base_path>/testing/` to clients that send
+    it in the header `x-coatcheck-testing`; ConfigurationError unless the App was made with `unsafe_for_tests=True`.
     """
     served = coatcheck or current_app()
 
@@ -76,20 +76,16 @@ def create_app(
         middleware=[
             *testing,  # outermost: no CORS header may let a website read its answers
             Middleware(WebsiteCORS, coatcheck=served),
-            # Starlette's own stands outside CORS, where a browser could not read the status of its answer.
-            Middleware(ServerErrorMiddleware, handler=_internal_error),
+            # Starlette's own stands outside CORS, and a browser could not read the status of its answer.
+            Middleware(ServerErrorMiddleware, handler=internal_error),
             Middleware(AuthMiddleware, coatcheck=served),
         ],
-        exception_handlers={Exception: _internal_error},
+        exception_handlers={Exception: internal_error},
     )
 
 
 def _testing(served: App, token: str | None) -> list[Middleware]:
     if token is None:
         return []
-    # The guard is made now, for its errors: Starlette makes the middlewares when the first request comes.
+    # The guard is made here so that it fails now: Starlette makes the middlewares when the first request comes.
     return [Middleware(TestingMiddleware, coatcheck=served, guard=guard_of(served, token))]
-
-
-async def _internal_error(_request: Request, _error: Exception) -> Response:
-    return ApiResponse({"message": "internal server error"}, 500)

@@ -23,7 +23,15 @@ from .api import AuthAPI, finish
 from .errors import error_response
 from .guard import Guard, answer_to, requires
 
-__all__ = ["AuthMiddleware", "requires", "session_exception_handler", "user_context", "verify_session"]
+__all__ = [
+    "AnyRequest",
+    "AuthMiddleware",
+    "as_request",
+    "requires",
+    "session_exception_handler",
+    "user_context",
+    "verify_session",
+]
 
 AnyASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 """An ASGI application of any framework; each types its messages in its own way."""
@@ -31,13 +39,13 @@ AnyASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 Verified = Callable[[AnyRequest], Coroutine[Any, Any, SessionContainer]]
 VerifiedOrNone = Callable[[AnyRequest], Coroutine[Any, Any, SessionContainer | None]]
 
-BEGINNINGS = frozenset(("http.response.start", "websocket.accept", "websocket.close", "websocket.http.response.start"))
-DENIAL = "websocket.http.response"
+_BEGINNINGS = frozenset(("http.response.start", "websocket.accept", "websocket.close", "websocket.http.response.start"))
+_DENIAL = "websocket.http.response"
 """The extension with which a server lets a handshake be answered like any request."""
-POLICY_VIOLATION = 1008
+_POLICY_VIOLATION = 1008
 """The code that closes a websocket instead (RFC 6455, section 7.4.1); before it is accepted, servers answer 403."""
-INTERNAL_SERVER_ERROR = 500
-INTERNAL_ERROR_CLOSES = (1011, 4500)
+_INTERNAL_SERVER_ERROR = 500
+_INTERNAL_ERROR_CLOSES = (1011, 4500)
 """The codes with which websockets are closed for the same reason, Litestar's among them."""
 
 
@@ -45,9 +53,9 @@ class AuthMiddleware:
     """Serves the auth API, and applies what happens to session tokens to every response that passes.
 
     `coatcheck` is the App to serve, by default the one that `init` made. Add it with the framework's `add_middleware`,
-    or wrap a whole application in it. Errors of this library that nobody else handles are turned into their answers;
-    any other error passes through, where tokens have changed after its answer, which has to carry them. The tokens of
-    a websocket's handshake travel with its acceptance; once it is accepted, errors pass through untouched.
+    or wrap a whole application in it. Errors of this library that nobody else handles are turned into their answers.
+    Any other error passes through; if tokens have changed, it is answered first, so that the answer carries them. The
+    tokens of a websocket's handshake travel with its acceptance; once it is accepted, errors pass through untouched.
     """
 
     def __init__(self, app: AnyASGIApp, coatcheck: App | None = None) -> None:
@@ -55,14 +63,14 @@ class AuthMiddleware:
         self._api = AuthAPI(coatcheck)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection; what is neither HTTP nor a websocket passes through untouched."""
+        """Serve one connection; a scope that is neither HTTP nor a websocket passes through untouched."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
         coatcheck = self._api.app
         request = Request(scope, receive) if scope["type"] == "http" else handshake_of(scope)
         with coatcheck.active():
-            self._api.begin(coatcheck, request)
+            self._api.bind(coatcheck, request)
             answer = _Answer(coatcheck, request, scope, send)
             try:
                 await self._serve(coatcheck, request, scope, receive, send=answer)
@@ -70,7 +78,7 @@ class AuthMiddleware:
                 if error is not answer.refused and (answer.begun or not await answer.refuse(error)):
                     await _fail(error, scope, receive, answer)
             finally:
-                await finish(request)  # also where the client has gone before the answer, which servers may raise
+                await finish(request)  # also if the client left before the answer, which servers may report as an error
 
     async def _serve(self, app: App, request: Request, scope: Scope, receive: Receive, *, send: Send) -> None:
         found = self._api.match(app, request) if scope["type"] == "http" else None
@@ -82,10 +90,10 @@ class AuthMiddleware:
 
 
 class _Answer:
-    """Sends an application's messages on, tokens with that which begins the answer; `begun` once there was one.
+    """Passes an application's messages on, and adds the tokens to the first message; after that it has `begun`.
 
-    Frameworks that stand further in (a mounted application, Litestar) answer errors they do not know with 500. Where
-    such an error is one of ours, it is answered as it should be instead; that error is then `refused`.
+    Inner frameworks (a mounted application, Litestar) answer errors they do not know with 500. If such an error is one
+    of this library's, its proper answer is sent instead, and the error is kept as `refused`.
     """
 
     __slots__ = ("_app", "_log", "_request", "_scope", "_send", "begun", "refused")
@@ -100,7 +108,7 @@ class _Answer:
         self.refused: BaseException | None = None
 
     async def __call__(self, message: Message) -> None:
-        if self.begun or message["type"] not in BEGINNINGS:
+        if self.begun or message["type"] not in _BEGINNINGS:
             if self.refused is None:
                 await self._send(message)
         elif not (_gives_up(message) and await self.refuse(sys.exception())):
@@ -108,17 +116,17 @@ class _Answer:
 
     @property
     def changed(self) -> bool:
-        """Say whether tokens have changed."""
+        """Whether tokens have changed."""
         return len(self._log) > 0
 
     async def refuse(self, error: BaseException | None) -> bool:
-        """Answer an error of ours; False for any other."""
+        """Answer an error of this library and return True; False for any other error."""
         refusal = await error_response(self._app, self._request, error) if isinstance(error, Exception) else None
         if refusal is None:
             return False
         self.refused = error
-        if self._scope["type"] == "websocket" and DENIAL not in (self._scope.get("extensions") or {}):
-            await self._pass({"type": "websocket.close", "code": POLICY_VIOLATION})
+        if self._scope["type"] == "websocket" and _DENIAL not in (self._scope.get("extensions") or {}):
+            await self._pass({"type": "websocket.close", "code": _POLICY_VIOLATION})
         else:
             await refusal(self._scope, self._request.receive, self._pass)
         return True
@@ -127,19 +135,19 @@ class _Answer:
         if not self.begun:
             self.begun = True
             if self.changed and message["type"] != "websocket.close":
-                # A copy: an application may send the same message to everybody.
+                # A copy, because an application may send the same message to several clients.
                 message = {**message, "headers": message.get("headers", ())}
                 self._log.apply(MutableHeaders(scope=message))
         await self._send(message)
 
 
 async def _fail(error: Exception, scope: Scope, receive: Receive, answer: _Answer) -> None:
-    """Raise an error; where tokens have changed, answer it as the application's outermost layer would, out of reach."""
+    """Raise an error; if tokens have changed, answer it first, as the application's outermost layer would."""
     if answer.begun or not answer.changed:
         raise error
     application = scope.get("app")
     handlers = application.exception_handlers if isinstance(application, Starlette) else {}
-    handler: Any = handlers.get(INTERNAL_SERVER_ERROR) or handlers.get(Exception)
+    handler: Any = handlers.get(_INTERNAL_SERVER_ERROR) or handlers.get(Exception)
 
     async def failed(_scope: Scope, _receive: Receive, _send: Send) -> None:
         raise error
@@ -148,9 +156,9 @@ async def _fail(error: Exception, scope: Scope, receive: Receive, answer: _Answe
 
 
 def _gives_up(message: Message) -> bool:
-    """Say whether an answer begins as that of a framework to an error it does not know."""
-    said = message.get("status") if message["type"] == "http.response.start" else message.get("code")
-    return said in (INTERNAL_SERVER_ERROR, *INTERNAL_ERROR_CLOSES)
+    """Whether an answer begins as a framework answers an error it does not know."""
+    code = message.get("status") if message["type"] == "http.response.start" else message.get("code")
+    return code in (_INTERNAL_SERVER_ERROR, *_INTERNAL_ERROR_CLOSES)
 
 
 @overload
@@ -180,10 +188,10 @@ def verify_session(
     override_global_claim_validators: OverrideGlobalClaimValidators | None = None,
     user_context: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Return a guard: kept as `demand`, it gives an endpoint its session by `await demand(request)`.
+    """Return a guard to keep, as `demand` for example; `await demand(request)` returns the session of a request.
 
-    It takes what Starlette, Litestar or Quart call a request, or a websocket that is not accepted yet. The session is
-    also `request.state.supertokens`; where it does not hold, a SessionError is raised, which the middleware answers.
+    It takes a request of Starlette, Litestar or Quart, or a websocket that is not accepted yet. The session is also
+    `request.state.supertokens`. A session that does not hold raises a SessionError, which the middleware answers.
     Options as in `coatcheck.server.guard.Guard`.
     """
     guard = Guard(anti_csrf_check, session_required, check_database, override_global_claim_validators, user_context)
@@ -202,7 +210,7 @@ def user_context(request: AnyRequest) -> UserContext:
 async def session_exception_handler(request: AnyRequest, exc: Exception) -> Response:
     """Answer a session error: an exception handler for applications without the middleware.
 
-    Tokens are cleared or renewed all the same. An error that is not this library's is raised again.
+    It clears or renews tokens as the middleware does. An error that is not this library's is raised again.
     """
     served = as_request(request)
     response = await answer_to(served, exc)

@@ -20,7 +20,7 @@ from ..claims.validator import SessionClaimValidator
 from ..recipes.kit.request import as_request
 from ..recipes.session.api import UNCHECKED_METHODS
 from ..recipes.session.container import SessionContainer
-from .django.http import SESSION_HEADERS, varying
+from .django.http import SESSION_HEADERS, keep_cacheable
 from .guard import Guard, served_by
 
 
@@ -28,7 +28,7 @@ from .guard import Guard, served_by
 class SessionUser:
     """The user of a session, with what Django's own users have; equal to any other of the same user id.
 
-    It belongs to no group and has no permission of Django's: what a user may do is told by claims.
+    It belongs to no group and has no permission of Django's; claims say what a user may do.
     """
 
     session: SessionContainer
@@ -46,16 +46,16 @@ class SessionUser:
 
     @property
     def pk(self) -> str:
-        """The same, under the name that throttles ask for."""
+        """The primary user id, under the name that throttles use."""
         return self.id
 
     @property
     def username(self) -> str:
-        """The same, for logs and pages."""
+        """The primary user id, for logs and pages."""
         return self.id
 
     def get_username(self) -> str:
-        """Return the same."""
+        """Return the primary user id."""
         return self.id
 
     def has_perm(self, perm: str, obj: object = None) -> bool:
@@ -83,13 +83,13 @@ class SessionUser:
 class CoatCheckAuthentication(rest_framework.authentication.BaseAuthentication):
     """Authenticates by the session: `request.user` is its SessionUser, `request.auth` the session itself.
 
-    Without tokens the next authentication class is asked, and permissions decide. Tokens that have expired, or claims
-    that do not hold, are answered with 401 or 403 by `coatcheck.server.django.Middleware`, which has to be listed. A
-    subclass may set `session_required`, `anti_csrf_check` and `check_database` (as in `coatcheck.server.guard.Guard`),
-    say which claims to demand, and which user a session stands for.
+    Without tokens the next authentication class is asked, and permissions decide. Expired tokens and claims that do not
+    hold are answered with 401 or 403 by `coatcheck.server.django.Middleware`, which must be listed. A subclass may set
+    `session_required`, `anti_csrf_check` and `check_database` (as in `coatcheck.server.guard.Guard`), and override
+    which claims are demanded and which user a session stands for.
 
-    The framework exempts its views from Django's CSRF check, and its SessionAuthentication makes up for that. So does
-    this class: for everything but GET it demands what the `anti_csrf` option of `session.init` says.
+    The framework exempts its views from Django's CSRF check, and its SessionAuthentication makes up for that. This
+    class does the same: every method but GET must pass the check of the `anti_csrf` option of `session.init`.
     """
 
     anti_csrf_check: bool | None = None
@@ -97,7 +97,7 @@ class CoatCheckAuthentication(rest_framework.authentication.BaseAuthentication):
     check_database: bool = False
 
     def authenticate(self, request: Request) -> tuple[Any, SessionContainer] | None:
-        """Return the user and the session of a request, None where it has none and needs none."""
+        """Return the user and the session of a request, None if it has no session and needs none."""
         own = as_request(request)
         guard = Guard(
             self.anti_csrf_check,
@@ -106,29 +106,29 @@ class CoatCheckAuthentication(rest_framework.authentication.BaseAuthentication):
             self.override_global_claim_validators,
         )
         app = served_by(own)
-        with app.active(), _varying(request):
+        with app.active(), _vary_on_session(request):
             session = app.driver(guard.check(own))
         return None if session is None else (self.user_of(session), session)
 
     def authenticate_header(self, request: Request) -> str:
-        """Return the challenge of a 401 with which permissions refuse a request without a session."""
+        """Return the challenge of the 401 that answers a request without a session."""
         return "Bearer"
 
     def user_of(self, session: SessionContainer) -> Any:
-        """Return the user whom a session stands for; an application may look up its own model here."""
+        """Return the user of a session; a subclass may look up a model of its own."""
         return SessionUser(session)
 
     def override_global_claim_validators(
         self, validators: list[SessionClaimValidator], session: SessionContainer, user_context: UserContext
     ) -> list[SessionClaimValidator]:
-        """Return the claims to demand, given those that apply everywhere."""
+        """Return the validators to run, given those that apply to every route."""
         return validators
 
 
-def _varying(request: Request) -> AbstractContextManager[None]:
-    """Have the view say that its response depends on the session, before a cache around it stores the response."""
+def _vary_on_session(request: Request) -> AbstractContextManager[None]:
+    """Set Vary on the view, because a cache around it stores the response before the middleware sees it."""
     headers = getattr((request.parser_context or {}).get("view"), "headers", None)
     if headers is None:
         return nullcontext()
     headers["Vary"] = ", ".join(dict.fromkeys(filter(None, (headers.get("Vary"), *SESSION_HEADERS))))
-    return varying(request)
+    return keep_cacheable(request)

@@ -30,7 +30,7 @@ from ..sessions.exceptions import (
 
 logger = logging.getLogger("coatcheck.server")
 
-STATUS_OF: dict[type[CoatcheckError], int] = {
+_STATUS_OF: dict[type[CoatcheckError], int] = {
     BadInputError: 400,
     UnknownTenantError: 404,
     HashingBusyError: 503,
@@ -38,20 +38,25 @@ STATUS_OF: dict[type[CoatcheckError], int] = {
     ConfigurationError: 500,
     ProtectedClaimError: 500,
 }
-"""The status of errors that are not about sessions; their message is the answer's."""
+"""The status of errors that are not about sessions; the answer has the message of the error."""
 
 
 async def error_response(app: Services, request: Request, error: Exception) -> Response | None:
-    """Return the answer to an error of ours, tokens cleared where they must be; None for any other error."""
+    """Return the answer to an error of this library, clearing tokens if it says so; None for any other error."""
     if isinstance(error, SessionError):
         try:
             return await _session_error(SessionRecipe.of(app), request, error)
-        except DatabaseError as failure:  # the session of a theft could not be ended
+        except DatabaseError as failure:  # the stolen session could not be revoked
             error = failure
-    for kind, status in STATUS_OF.items():
+    for kind, status in _STATUS_OF.items():
         if isinstance(error, kind):
             return _plain_error(error, status)
     return None
+
+
+async def internal_error(_request: Request, _error: Exception) -> Response:
+    """Return the answer to an error of the server itself, which says nothing about it."""
+    return ApiResponse({"message": "internal server error"}, 500)
 
 
 def _plain_error(error: Exception, status: int) -> Response:
@@ -69,14 +74,14 @@ async def _session_error(recipe: SessionRecipe, request: Request, error: Session
         case UnauthorisedError():
             if error.clear_tokens:
                 recipe.transport(request, context).clear_all()
-            return await _answered(
+            return await _handled(
                 handlers.on_unauthorised,
                 request,
                 str(error),
                 response=_message("unauthorised", config.session_expired_status_code),
             )
         case TryRefreshTokenError():
-            return await _answered(
+            return await _handled(
                 handlers.on_try_refresh_token,
                 request,
                 str(error),
@@ -89,14 +94,14 @@ async def _session_error(recipe: SessionRecipe, request: Request, error: Session
                 "message": "invalid claim",
                 "claimValidationErrors": [failure.to_json() for failure in error.payload],
             }
-            return await _answered(
+            return await _handled(
                 handlers.on_invalid_claim,
                 request,
                 error.payload,
                 response=ApiResponse(body, config.invalid_claim_status_code),
             )
         case ClearDuplicateSessionCookiesError():
-            return await _answered(
+            return await _handled(
                 handlers.on_clear_duplicate_session_cookies,
                 request,
                 str(error),
@@ -111,23 +116,23 @@ async def _theft(recipe: SessionRecipe, request: Request, error: TokenTheftError
     response = _message("token theft detected", recipe.config.session_expired_status_code)
     logger.warning("token theft detected: session %s of user %s", error.session_handle, error.user_id)
     if handler is None:
-        # First: where the database is down, the owner keeps the token that shows the theft, and can show it again.
+        # Revoke first: if the database is down, the owner keeps the token that proves the theft, and can send it again.
         await recipe.functions.revoke_session(error.session_handle, context)
     recipe.transport(request, context).clear_all()
-    return await _answered(
+    return await _handled(
         handler, request, error.session_handle, error.user_id, error.recipe_user_id, response=response
     )
 
 
-async def _answered(handler: Callable[..., Any] | None, *arguments: Any, response: Response) -> Response:
+async def _handled(handler: Callable[..., Any] | None, *arguments: Any, response: Response) -> Response:
     if handler is None:
         return response
-    given = handler(*arguments, response)
-    if inspect.isawaitable(given):
-        given = await given
-    if not isinstance(given, Response):
-        raise ConfigurationError(f"the error handler {handler!r} must return the response to send, not {given!r}")
-    return given
+    handled = handler(*arguments, response)
+    if inspect.isawaitable(handled):
+        handled = await handled
+    if not isinstance(handled, Response):
+        raise ConfigurationError(f"the error handler {handler!r} must return the response to send, not {handled!r}")
+    return handled
 
 
 def _message(text: str, status: int) -> Response:

@@ -1,6 +1,6 @@
 """The errors of serving and of the command line; the whole tree is drawn in `coatcheck.claims.exceptions`.
 
-The message of each is one line that says what to do, because the command line shows nothing else.
+Each message is one line that says what to do, because the command line shows nothing else.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ class AddressError(ServerError):
 
 
 class OptionsError(ServerError):
-    """Options, or the environment variables that stand for them, contradict each other."""
+    """Options, or their environment variables, contradict each other."""
 
 
 class RecipesError(ServerError):
-    """What `--recipes` names cannot be found, fails, or is no list of recipes."""
+    """The object that `--recipes` names cannot be found, fails, or is not a list of recipes."""
 
 
 class EncryptionKeyError(ServerError):
-    """The encryption key is missing, or is not the one under which the database's secrets were sealed."""
+    """The encryption key is missing, or is not the key that sealed the database's secrets."""
 
 
 class NoDatabaseError(ServerError):
-    """A command that only reads or changes a database was pointed at none."""
+    """A command that reads or changes an existing database was given none."""

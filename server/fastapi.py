@@ -1,5 +1,5 @@
 """coatcheck in FastAPI: the middleware, and dependencies that demand a session."""
-# FastAPI reads the annotations of a dependency that is an object as they are, so they must not be strings here.
+# No `from __future__ import annotations`: FastAPI does not evaluate string annotations of a dependency object.
 
 from collections.abc import Mapping
 from threading import Lock
@@ -35,16 +35,16 @@ __all__ = [
 S_co = TypeVar("S_co", bound=SessionContainer | None, covariant=True)
 
 SESSION_RESPONSES: dict[int | str, dict[str, Any]] = {
-    401: {"description": "There is no session, or its access token has expired and wants refreshing."},
+    401: {"description": "There is no session, or its access token has expired and must be refreshed."},
     403: {"description": "The session lacks a claim that the route demands."},
 }
-"""What routes answer where the session does not hold, for `responses=` of a protected route, or a router of them."""
+"""The answers to a session that does not hold, for `responses=` of a protected route or of a protected router."""
 
 
 class SessionDependency(Generic[S_co]):
-    """What `verify_session` returns: a dependency, the same one wherever the same is demanded.
+    """The dependency that `verify_session` returns; equal options give the same object.
 
-    So a router and a route that demand the same check it once per request, and tests may replace it by
+    So a router and a route with equal options check the session once per request, and tests can replace the check by
     `app.dependency_overrides[verify_session()]`.
     """
 
@@ -58,9 +58,9 @@ class SessionDependency(Generic[S_co]):
 
 
 class _Demanded(SessionDependency[SessionContainer], SecurityBase):
-    """One that does not let anybody pass without: FastAPI describes its routes as secured."""
+    """A dependency that lets no request without a session pass; FastAPI describes its routes as secured."""
 
-    # One scheme, not one for each way: FastAPI would solve a dependency more for every request.
+    # One scheme for both ways: a second one would be one more dependency to solve for every request.
     model = HTTPBearer(
         bearerFormat="JWT",
         description=f"The access token, in this header or, from browsers, as the cookie {ACCESS_COOKIE}.",
@@ -69,7 +69,7 @@ class _Demanded(SessionDependency[SessionContainer], SecurityBase):
 
 
 def _refuse_uncalled() -> None:
-    # FastAPI gets here only where it was given the function itself, which it would call, and let everybody in.
+    # FastAPI calls this only for `Depends(verify_session)`, which would let every request in.
     raise ConfigurationError("write Depends(verify_session()), with parentheses: without them the route is open")
 
 
@@ -104,14 +104,14 @@ def verify_session(
 ) -> Any:
     """Return a dependency: `session: Annotated[SessionContainer, Depends(verify_session())]`.
 
-    For routes, routers and websockets; there the handshake is refused. The session is also
-    `request.state.supertokens`; where it does not hold, a SessionError is raised, which the middleware answers. The
-    description of the API shows which routes demand one. Options as in `coatcheck.server.guard.Guard`.
+    It protects routes, routers and websockets, whose handshake it refuses. The session is also
+    `request.state.supertokens`. A session that does not hold raises a SessionError, which the middleware answers. The
+    OpenAPI description shows which routes demand a session. Options as in `coatcheck.server.guard.Guard`.
     """
-    # A copy, since the dependency may be shared with others who pass an equal one.
+    # A copy, because other callers with an equal mapping share the dependency.
     own = None if user_context is None else dict(user_context)
     guard = Guard(anti_csrf_check, session_required, check_database, override_global_claim_validators, own)
-    # The same object instead of an equal one: FastAPI looks it up several times for every request.
+    # The same object, not an equal one: FastAPI looks it up several times for every request.
     with _making:
         found = next((made for made in _made if made.guard == guard), None)
         if found is None:

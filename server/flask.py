@@ -34,8 +34,8 @@ class CoatCheck:
     """The Flask extension: serves the auth API, answers session errors, and sends tokens with every response.
 
     `coatcheck` is the App to serve, by default the one that `init` made. `g.supertokens` is the session of a request,
-    None where there is none. The auth API is served before any hook of the application, and what it answers passes
-    the `after_request` hooks, those of flask-cors for one; preflight requests for it are answered.
+    None if there is none. The auth API is served before any hook of the application, and its answers pass through the
+    `after_request` hooks, such as those of flask-cors; preflight requests for it are answered.
     """
 
     def __init__(self, app: flask.Flask | None = None, coatcheck: App | None = None) -> None:
@@ -55,7 +55,7 @@ class CoatCheck:
         app.register_error_handler(CoatcheckError, _answer_error)
 
     def _before_request(self) -> flask.Response | None:
-        # An application context that was pushed around several requests has one `g` for all of them.
+        # The real object: an application context around several requests has one `g` for all of them.
         state = flask.g._get_current_object()
         state.supertokens = None
         request = _current_request()
@@ -78,9 +78,9 @@ def verify_session(
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Return a decorator that demands a session before a view (or a `before_request` hook) runs: `g.supertokens`.
 
-    Works with sync and async views. Where the session does not hold, the view is not run and the client gets 401 or
-    403. A hook is not run for the OPTIONS requests that Flask answers itself, in which browsers send no tokens; a view
-    that declares OPTIONS cannot demand a session (docs/protocol.md, rule 14.6). Options as in
+    It works with sync and async views. If the session does not hold, the view is not run and the client gets 401 or
+    403. A hook is not run for OPTIONS requests that Flask answers itself, because browsers send no tokens with them; a
+    view that declares OPTIONS cannot demand a session (docs/protocol.md, rule 14.6). Options as in
     `coatcheck.server.guard.Guard`.
     """
     guard = Guard(anti_csrf_check, session_required, check_database, override_global_claim_validators, user_context)
@@ -90,7 +90,7 @@ def verify_session(
 
             @wraps(view)
             async def protected_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-                if session_required and _no_view_is_reached():
+                if session_required and _flask_answers():
                     return None
                 refusal = await guard.refusal(_current_request())
                 return await view(*args, **kwargs) if refusal is None else _flask_response(refusal)
@@ -99,7 +99,7 @@ def verify_session(
 
         @wraps(view)
         def protected(*args: P.args, **kwargs: P.kwargs) -> Any:
-            if session_required and _no_view_is_reached():
+            if session_required and _flask_answers():
                 return None
             refusal = guard.refusal_now(_current_request())
             return view(*args, **kwargs) if refusal is None else _flask_response(refusal)
@@ -118,8 +118,8 @@ def _current_request() -> Request:
     return as_request(flask.request)
 
 
-def _no_view_is_reached() -> bool:
-    """Say whether Flask itself answers a request after the hooks: OPTIONS of most routes, and of unknown paths."""
+def _flask_answers() -> bool:
+    """Whether Flask itself answers a request after the hooks: OPTIONS of most routes, and of unknown paths."""
     rule = flask.request.url_rule
     answers = rule is None or getattr(rule, "provide_automatic_options", False) is True
     return flask.request.method == "OPTIONS" and answers

@@ -1,4 +1,4 @@
-"""What a protected route demands of the session, the same in every framework."""
+"""What a protected route demands of the session, the same in every framework; and the decorator `requires`."""
 
 from __future__ import annotations
 
@@ -20,15 +20,21 @@ from ..recipes.session.recipe import SessionRecipe
 from ..sessions.exceptions import SessionError
 from .errors import error_response
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_CONNECTION_NAMES = ("request", "websocket")
+"""The names of the parameter in which an endpoint gets its connection."""
+
 
 @dataclass(frozen=True, slots=True)
 class Guard:
     """The options of `verify_session`.
 
-    `anti_csrf_check` is by default made for everything but GET. With `session_required=False` a request without a
-    session passes with None. `check_database` asks whether the session has been revoked meanwhile.
+    The default of `anti_csrf_check` is to check every method but GET. With `session_required=False` a request without a
+    session passes with None. `check_database` asks the database whether the session has been revoked.
     `override_global_claim_validators` gets the validators that apply to every route, the session and the user
-    context, and returns those to run. `user_context` is copied into the user context of each request.
+    context, and returns the validators to run. `user_context` is copied into the user context of each request.
     """
 
     anti_csrf_check: bool | None = None
@@ -54,7 +60,7 @@ class Guard:
     async def check(self, request: Request) -> SessionContainer | None:
         """Return the verified session of a request; UnauthorisedError, TryRefreshTokenError or InvalidClaimsError."""
         app = served_by(request)
-        if not is_current(app):  # a middleware of ours has nearly always seen to it
+        if not is_current(app):  # rare: our middleware has nearly always made it the current one
             with app.active():
                 return await self.check(request)
         recipe = SessionRecipe.of(app)
@@ -71,13 +77,13 @@ class Guard:
         return session
 
     def check_now(self, request: Request) -> SessionContainer | None:
-        """Do the same where nothing can be awaited."""
+        """Do the same in code that cannot await."""
         app = served_by(request)
         with app.active():
             return app.driver(self.check(request))
 
     async def refusal(self, request: Request) -> Response | None:
-        """Check the session of a request; return the answer to send where it does not hold, otherwise None."""
+        """Check the session of a request; return the answer to send if it does not hold, otherwise None."""
         try:
             await self.check(request)
         except SessionError as error:
@@ -85,32 +91,25 @@ class Guard:
         return None
 
     def refusal_now(self, request: Request) -> Response | None:
-        """Do the same where nothing can be awaited."""
+        """Do the same in code that cannot await."""
         app = served_by(request)
         with app.active():
             return app.driver(self.refusal(request))
 
 
 def served_by(request: Request) -> Services:
-    """Return the App that serves a request; the process's default where no middleware has said which."""
+    """Return the App that a middleware bound to the request, or else the process's default."""
     return app_of(request) or current_services()
 
 
 async def answer_to(request: Request, error: Exception) -> Response:
-    """Return the answer to an error of ours; any other is raised again."""
+    """Return the answer to an error of this library; any other error is raised again."""
     app = served_by(request)
     with app.active():
         response = await error_response(app, request, error)
     if response is None:
         raise error
     return response
-
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-NAMES = ("request", "websocket")
-"""What the parameter is called that an endpoint gets its connection in."""
 
 
 def requires(
@@ -124,10 +123,10 @@ def requires(
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Return a decorator that demands a session before an endpoint runs: `request.state.supertokens`.
 
-    Works with async and plain functions, methods of an HTTPEndpoint, and endpoints of websockets, which get the
-    connection as `request` or `websocket`; other frameworks say with `request_of` where it is to be found. Where the
-    session does not hold, the endpoint is not run and a SessionError is raised, which the middleware answers. Options
-    as in `coatcheck.server.guard.Guard`.
+    It works with async and plain functions, methods of an HTTPEndpoint, and endpoints of websockets, all of which get
+    the connection as `request` or `websocket`; for other frameworks `request_of` returns the connection. If the session
+    does not hold, the endpoint is not run and a SessionError is raised, which the middleware answers. Options as in
+    `coatcheck.server.guard.Guard`.
     """
     guard = Guard(anti_csrf_check, session_required, check_database, override_global_claim_validators, user_context)
 
@@ -159,7 +158,7 @@ def _finder(
     if request_of is not None:
         return lambda _args, _kwargs: as_request(request_of())
     names = list(inspect.signature(endpoint).parameters)
-    name = next((name for name in names if name in NAMES), None)
+    name = next((name for name in names if name in _CONNECTION_NAMES), None)
     if name is None:
         raise ConfigurationError(
             f"{endpoint!r} has no parameter named request or websocket: give it one, or pass request_of=..."

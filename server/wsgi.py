@@ -17,7 +17,7 @@ from ..recipes.app import App
 from ..recipes.kit.request import KEY, has_jobs
 from ..recipes.kit.routing import MAX_BODY_BYTES
 from ..recipes.session.response import response_log
-from .api import AuthAPI, finish_now, run_jobs
+from .api import AuthAPI, finish_sync, run_jobs
 from .guard import answer_to
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ _GONE: Message = {"type": "http.disconnect"}
 
 
 class TokenMiddleware:
-    """Applies what happens to session tokens to every response that passes; the auth API is served further in.
+    """Applies what happens to session tokens to every response that passes; an inner layer serves the auth API.
 
-    Bodies pass chunk by chunk, and files in the server's own wrapper, unless jobs wait for the response to be sent.
+    Bodies pass chunk by chunk, and files in the server's own wrapper unless jobs wait for the response to be sent.
     """
 
     def __init__(self, app: WSGIApplication, coatcheck: App | None = None) -> None:
@@ -41,7 +41,7 @@ class TokenMiddleware:
         """Serve one request."""
         coatcheck = self.api.app
         request = request_of(environ)
-        self.api.begin(coatcheck, request)
+        self.api.bind(coatcheck, request)
         log = response_log(request)
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
@@ -58,11 +58,11 @@ class TokenMiddleware:
             _finish(coatcheck, request)
             raise
         if _is_file(body, environ) and not has_jobs(request.scope):
-            # The server sends it in a way of its own, and whatever is put around it would prevent that.
+            # The server sends the file in a faster way of its own, which any wrapper would prevent.
             _finish(coatcheck, request)
             return body
         if coatcheck.unsafe_for_tests and has_jobs(request.scope):
-            # Test clients, Flask's for one, do not close what they have read.
+            # Some test clients, such as Flask's, do not close the body that they have read.
             with coatcheck.active():
                 coatcheck.driver(run_jobs(request))
         return _Body(body, coatcheck, request)
@@ -77,14 +77,14 @@ class TokenMiddleware:
 class AuthMiddleware(TokenMiddleware):
     """Serves the auth API as well, and turns errors of this library into their answers.
 
-    `coatcheck` is the App to serve, by default the one that `init` made. Errors that come while the body is produced
-    are answered as well, as long as none of it has been sent; after that they pass through, as any other error does.
+    `coatcheck` is the App to serve, by default the one that `init` made. Errors during the production of the body are
+    answered as well, as long as none of it has been sent; after that they pass through, as any other error does.
     """
 
     def respond(
         self, coatcheck: App, request: Request, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        """Answer what belongs to the auth API; let the application answer the rest."""
+        """Answer requests of the auth API; let the application answer all others."""
         response = self.api.serve(coatcheck, request)
         if response is not None:
             return _sent(response, start_response)
@@ -97,7 +97,7 @@ class AuthMiddleware(TokenMiddleware):
 
         def refuse(error: Exception) -> list[bytes]:
             response = coatcheck.driver(answer_to(request, error))
-            # What was begun may be replaced because of an error only (PEP 3333).
+            # Only an error may replace a response that has begun (PEP 3333).
             return _sent(response, start_response, *([sys.exc_info()] if begun else ()))
 
         try:
@@ -108,7 +108,7 @@ class AuthMiddleware(TokenMiddleware):
 
 
 class _Refusable:
-    """The body of an application's response, in whose place `refuse` answers an error before anything was sent."""
+    """The body of an application's response; `refuse` answers an error in its place as long as nothing was sent."""
 
     def __init__(self, body: Iterable[bytes], refuse: Callable[[Exception], Iterable[bytes]]) -> None:
         self._body = body
@@ -138,14 +138,7 @@ class _Body:
         self._request = request
 
     def __iter__(self) -> Iterator[bytes]:
-        rest = iter(self._body)
-        while True:
-            with self._app.active():
-                try:
-                    chunk = next(rest)
-                except StopIteration:
-                    return
-            yield chunk
+        return produced_within(self._app, self._body)
 
     def close(self) -> None:
         try:
@@ -153,6 +146,18 @@ class _Body:
                 _close(self._body)
         finally:
             _finish(self._app, self._request)
+
+
+def produced_within(app: App, body: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the chunks of a body; the App is the current one while each is produced."""
+    chunks = iter(body)
+    while True:
+        with app.active():
+            try:
+                chunk = next(chunks)
+            except StopIteration:
+                return
+        yield chunk
 
 
 def _close(body: Iterable[bytes]) -> None:
@@ -167,13 +172,13 @@ def _is_file(body: Iterable[bytes], environ: WSGIEnvironment) -> bool:
 
 
 def _finish(app: App, request: Request) -> None:
-    finish_now(app, request)
-    # Or the two would keep each other until the garbage collector comes round.
+    finish_sync(app, request)
+    # Break the reference cycle request <-> environ.
     request.scope.pop(_ENVIRON, None)
 
 
 def request_of(environ: WSGIEnvironment) -> Request:
-    """Return the Starlette request of a WSGI environ, and leave it there for whoever asks next (PEP 3333)."""
+    """Make the Starlette request of a WSGI environ (PEP 3333), and leave it there for `as_request` to find."""
     path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
     scope = scope_of(environ, path=_raw(path).decode("utf-8", "replace"), scheme=environ["wsgi.url_scheme"])
     scope[_ENVIRON] = environ
@@ -198,12 +203,12 @@ def scope_of(environ: Mapping[str, Any], *, path: str, scheme: str) -> dict[str,
 
 
 def request_from(scope: dict[str, Any], read: Callable[[], bytes]) -> Request:
-    """Return a Starlette request whose body is read when it is asked for."""
+    """Return a Starlette request whose body is read on demand."""
     return Request(scope, _receiving(lambda: {"type": "http.request", "body": read()}))
 
 
 def status_line(response: Response) -> str:
-    """Return the status of a response as WSGI wants it."""
+    """Return the status line that WSGI wants for a response."""
     try:
         return f"{response.status_code} {HTTPStatus(response.status_code).phrase}"
     except ValueError:
@@ -211,12 +216,12 @@ def status_line(response: Response) -> str:
 
 
 def body_of(response: Response) -> bytes:
-    """Return the body of a response that is sent as a whole, as all of ours are."""
+    """Return the body of a response of this library, which always sends its body as a whole."""
     return bytes(response.body)
 
 
 def _sent(response: Response, start_response: StartResponse, *exc_info: Any) -> list[bytes]:
-    headers = [(name.decode(), _text(value)) for name, value in response.raw_headers]
+    headers = [(name.decode(), value.decode("latin-1")) for name, value in response.raw_headers]
     start_response(status_line(response), headers, *exc_info)
     return [body_of(response)]
 
@@ -243,26 +248,22 @@ def _receiving(first: Callable[[], Message]) -> Callable[[], Any]:
 
 
 def _read(environ: WSGIEnvironment | None) -> Message:
-    """Read a body, not more of it than shows that it is too large; a shorter one than announced is a disconnect."""
+    """Read a body up to one byte more than is allowed; a body shorter than announced is a disconnect."""
     if environ is None:
         return _GONE
     ends = environ.get("wsgi.input_terminated")
     wanted = MAX_BODY_BYTES + 1 if ends else min(number(environ.get("CONTENT_LENGTH")), MAX_BODY_BYTES + 1)
     try:
         body = environ["wsgi.input"].read(wanted)
-    except OSError:  # Servers say so in this way that the connection broke, or that chunks make no sense.
+    except OSError:  # servers raise it for a broken connection and for malformed chunks
         return _GONE
     return _GONE if len(body) < wanted and not ends else {"type": "http.request", "body": body}
 
 
 def number(given: str | int | None) -> int:
-    """Return a number that a server passes, mostly as text; 0 where it passes none."""
+    """Return a number that a server passes, mostly as text; 0 if it passes none."""
     return int(given) if given is not None and re.fullmatch("[0-9]{1,18}", str(given)) else 0
 
 
 def _raw(text: str) -> bytes:
     return text.encode("latin-1", "replace")
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("latin-1")

@@ -24,12 +24,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def main() -> None:
-    """Run the command line and leave with its exit code; whatever went wrong is one line on standard error."""
+    """Run the command line and exit with its code; an error is one line on standard error."""
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code: 0, 1 for what failed, 2 for what was not understood."""
+    """Run one command and return its exit code: 0, 1 for a failure, 2 for wrong usage."""
     try:
         code = cli.main(list(arguments), prog_name="coatcheck", standalone_mode=False)
     except click.Abort:
@@ -53,14 +53,14 @@ def _option(name: str, help_text: str, **settings: Any) -> Callable[[F], F]:
 
 _database = _option(
     "database",
-    "Where everything is kept: sqlite:///file.db, or postgresql+psycopg://user@host/name. A URL with a password "
+    "The database: sqlite:///file.db, or postgresql+psycopg://user@host/name. A URL with a password "
     f"belongs in the environment variable, where other users cannot read it. Default: {DEFAULT_DATABASE}",
     metavar="URL",
 )
 _recipes = _option(
     "recipes",
     "A list of recipes, a function that returns one, or an App, in a module of the current directory or an installed "
-    "one. Default: session, emailpassword and usermetadata, as they are.",
+    "one. Default: session, emailpassword and usermetadata, with their default options.",
     metavar="MODULE:ATTRIBUTE",
 )
 
@@ -100,20 +100,20 @@ def cli(context: click.Context) -> None:
 )
 @_option(
     "stub-providers",
-    "Providers to sign in with that are played here, for development: google,github and so on. They let anybody sign "
-    "in as anybody, and so are served to this machine only.",
+    "Providers to sign in with that this server plays, for development: google,github and so on. They let anybody sign "
+    "in as anybody, so they are served to this machine only.",
     metavar="IDS",
 )
 @_option(
     "manual-clock",
-    "Let the time stand still until a test moves it, by POST API-BASE-PATH/testing/clock; the outbox and the stub "
-    "providers are reached beside it. Everything is kept in memory unless --database says otherwise. For tests, and "
-    "so served to this machine only.",
+    "Stop the time until a test moves it with POST API-BASE-PATH/testing/clock; the outbox and the stub providers have "
+    "routes beside it. Everything is kept in memory unless --database says otherwise. This is for tests, so it is "
+    "served to this machine only.",
     is_flag=True,
 )
 @_option(
     "allow-unsafe-host",
-    "Serve what is for tests only, stub providers and the manual clock, on a --host that other machines reach.",
+    "Serve the features for tests, stub providers and the manual clock, on a --host that other machines reach.",
     is_flag=True,
 )
 def serve_command(**options: Any) -> None:
@@ -167,11 +167,11 @@ def explain(operation: str, recipes: str | None) -> None:
     metavar="MODULE:ATTRIBUTE",
 )
 def doctor(recipes: str | None) -> int:
-    """Look for what does not work, or is not safe, in a configuration, and say how to put it right.
+    """Find what does not work, or is not safe, in a configuration, and say how to put it right.
 
-    The environment is read as `serve` reads it. No database is touched and no override is run, but the functions that
-    the configuration names are called: the values of claims are fetched for a user who does not exist. Ends with exit
-    code 1 if there is an error.
+    The environment is read as `serve` reads it. No database is touched and no override is run, but functions in the
+    configuration are called: the values of claims are fetched for a user who does not exist. The exit code is 1 if
+    there is an error.
     """
     with serve_command.make_context("serve", []) as served:
         target = target_of(replace(Settings(**served.params), recipes=recipes))

@@ -1,4 +1,4 @@
-"""From settings to an App: the default recipes, or the application's own."""
+"""From settings to an App, with the default recipes or with those that `--recipes` names."""
 
 from __future__ import annotations
 
@@ -29,143 +29,20 @@ from ..exceptions import OptionsError, RecipesError
 from ..stub import stub
 from .settings import Settings
 
-_NOT_THEIRS = ("coatcheck", "importlib")
-
-
-@contextmanager
-def users_code(reference: str) -> Iterator[None]:
-    """Turn what the application's code raises into a RecipesError that names file and line; the cause is kept.
-
-    Errors of ours that did not pass through the application's code are let through as they are.
-    """
-    try:
-        yield
-    except (Exception, SystemExit) as error:
-        place = _place(error)
-        # An OverrideError names the place of the override itself.
-        if isinstance(error, CoatcheckError) and (place is None or isinstance(error, OverrideError)):
-            raise
-        where = f"{place}: " if place else ""
-        raise RecipesError(f"--recipes {reference}: {where}{_told(error)}") from error
-
-
-def _told(error: BaseException) -> str:
-    # A SyntaxError's text repeats the place; the names of our own errors add nothing to what they say.
-    if isinstance(error, CoatcheckError):
-        return str(error)
-    message = error.msg if isinstance(error, SyntaxError) else str(error)
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__
-
-
-def _place(error: BaseException) -> str | None:
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{_shown(error.filename)}:{error.lineno}"
-    passed = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__) if _is_theirs(frame)]
-    if not passed:
-        return None
-    # Where their code calls a library that fails, the line that calls it is the one to look at.
-    own = [(frame, line) for frame, line in passed if _is_in_project(frame.f_code.co_filename)]
-    frame, line = (own or passed)[-1]
-    return f"{_shown(frame.f_code.co_filename)}:{line}"
-
-
-def _is_theirs(frame: FrameType) -> bool:
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0] not in _NOT_THEIRS
-
-
-def _is_in_project(file: str) -> bool:
-    path = Path(file)
-    return path.is_relative_to(os.getcwd()) and "site-packages" not in path.parts
-
-
-def _shown(file: str) -> str:
-    return os.path.relpath(file) if _is_in_project(file) else file
-
-
-Recipes = App | Sequence[RecipeSpecification]
-
-
-def load(reference: str) -> Recipes:
-    """Import the module, from the current directory too, and return the App or the list that its attribute holds.
-
-    The attribute may be a callable that returns either. RecipesError, in one line, if anything about it is wrong.
-    """
-    return checked(named(reference), reference)
-
-
-def named(reference: str, *, is_whole: Callable[[object], bool] = lambda found: False) -> object:
-    """Import the module and return what its attribute holds, or returns if it can be called.
-
-    What is `is_whole` is not called: a web application can be, but not in this way.
-    """
-    module_name, attribute = _parts(reference)
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    with users_code(reference):
-        found = _attribute(_imported(module_name, reference), attribute, reference)
-        # An App and a list are not callable; nothing else that is may be meant otherwise.
-        return found() if callable(found) and not is_whole(found) else found
-
-
-def checked(found: object, reference: str) -> Recipes:
-    """Return what was found if it is an App or a list; RecipesError if it is anything else."""
-    if isinstance(found, (App, list, tuple)):
-        return found
-    raise _error(
-        reference,
-        f"it must be a list of what the recipes' init return, a function that returns one, or an App, not {found!r}",
-    )
-
-
-def _parts(reference: str) -> tuple[str, str]:
-    module_name, colon, attribute = reference.partition(":")
-    names = [*module_name.split("."), *attribute.split(".")]
-    if colon and module_name.endswith(".py"):
-        raise _error(reference, f"name the module, {module_name.removesuffix('.py')}, not its file")
-    if not colon or not all(name.isidentifier() for name in names):
-        raise _error(reference, "this must read module:attribute, such as config:recipes")
-    return module_name, attribute
-
-
-def _imported(name: str, reference: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        # The module may exist and import another that does not: that is the user's error, told with its line.
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise
-        raise _error(
-            reference, f"there is no module {error.name!r} in {os.getcwd()} or among the installed ones"
-        ) from None
-
-
-def _attribute(module: ModuleType, path: str, reference: str) -> object:
-    found: object = module
-    for name in path.split("."):
-        if not hasattr(found, name):
-            meant = difflib.get_close_matches(name, dir(found), n=1)
-            hint = f": did you mean {meant[0]!r}?" if meant else ""
-            raise _error(reference, f"{module.__name__} has no {name!r}{hint}")
-        found = getattr(found, name)
-    return found
-
-
-def _error(reference: str, message: str) -> RecipesError:
-    return RecipesError(f"--recipes {reference}: {message}")
-
-
 DEFAULT_DATABASE = "sqlite:///coatcheck.db"
 DEFAULT_WEBSITE = "http://localhost:3000"
-APP_NAME = "coatcheck"
-
+_APP_NAME = "coatcheck"
 _DEFAULT_BASE_PATH = "/auth"
+_OTHER_PACKAGES = ("coatcheck", "importlib")
+
+_Recipes = App | Sequence[RecipeSpecification]
 
 
 def build_app(settings: Settings, *, default_database: str = DEFAULT_DATABASE) -> App:
     """Return the App that the settings describe; a CoatcheckError, in one line, if they cannot work.
 
-    No connection is opened. `unsafe_for_tests` is passed only for stub providers and a manual clock, where the settings
-    permit them.
+    No connection is opened. Only stub providers and a manual clock, if the settings permit them, make the App one with
+    `unsafe_for_tests`.
     """
     _refuse_manual_clock(settings)
     stubs = _stubs(settings)
@@ -174,31 +51,66 @@ def build_app(settings: Settings, *, default_database: str = DEFAULT_DATABASE) -
         return _app(
             settings, [*defaults, *stubs], default_database, unsafe_for_tests=settings.manual_clock or bool(stubs)
         )
-    return build_of(load(settings.recipes), settings, default_database=default_database)
-
-
-def build_of(given: Recipes, settings: Settings, *, default_database: str = DEFAULT_DATABASE) -> App:
-    """Return the App given, or one with the recipes given, as the other settings describe it."""
-    if isinstance(given, App):
-        _refuse_contradictions(given, settings)
-        return given
-    with users_code(str(settings.recipes)):  # The application's override functions run now.
-        return _app(settings, given, default_database, unsafe_for_tests=settings.manual_clock)
+    recipes = _as_recipes(_object_at(settings.recipes), settings.recipes)
+    return _build_of(recipes, settings, default_database=default_database)
 
 
 def permits_unsafe(settings: Settings) -> bool:
-    """Tell whether what is for tests only may be served: to this machine, or where the user insists."""
+    """Whether features for tests only may be served: to this machine only, or because the user insists."""
     return settings.allow_unsafe_host or is_loopback(settings.host)
 
 
 def default_api_domain(settings: Settings) -> str:
-    """Return the address at which browsers should reach the server where none was given."""
+    """Return the address at which browsers reach the server if the settings give none."""
     host = settings.host
     if is_loopback(host) or is_any_address(host):
         # To a browser, 127.0.0.1 and localhost are different sites, and Lax cookies do not travel between sites. The
-        # default website is on localhost, as most development servers are, so that is how the API should be called.
+        # default website is on localhost, as most development servers are, so the API should be there as well.
         host = "localhost"
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An App, and the web application that serves it, None if that is not known."""
+
+    app: App
+    application: object | None = None
+
+
+def target_of(settings: Settings) -> Target:
+    """Return what `serve` would serve with these settings, or the web application that `recipes` names.
+
+    A CoatcheckError, in one line, if they cannot work. No connection is opened.
+    """
+    if settings.recipes is None:
+        return _served(build_app(settings))
+    found = _object_at(settings.recipes, is_whole=is_application)
+    if isinstance(found, App):
+        # An App does not know what serves it; in a Django project it is Django.
+        return Target(_build_of(found, settings), settings_in_use())
+    if not is_application(found):
+        return _served(_build_of(_as_recipes(found, settings.recipes), settings))
+    app = app_of(found)
+    if app is None:
+        raise RecipesError(
+            f"--recipes {settings.recipes}: no App is to be found in this {type(found).__name__}: call init(...) "
+            "in its module, or give the App to its middleware"
+        )
+    return Target(app, found)
+
+
+def _served(app: App) -> Target:
+    return Target(app, create_app(app))
+
+
+def _build_of(given: _Recipes, settings: Settings, *, default_database: str = DEFAULT_DATABASE) -> App:
+    """Return the App given, or one with the recipes given, as the other settings describe it."""
+    if isinstance(given, App):
+        _refuse_contradictions(given, settings)
+        return given
+    with _application_errors(str(settings.recipes)):  # the application's override functions run now
+        return _app(settings, given, default_database, unsafe_for_tests=settings.manual_clock)
 
 
 def _stubs(settings: Settings) -> list[RecipeSpecification]:
@@ -239,10 +151,10 @@ def _app(
     recipe_list: Sequence[RecipeSpecification],
     default_database: str,
     *,
-    unsafe_for_tests: bool = False,
+    unsafe_for_tests: bool,
 ) -> App:
     info = InputAppInfo(
-        app_name=APP_NAME,
+        app_name=_APP_NAME,
         api_domain=settings.api_domain or default_api_domain(settings),
         website_domain=settings.website_domain or DEFAULT_WEBSITE,
         api_base_path=_base_path(settings),
@@ -257,12 +169,12 @@ def _app(
 
 
 def _unnamed_database(settings: Settings, default_database: str) -> str:
-    # A file would keep what happened at times that have not come, for a server that starts at the present again.
+    # A file would keep rows from the future, and the next server starts at the present time.
     return "sqlite://" if settings.manual_clock else default_database
 
 
 def _refuse_contradictions(app: App, settings: Settings) -> None:
-    """Refuse options that an App has answered otherwise: ignoring one could mean serving another database."""
+    """Refuse options that differ from the App's own: a server that ignored one could use the wrong database."""
     if settings.manual_clock and not isinstance(app.clock, ManualClock):
         raise OptionsError(
             f"--manual-clock cannot change the clock of --recipes {settings.recipes}, which is an App: make it with "
@@ -291,35 +203,119 @@ def _answers(app: App, settings: Settings) -> list[tuple[str, str, str | None]]:
     return answers
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """An App, and the web application that serves it, None where that is not known."""
-
-    app: App
-    application: object | None = None
+# The object that `--recipes module:attribute` names
 
 
-def target_of(settings: Settings) -> Target:
-    """Return what the settings name: what `serve` would serve with them, or the web application in `recipes`.
+def _object_at(reference: str, *, is_whole: Callable[[object], bool] = lambda found: False) -> object:
+    """Import a module, also from the current directory, and return its attribute, or what that returns when called.
 
-    A CoatcheckError, in one line, if it cannot be had. No connection is opened.
+    An attribute for which `is_whole` is true is not called: a web application is callable, but with arguments.
+    RecipesError, in one line, if anything is wrong.
     """
-    if settings.recipes is None:
-        return _served(build_app(settings))
-    found = named(settings.recipes, is_whole=is_application)
-    if isinstance(found, App):
-        # Who serves an App cannot be told; in a Django project, it is Django.
-        return Target(build_of(found, settings), settings_in_use())
-    if not is_application(found):
-        return _served(build_of(checked(found, settings.recipes), settings))
-    app = app_of(found)
-    if app is None:
-        raise RecipesError(
-            f"--recipes {settings.recipes}: no App is to be found in this {type(found).__name__}: call init(...) when "
-            "it is made, or hand the App to the middleware"
-        )
-    return Target(app, found)
+    module_name, attribute = _parts(reference)
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    with _application_errors(reference):
+        found = _attribute(_imported(module_name, reference), attribute, reference)
+        # Neither an App nor a list is callable, so anything callable is a function that returns one.
+        return found() if callable(found) and not is_whole(found) else found
 
 
-def _served(app: App) -> Target:
-    return Target(app, create_app(app))
+def _as_recipes(found: object, reference: str) -> _Recipes:
+    """Return an object if it is an App or a list; RecipesError if it is anything else."""
+    if isinstance(found, (App, list, tuple)):
+        return found
+    raise _refusal(
+        reference,
+        f"it must be a list of what the recipes' init return, a function that returns one, or an App, not {found!r}",
+    )
+
+
+def _parts(reference: str) -> tuple[str, str]:
+    module_name, colon, attribute = reference.partition(":")
+    names = [*module_name.split("."), *attribute.split(".")]
+    if colon and module_name.endswith(".py"):
+        raise _refusal(reference, f"name the module, {module_name.removesuffix('.py')}, not its file")
+    if not colon or not all(name.isidentifier() for name in names):
+        raise _refusal(reference, "this must read module:attribute, such as config:recipes")
+    return module_name, attribute
+
+
+def _imported(name: str, reference: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        # The module may exist and import a missing one: `_application_errors` reports that with its line.
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        raise _refusal(
+            reference, f"there is no module {error.name!r} in {os.getcwd()} or among the installed ones"
+        ) from None
+
+
+def _attribute(module: ModuleType, path: str, reference: str) -> object:
+    found: object = module
+    for name in path.split("."):
+        if not hasattr(found, name):
+            meant = difflib.get_close_matches(name, dir(found), n=1)
+            hint = f": did you mean {meant[0]!r}?" if meant else ""
+            raise _refusal(reference, f"{module.__name__} has no {name!r}{hint}")
+        found = getattr(found, name)
+    return found
+
+
+def _refusal(reference: str, message: str) -> RecipesError:
+    return RecipesError(f"--recipes {reference}: {message}")
+
+
+# Failures of the application's own module
+
+
+@contextmanager
+def _application_errors(reference: str) -> Iterator[None]:
+    """Turn an error from the application's code into a RecipesError that names file and line; the cause is kept.
+
+    Errors of this library that did not pass through the application's code pass unchanged.
+    """
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        place = _place_of(error)
+        # An OverrideError names the place of the override itself.
+        if isinstance(error, CoatcheckError) and (place is None or isinstance(error, OverrideError)):
+            raise
+        where = f"{place}: " if place else ""
+        raise RecipesError(f"--recipes {reference}: {where}{_message_of(error)}") from error
+
+
+def _message_of(error: BaseException) -> str:
+    # The text of a SyntaxError repeats the place; the type of a CoatcheckError adds nothing to its message.
+    if isinstance(error, CoatcheckError):
+        return str(error)
+    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def _place_of(error: BaseException) -> str | None:
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{_display_path(error.filename)}:{error.lineno}"
+    passed = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__) if _is_application_code(frame)]
+    if not passed:
+        return None
+    # If their code calls a library that fails, the helpful line is the one that calls it.
+    own = [(frame, line) for frame, line in passed if _is_in_project(frame.f_code.co_filename)]
+    frame, line = (own or passed)[-1]
+    return f"{_display_path(frame.f_code.co_filename)}:{line}"
+
+
+def _is_application_code(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] not in _OTHER_PACKAGES
+
+
+def _is_in_project(file: str) -> bool:
+    path = Path(file)
+    return path.is_relative_to(os.getcwd()) and "site-packages" not in path.parts
+
+
+def _display_path(file: str) -> str:
+    return os.path.relpath(file) if _is_in_project(file) else file

@@ -1,4 +1,4 @@
-"""What `coatcheck serve` says when it starts: where things are, and what is not secure about them."""
+"""The lines that `coatcheck serve` logs when it starts: what is served where, and warnings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAILS_STAY_HERE = (
 _SIGN_UP_BODY = '{"formFields": [{"id": "email", "value": "..."}, {"id": "password", "value": "..."}]}'
 
 
-def facts(app: App, settings: Settings) -> list[str]:
+def startup_lines(app: App, settings: Settings) -> list[str]:
     """Return the lines that say what is served, where, and where its data is kept."""
     base = app.info.issuer
     website = app.info.origin if isinstance(app.info.origin, str) else "decided for each request"
@@ -45,9 +45,9 @@ def facts(app: App, settings: Settings) -> list[str]:
     return lines
 
 
-def cautions(app: App, settings: Settings) -> list[str]:
-    """Return the lines that say what is not secure, or will not work, about the settings."""
-    # Where a test moves the time, on this machine and in memory, there is nothing to protect from anybody else.
+def startup_warnings(app: App, settings: Settings) -> list[str]:
+    """Return the lines that warn about settings that are not secure or do not work."""
+    # A manual clock on this machine, with all data in memory, leaves nothing to protect from others.
     open_to_others = not (settings.manual_clock and app.database.inline and is_loopback(settings.host))
     found = [
         (open_to_others and app.info.api_domain.startswith("http://"), _plain_http(settings)),
@@ -84,7 +84,7 @@ def _plain_http(settings: Settings) -> str:
 def _plain_keys(settings: Settings) -> str:
     unless = " unless the App was given an encryption_key" if settings.recipes else ""
     return (
-        f"private signing keys are stored unencrypted{unless}: whoever reads the database can sign tokens; "
+        f"private signing keys are stored unencrypted{unless}: anybody who reads the database can sign tokens; "
         f"set {ENCRYPTION_KEY_VARIABLE} to 32 random bytes in base64 before the first start"
     )
 
@@ -93,7 +93,7 @@ def _different_sites(app: App) -> list[str]:
     if not isinstance(app.info.origin, str):
         return []
     api, website = host_of(app.info.api_domain), host_of(app.info.origin)
-    # Local names count as one site here, so that no tests need certificates; browsers see it differently.
+    # The library treats local names as one site, so that tests need no certificates; browsers do not.
     if api == website or not (is_local(api) and is_local(website)):
         return []
     return [f"browsers take {api} and {website} for different sites and will not send cookies from one to the other"]

@@ -1,4 +1,4 @@
-"""The signing keys of a database as the command line needs them: found, opened, shown and rotated."""
+"""The signing keys of a database, for the command line: checks before use, a table, the outcome of a rotation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HEADINGS = ("KID", "KIND", "CREATED (GMT)", "STATE")
 
 
 def require_database(app: App) -> None:
-    """Raise NoDatabaseError where using the App's database would make a new, empty one."""
+    """Raise NoDatabaseError if using the App's database would make a new, empty one."""
     if app.database.inline:
         raise NoDatabaseError("a database in memory has no keys to look at: name the one that is served, --database")
     url = parse_url(app.database.url)
@@ -26,9 +26,9 @@ def require_database(app: App) -> None:
 
 
 def require_encryption_key(app: App) -> None:
-    """Raise EncryptionKeyError where the database's secrets cannot be opened, before anything depends on them.
+    """Raise EncryptionKeyError if the database's secrets cannot be opened.
 
-    It also keeps a new key from being stored unencrypted among encrypted ones.
+    Otherwise the database could end up with unencrypted keys among encrypted ones.
     """
     try:
         app.keys.master_secret()
@@ -47,7 +47,7 @@ def table(keys: Iterable[KeyInfo]) -> str:
 
 
 def outcome(key: KeyInfo, *, revoke: bool) -> str:
-    """Return what a rotation that made `key` means for the tokens in use."""
+    """Return a sentence that says what a rotation that made `key` means for the tokens in use."""
     if revoke:
         return (
             f"{key.kid} signs from now on. All earlier keys are revoked: running servers stop trusting them within a "

@@ -26,47 +26,23 @@ from ..exceptions import OptionsError
 from ..stub import stub_providers
 from ..testing.guard import TESTING_HEADER, drawn_token, token_of
 from .build import build_app, permits_unsafe
-from .greeting import cautions, facts
+from .greeting import startup_lines, startup_warnings
 from .keys import require_encryption_key
 from .settings import Settings
 
 LEVELS = ("critical", "error", "warning", "info", "debug")
 
+_GRACE_S = 20
+"""How long running requests may still take after the server was told to stop."""
 
-def configure_logging(level: str) -> None:
-    """Write the log to standard error, times in GMT; `level` is for this library, others are never below info."""
-    number = logging.getLevelNamesMapping()[level.upper()]
-    formatter = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-    formatter.converter = time.gmtime
-    handler = logging.StreamHandler()
-    handler.setFormatter(formatter)
-    logging.basicConfig(level=max(number, logging.INFO), handlers=[handler], force=True)
-    logging.getLogger("coatcheck").setLevel(number)
-
-
-GRACE_S = 20
-"""How long requests under way may take once the server has been told to stop."""
-
-_STARTUP_FAILURE = 3  # The exit code by which uvicorn knows that starting a worker again would not help.
+_STARTUP_FAILURE = 3  # with this exit code of a worker, uvicorn does not start another one in its place
 _WORKER_APP = "coatcheck.server.cli.serve:worker_app"
 
 logger = logging.getLogger("coatcheck.server")
 
 
-class Undelayed(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # a variable, as httptools may be missing
-    """HTTP on connections whose second packet does not wait until the client confirms the first, which takes 40 ms.
-
-    asyncio does this by itself, but not on the sockets that uvicorn opens for several workers.
-    """
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Set TCP_NODELAY (RFC 1122, section 4.2.3.4) and go on."""
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        super().connection_made(transport)
-
-
 def run_server(settings: Settings) -> None:
-    """Serve until a signal ends it, and then let requests under way finish; a CoatcheckError if it cannot start."""
+    """Serve until a signal arrives, then let running requests finish; a CoatcheckError if it cannot start."""
     configure_logging(settings.log_level)
     with bound(settings.host, settings.port) as taken:
         settings = replace(settings, port=taken.getsockname()[1])
@@ -86,7 +62,7 @@ def run_server(settings: Settings) -> None:
 
 
 def worker_app() -> Starlette:
-    """Return what one worker process serves; its settings come through the environment."""
+    """Return the application of one worker process; its settings come from the environment."""
     settings = Settings.from_environment(os.environ)
     configure_logging(settings.log_level)
     try:
@@ -96,10 +72,21 @@ def worker_app() -> Starlette:
         sys.exit(_STARTUP_FAILURE)
 
 
+def configure_logging(level: str) -> None:
+    """Write the log to standard error, times in GMT; `level` is for this library; others never log below info."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    formatter = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=max(number, logging.INFO), handlers=[handler], force=True)
+    logging.getLogger("coatcheck").setLevel(number)
+
+
 def _greet(app: App, settings: Settings) -> None:
-    for line in facts(app, settings):
+    for line in startup_lines(app, settings):
         logger.info("%s", line)
-    for line in cautions(app, settings):
+    for line in startup_warnings(app, settings):
         logger.warning("%s", line)
 
 
@@ -118,17 +105,17 @@ def _refuse_unfit(app: App, settings: Settings) -> None:
 
 
 def _testing_token(settings: Settings, given: str | None) -> str | None:
-    """Return the token of the testing routes, None where there are none; one that was drawn is printed, once."""
+    """Return the token of the testing routes, None if there are none; a newly drawn token is printed once."""
     if not settings.manual_clock or given is not None:
         return given
     token = drawn_token()
-    # To standard output: a log may be kept, and may be set to a level at which this line would be missing.
+    # To standard output: a log may be kept, and its level may leave this line out.
     click.echo(f"{TESTING_HEADER}: {token}")
     return token
 
 
 def _serve_here(app: App, settings: Settings, taken: socket.socket, *, testing_token: str | None) -> None:
-    # uvicorn sends itself the signal that stopped it once more when all is done; a normal end is what was asked for.
+    # When all is done, uvicorn sends itself the signal that stopped it again; the exit code should be 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     server = uvicorn.Server(uvicorn.Config(create_app(app, testing_token=testing_token), **_options(settings)))
@@ -139,6 +126,18 @@ def _serve_here(app: App, settings: Settings, taken: socket.socket, *, testing_t
         logger.info("stopped")
 
 
+class NoDelayProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # a variable, because httptools may be missing
+    """HTTP with TCP_NODELAY: the second packet does not wait until the client confirms the first, which takes 40 ms.
+
+    asyncio sets this by itself, but not on the sockets that uvicorn opens for several workers.
+    """
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Set TCP_NODELAY (RFC 1122, section 4.2.3.4) and go on."""
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        super().connection_made(transport)
+
+
 def _serve_in_workers(settings: Settings) -> None:
     settings.to_environment(os.environ)
     uvicorn.run(
@@ -147,7 +146,7 @@ def _serve_in_workers(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
-        http=Undelayed,
+        http=NoDelayProtocol,
         **_options(settings),
     )
 
@@ -156,15 +155,15 @@ def _options(settings: Settings) -> dict[str, Any]:
     debug = settings.log_level == "debug"
     return {
         "log_config": None,
-        # Of one process uvicorn has nothing to tell that is not told here; of several, which of them died.
+        # For one process our own lines say everything; for several, uvicorn says which of them died.
         "log_level": "debug" if debug else "info" if settings.workers > 1 else "warning",
-        # Queries hold e-mail addresses and sign-in codes, which are nobody's business in a log that is kept.
+        # Queries hold e-mail addresses and sign-in codes, which must not stay in a log.
         "access_log": debug,
         "ws": "none",
-        # Who sits behind a proxy says so with --api-domain; forged forwarding headers must not decide anything.
+        # Behind a proxy, --api-domain gives the address; forged forwarding headers must not decide anything.
         "proxy_headers": False,
         "server_header": False,
-        "timeout_graceful_shutdown": GRACE_S,
+        "timeout_graceful_shutdown": _GRACE_S,
     }
 
 

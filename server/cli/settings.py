@@ -1,10 +1,11 @@
-"""The options of the command line as one value, which can travel through the environment to worker processes."""
+"""The options of the command line as one value, passed to worker processes through the environment."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from ...recipes.app import ENCRYPTION_KEY_VARIABLE
 from ..testing.guard import TOKEN_VARIABLE
@@ -15,13 +16,13 @@ DEFAULT_LOG_LEVEL = "info"
 
 
 def variable(name: str) -> str:
-    """Return the environment variable that stands for an option: COATCHECK_API_DOMAIN for `api_domain`."""
+    """Return the environment variable of an option, e.g. COATCHECK_API_DOMAIN for `api_domain`."""
     return f"COATCHECK_{name.upper()}"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the user asked for; None where an option was not given, so that it can be told from its default."""
+    """The options that the user gave; None stands for an option that was not given and has no fixed default."""
 
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
@@ -38,28 +39,20 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
-        """Return the settings that `to_environment` has written down."""
-
-        def given(name: str) -> str | None:
-            return environment.get(variable(name))
-
-        return cls(
-            host=given("host") or DEFAULT_HOST,
-            port=int(given("port") or DEFAULT_PORT),
-            workers=int(given("workers") or 1),
-            database=given("database"),
-            api_domain=given("api_domain"),
-            website_domain=given("website_domain"),
-            api_base_path=given("api_base_path"),
-            recipes=given("recipes"),
-            log_level=given("log_level") or DEFAULT_LOG_LEVEL,
-            stub_providers=given("stub_providers"),
-            allow_unsafe_host=given("allow_unsafe_host") == str(True),
-            manual_clock=given("manual_clock") == str(True),
-        )
+        """Return the settings that `to_environment` has written."""
+        values: dict[str, Any] = {}
+        for option in fields(cls):
+            text = environment.get(variable(option.name))
+            if text is None:
+                continue
+            if isinstance(option.default, bool):
+                values[option.name] = text == str(True)
+            else:
+                values[option.name] = int(text) if isinstance(option.default, int) else text
+        return cls(**values)
 
     def to_environment(self, environment: MutableMapping[str, str]) -> None:
-        """Write the settings down as the variables of the same options; those not given are taken out."""
+        """Write the settings as the variables of their options; remove the variables of options that were not given."""
         for option in fields(self):
             value = getattr(self, option.name)
             if value is None:
@@ -68,20 +61,22 @@ class Settings:
                 environment[variable(option.name)] = str(value)
 
 
+# Misspelt variables
+
 _PREFIX = "COATCHECK_"
 _SIMILAR = 0.75
-"""The similarity from which on a name is taken as misspelt: DATABASE_URL is, TEST_POSTGRES is not."""
+"""From this similarity on a name counts as misspelt: DATABASE_URL does, TEST_POSTGRES does not."""
 
-KNOWN = frozenset({ENCRYPTION_KEY_VARIABLE, TOKEN_VARIABLE, *(variable(option.name) for option in fields(Settings))})
+_KNOWN = frozenset({ENCRYPTION_KEY_VARIABLE, TOKEN_VARIABLE, *(variable(option.name) for option in fields(Settings))})
 """Every variable that a command reads."""
 
 
 def misspelt(names: Iterable[str]) -> Iterator[str]:
-    """Return one warning for each name that is close to a known variable without being one."""
-    # Compared without the prefix they share, which would make any two of them similar.
-    options = [name.removeprefix(_PREFIX) for name in sorted(KNOWN)]
+    """Yield a warning for each name that is similar to a known variable, since it is otherwise ignored silently."""
+    # Compared without the prefix, because it would make any two names similar.
+    options = [name.removeprefix(_PREFIX) for name in sorted(_KNOWN)]
     for name in sorted(names):
-        if name in KNOWN or not name.upper().startswith(_PREFIX):
+        if name in _KNOWN or not name.upper().startswith(_PREFIX):
             continue
         meant = difflib.get_close_matches(name.upper().removeprefix(_PREFIX), options, n=1, cutoff=_SIMILAR)
         if meant:

@@ -1,9 +1,9 @@
 """coatcheck in Django: the middleware, and protected views.
 
     MIDDLEWARE = [..., "corsheaders.middleware.CorsMiddleware", "coatcheck.server.django.Middleware", ...]
-    INSTALLED_APPS = [..., "coatcheck.server.django"]  # for what `manage.py check` has to say; optional
+    INSTALLED_APPS = [..., "coatcheck.server.django"]  # optional: adds checks to `manage.py check`
 
-Call `coatcheck.init(...)` where the settings are, in the `ready` of an application, or beside the URL patterns.
+Call `coatcheck.init(...)` in the settings, in the `ready` of an application, or beside the URL patterns.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ from ...recipes.session.api import UNCHECKED_METHODS
 from ...recipes.session.interface import OverrideGlobalClaimValidators
 from ...recipes.session.response import response_log
 from ...sessions.blocking import after_work
-from ..api import AuthAPI, finish, finish_now
+from ..api import AuthAPI, finish, finish_sync
 from ..errors import error_response
 from ..guard import Guard, served_by
 from .http import (
     SessionRequest,
-    depends_on_session,
+    attach_request,
     django_response,
-    leave_request,
+    expose_session,
+    keep_cacheable,
     request_among,
     send_tokens,
     stream_within,
-    tell_of_session,
-    varying,
+    vary_on_session,
 )
 from .report import check_middleware, hide_secrets
 
@@ -65,10 +65,10 @@ logger = logging.getLogger("coatcheck.server")
 class Middleware:
     """Serves the auth API, answers session errors, and sends tokens with every response, in sync and async stacks.
 
-    `request.supertokens` is the session of a request, None where there is none; Django's own `request.session` is
-    left alone. The App is the one that `init` made; a subclass may name another as `coatcheck`. The auth API is served
+    `request.supertokens` is the session of a request, None if there is none; Django's own `request.session` stays as
+    it is. The App is the one that `init` made; a subclass may name another as `coatcheck`. The auth API is served
     before any view, so Django's CSRF check does not apply to it; it has an anti-CSRF check of its own. Errors of this
-    library that a view raises are answered, after the transaction of the request has been rolled back.
+    library that a view raises are answered after the transaction of the request has been rolled back.
     """
 
     sync_capable = True
@@ -81,7 +81,7 @@ class Middleware:
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
-        # Overrides that use models run in worker threads, which Django does not know and so would never tidy up.
+        # Overrides may use models in our worker threads, whose database connections Django would never close.
         after_work(close_old_connections)
         if not apps.is_installed(__name__):
             for finding in check_middleware(Middleware):
@@ -92,7 +92,7 @@ class Middleware:
         if self._is_async:
             return self._call_async(request)
         app = self._app()
-        own = self._begin(app, request)
+        own = self._bind(app, request)
         with app.active():
             answer = self._api.serve(app, own)
             response = self.get_response(request) if answer is None else django_response(answer)
@@ -100,7 +100,7 @@ class Middleware:
 
     async def _call_async(self, request: HttpRequest) -> HttpResponseBase:
         app = self._app()
-        own = self._begin(app, request)
+        own = self._bind(app, request)
         with app.active():
             found = self._api.match(app, own)
             if found is None:
@@ -111,10 +111,10 @@ class Middleware:
 
     @property
     def process_exception(self) -> Callable[[HttpRequest, Exception], Any]:
-        """What answers an error of ours that a view has raised, and leaves any other to Django."""
-        return self._answer if self._is_async else self._answer_now
+        """The function that answers an error of this library in a view, and leaves any other to Django."""
+        return self._answer if self._is_async else self._answer_sync
 
-    def _answer_now(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+    def _answer_sync(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
         app = served_by(as_request(request))
         with app.active():
             return app.driver(self._answer(request, exception))
@@ -132,15 +132,15 @@ class Middleware:
         try:
             return self._api.app
         except NotInitialisedError:
-            # `init` may be called where the views are, which Django imports only once a view is looked for.
+            # The module of the views may call `init`, and Django imports it only when it resolves a view.
             resolved = get_resolver().url_patterns
-            logger.debug("%d URL patterns imported, in search of an App", len(resolved))
+            logger.debug("imported %d URL patterns to find an App", len(resolved))
             return self._api.app
 
-    def _begin(self, app: App, request: HttpRequest) -> Request:
-        own = leave_request(request)
-        self._api.begin(app, own)
-        tell_of_session(request, own)
+    def _bind(self, app: App, request: HttpRequest) -> Request:
+        own = attach_request(request)
+        self._api.bind(app, own)
+        expose_session(request, own)
         hide_secrets(request, own)
         return own
 
@@ -148,12 +148,12 @@ class Middleware:
         own = as_request(request)
         if len(log := response_log(own)):
             send_tokens(response, log)
-            # Nor may Django's own cache keep it, which heeds Cache-Control: no-store in its later versions only.
+            # Older versions of Django's cache do not obey Cache-Control: no-store.
             cast("Any", request)._cache_update_cache = False
         if hasattr(own.state, "supertokens"):
-            depends_on_session(response)
+            vary_on_session(response)
         stream_within(app, response)
-        # Where Django keeps what to do once a response has been sent; it has no public name.
+        # Django calls these after it has sent the response; the list has no public name.
         cast("Any", response)._resource_closers.append(_Jobs(app, own, self._is_async))
         return response
 
@@ -167,11 +167,11 @@ def verify_session(
 ) -> Callable[[V], V]:
     """Return a decorator that demands a session before a view runs: `request.supertokens` (see SessionRequest).
 
-    It goes around sync and async functions, around what `as_view()` returns, around methods (also by
-    `method_decorator`), and around whole class-based views; with Django REST framework around `@api_view` functions
-    or inside, around views and the actions of view sets. Where the session does not hold, the view is not run and the
-    client gets 401 or 403. Options as in `coatcheck.server.guard.Guard`. Django's CSRF check of views goes on beside
-    our own; a view that is called by scripts only needs no more than ours (`csrf_exempt`).
+    It decorates sync and async functions, the result of `as_view()`, methods (also by `method_decorator`) and whole
+    class-based views; with Django REST framework also `@api_view` functions (above or below that decorator), views and
+    the actions of view sets. If the session does not hold, the view is not run and the client gets 401 or 403. Options
+    as in `coatcheck.server.guard.Guard`. Django's CSRF check of views still applies beside this library's; a view that
+    only scripts call can do without it (`csrf_exempt`).
     """
     guard = Guard(anti_csrf_check, session_required, check_database, override_global_claim_validators, user_context)
 
@@ -196,9 +196,9 @@ def _protected(guard: Guard, view: Callable[..., Any]) -> Callable[..., Any]:
     async def protected_async(*args: Any, **kwargs: Any) -> Any:
         request = request_among(args)
         own = as_request(request)
-        with varying(request):
+        with keep_cacheable(request):
             refusal = _not_allowed(guard, own) or await guard.refusal(own)
-        return depends_on_session(await view(*args, **kwargs)) if refusal is None else django_response(refusal)
+        return vary_on_session(await view(*args, **kwargs)) if refusal is None else django_response(refusal)
 
     if iscoroutinefunction(view):
         return protected_async
@@ -209,29 +209,29 @@ def _protected(guard: Guard, view: Callable[..., Any]) -> Callable[..., Any]:
             return protected_async(*args, **kwargs)
         request = request_among(args)
         own = as_request(request)
-        with varying(request):
+        with keep_cacheable(request):
             refusal = _not_allowed(guard, own) or guard.refusal_now(own)
-        return depends_on_session(view(*args, **kwargs)) if refusal is None else django_response(refusal)
+        return vary_on_session(view(*args, **kwargs)) if refusal is None else django_response(refusal)
 
     return protected
 
 
 def _not_allowed(guard: Guard, own: Request) -> Response | None:
-    """Return the answer to methods with which no session can be demanded (docs/protocol.md, rule 14.6)."""
+    """Return the answer to a method that cannot demand a session (docs/protocol.md, rule 14.6)."""
     if not guard.session_required or own.method.upper() not in UNCHECKED_METHODS:
         return None
     return ApiResponse({"message": f"verify_session cannot be used with {own.method} method"}, 405)
 
 
 def _is_dispatch_of_async_view(view: Callable[..., Any], args: tuple[Any, ...]) -> bool:
-    """Tell whether a plain method returns something to await, which only the view it belongs to knows."""
-    method = getattr(view, "func", view)  # `method_decorator` hands in a partial around the bound method
+    """Whether a plain method returns an awaitable; only the view it belongs to knows that."""
+    method = getattr(view, "func", view)  # `method_decorator` passes a partial around the bound method
     owner = getattr(method, "__self__", args[0] if args else None)
     return getattr(owner, "view_is_async", False) is True
 
 
 class _Jobs:
-    """Runs what waited for a response to be sent; in a response that a cache has kept, nothing."""
+    """Runs the jobs that waited for a response to be sent; a copy of the response in a cache runs none."""
 
     def __init__(self, app: App, own: Request, is_async: bool) -> None:
         self._app = app
@@ -239,12 +239,12 @@ class _Jobs:
         self._is_async = is_async
 
     def __call__(self) -> None:
-        # Django closes responses in a thread, from which asgiref finds the way back to the loop.
+        # An async server closes responses in a thread; asgiref runs the jobs in the event loop behind it.
         if self._is_async and has_jobs(self._own.scope) and asyncio._get_running_loop() is None:
             with self._app.active():
                 async_to_sync(finish)(self._own)
         else:
-            finish_now(self._app, self._own)
+            finish_sync(self._app, self._own)
 
     def __reduce__(self) -> tuple[type[partial[bool]], tuple[type[bool]]]:
         return partial, (bool,)

@@ -1,4 +1,4 @@
-"""Requests of Django: each has one Starlette request, which its middleware makes and leaves in `request.META`."""
+"""Requests and responses of Django: the Starlette request in `request.META`, and tokens and bodies in responses."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from ...recipes.kit.request import KEY, on_session
 from ...recipes.kit.routing import MAX_BODY_BYTES, TOO_LARGE
 from ...recipes.session.container import SessionContainer
 from ...recipes.session.response import ResponseLog, key_of
-from ..wsgi import body_of, number, request_from, scope_of
+from ..wsgi import body_of, number, produced_within, request_from, scope_of
 
 
 class SessionRequest(HttpRequest):
-    """What a request is where a session is demanded, for annotations only."""
+    """The type of a request in a view that demands a session, for annotations only."""
 
     supertokens: SessionContainer
 
 
-def leave_request(request: HttpRequest) -> Request:
-    """Make the Starlette request of a request of Django's, and leave it there for whoever asks next."""
+def attach_request(request: HttpRequest) -> Request:
+    """Make the Starlette request of a Django request, and leave it there for `as_request` to find."""
 
     def body() -> bytes:
         if _length(request) > MAX_BODY_BYTES:
@@ -42,38 +42,38 @@ def leave_request(request: HttpRequest) -> Request:
         except UnreadablePostError:
             raise ClientDisconnect from None
 
-    # Behind ASGI the port is a number.
+    # Under ASGI the port is a number.
     variables = {**request.META, "REMOTE_PORT": str(request.META.get("REMOTE_PORT", ""))}
     scope = scope_of(variables, path=request.path, scheme=request.scheme or "http")
-    left = request.META[KEY] = request_from(scope, body)
-    return left
+    made = request.META[KEY] = request_from(scope, body)
+    return made
 
 
-def tell_of_session(request: HttpRequest, own: Request) -> None:
-    """Have `request.supertokens` be the session, None at first; and have `cache_page` keep no answer that asked for it.
+def expose_session(request: HttpRequest, own: Request) -> None:
+    """Keep `request.supertokens` equal to the session, None at first; forbid `cache_page` to store what asked for it.
 
-    `cache_page` stores an answer as soon as the view has returned it, before the middleware says what it depends on.
+    `cache_page` stores an answer as soon as the view has returned it, before the middleware sets its Vary header.
     """
-    asked = cast("Any", request)
-    asked.supertokens = None
+    target = cast("Any", request)
+    target.supertokens = None
 
-    def tell(session: SessionContainer | None) -> None:
-        asked.supertokens = session
-        asked._cache_update_cache = False  # what Django's cache goes by; it has no public name
+    def expose(session: SessionContainer | None) -> None:
+        target.supertokens = session
+        target._cache_update_cache = False  # Django's cache reads it; it has no public name
 
-    on_session(own.scope, tell)
+    on_session(own.scope, expose)
 
 
 @contextmanager
-def varying(request: Any) -> Iterator[None]:
-    """Ask for the session meanwhile: the answer will say in time that it depends on it, so that it may be cached.
+def keep_cacheable(request: Any) -> Iterator[None]:
+    """Let a cache store the answer although this block asks for the session: the caller sets its Vary header.
 
-    After an error it stays uncached: whoever answers that does not say so.
+    After an error the answer is not stored, because the code that answers the error sets no Vary header.
     """
-    asked = getattr(request, "_request", request)  # Django REST framework wraps it
-    before = getattr(asked, "_cache_update_cache", False)
+    target = getattr(request, "_request", request)  # Django REST framework wraps it
+    before = getattr(target, "_cache_update_cache", False)
     yield
-    asked._cache_update_cache = before
+    target._cache_update_cache = before
 
 
 def request_among(arguments: tuple[Any, ...]) -> Any:
@@ -85,16 +85,18 @@ def request_among(arguments: tuple[Any, ...]) -> Any:
 
 
 def _length(request: HttpRequest) -> int:
-    """Return how long a body is that nobody has read yet, which Django would read as a whole; else 0."""
-    asked = cast("Any", request)
-    if asked._read_started or hasattr(asked, "_body"):
+    """Return the length of a body that is still unread, since Django reads it as a whole; 0 for one already read."""
+    unread = cast("Any", request)
+    if unread._read_started or hasattr(unread, "_body"):
         return 0
-    if asked._stream.seekable():  # Behind ASGI it waits in a file, whatever its announced length.
-        length: int = asked._stream.seek(0, os.SEEK_END)
-        asked._stream.seek(0)
+    if unread._stream.seekable():  # under ASGI a file holds it, and the announced length may be wrong
+        length: int = unread._stream.seek(0, os.SEEK_END)
+        unread._stream.seek(0)
         return length
     return number(request.META.get("CONTENT_LENGTH"))
 
+
+# Responses
 
 R = TypeVar("R")
 
@@ -105,7 +107,7 @@ _SET_COOKIE = "set-cookie"
 
 
 def django_response(answer: Response) -> HttpResponse:
-    """Return Django's response for one of our answers."""
+    """Return Django's response for an answer of this library."""
     response = HttpResponse(body_of(answer), status=answer.status_code)
     del response.headers["Content-Type"]
     for raw_name, raw_value in answer.raw_headers:
@@ -118,7 +120,7 @@ def django_response(answer: Response) -> HttpResponse:
 
 
 def send_tokens(response: HttpResponseBase, log: ResponseLog) -> None:
-    """Write what happened to the tokens into a response; cookies of anybody else stay as they are."""
+    """Write the changes of tokens into a response; other cookies stay as they are."""
     if not len(log):
         return
     written = {_sent(morsel): key for key, morsel in response.cookies.items()}
@@ -136,33 +138,22 @@ def send_tokens(response: HttpResponseBase, log: ResponseLog) -> None:
             response.headers[name] = value
 
 
-def depends_on_session(response: R) -> R:
-    """Say that a response depends on the tokens of the request, lest a cache hand it to somebody else."""
+def vary_on_session(response: R) -> R:
+    """Set Vary to the headers that carry tokens, so that no cache gives the response to another user."""
     if isinstance(response, HttpResponseBase):
         patch_vary_headers(response, SESSION_HEADERS)
     return response
 
 
 def stream_within(app: App, response: HttpResponseBase) -> None:
-    """Have the body of a streaming response produced while the App is the current one."""
+    """Make the App the current one while the body of a streaming response is produced."""
     if not isinstance(response, StreamingHttpResponse) or isinstance(response, FileResponse):
-        return  # files are sent by the server, in a way of its own
+        return  # the server sends files in a faster way of its own
     content = response.streaming_content
     if response.is_async:
         response.streaming_content = _produced_async(app, cast("AsyncGenerator[bytes, None]", content))
     else:
-        response.streaming_content = _produced(app, cast("Iterable[bytes]", content))
-
-
-def _produced(app: App, content: Iterable[bytes]) -> Iterator[bytes]:
-    rest = iter(content)
-    while True:
-        with app.active():
-            try:
-                chunk = next(rest)
-            except StopIteration:
-                return
-        yield chunk
+        response.streaming_content = produced_within(app, cast("Iterable[bytes]", content))
 
 
 async def _produced_async(app: App, content: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
@@ -189,9 +180,9 @@ def _take_cookies(response: HttpResponseBase, kept: list[str], written: dict[str
 
 
 def _add_cookie(response: HttpResponseBase, set_cookie: str) -> None:
-    """Add a cookie, under its name or, beside another one of that name, under all that identifies it."""
+    """Add a cookie under its name or, if that is taken, under name, domain and path."""
     parsed = SimpleCookie(set_cookie)
-    if not parsed:  # it has an attribute that this Python does not know
+    if not parsed:  # this Python does not know one of its attributes
         response.headers[_SET_COOKIE] = set_cookie
     for name, morsel in parsed.items():
         cookie = _Cookie()
@@ -201,7 +192,7 @@ def _add_cookie(response: HttpResponseBase, set_cookie: str) -> None:
 
 
 class _Cookie(Morsel[str]):
-    """A cookie whose attributes are spelled as everywhere else (docs/protocol.md, rule 2.9)."""
+    """A cookie whose attributes are spelled as under every other framework (docs/protocol.md, rule 2.9)."""
 
     def OutputString(self, attrs: Container[str] | None = None) -> str:
         return super().OutputString(attrs).replace("; expires=", "; Expires=", 1)

@@ -1,7 +1,7 @@
 """`coatcheck doctor`: what in an application's configuration does not work, or is not safe, and how to put it right.
 
-Every check is a small function in a file `doctor_*.py` that yields what it found. Nothing is sent anywhere, and the
-App's database is not touched.
+Every check is a small function that yields its findings; they are in `safety`, `size`, `site` and `cors`. The doctor
+sends nothing to anybody and does not touch the App's database.
 """
 
 from __future__ import annotations
@@ -13,19 +13,17 @@ from dataclasses import dataclass
 
 from ...recipes.app import App
 from ...recipes.session.recipe import SessionRecipe
-from . import cors, safety, site
-from .application import see
-from .cors import allows_cookies, website_of
+from . import cors, safety, site, size
+from .application import inspection_of
 from .finding import LEVELS, Finding, Level, Note, Unchecked
-from .setup import DOMAIN_CHECKS, Setup, has_site
-from .size import header_size, measure, token_size, unmeasured
+from .setup import Setup, allows_cookies, has_site, website_of
 
-__all__ = ["Diagnosis", "Finding", "Level", "diagnose", "examine"]
+__all__ = ["Diagnosis", "Finding", "Level", "diagnose", "examine", "report"]
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What was found, the gravest first, and what could not be looked at."""
+    """The findings, the most serious first, and what could not be checked."""
 
     findings: tuple[Finding, ...]
     unchecked: tuple[str, ...]
@@ -37,15 +35,15 @@ class Diagnosis:
 
 
 def examine(app: App, application: object | None = None) -> list[Finding]:
-    """Return what is wrong with an App, and with the web application that serves it; the gravest first."""
+    """Return the findings about an App and the web application that serves it, the most serious first."""
     return list(diagnose(app, application).findings)
 
 
 def diagnose(app: App, application: object | None = None) -> Diagnosis:
-    """Return what is wrong, and what could not be looked at.
+    """Return the findings, and what could not be checked.
 
-    `application` is what a server runs: a Starlette, FastAPI or Flask application, or Django's handler or settings.
-    Functions that the configuration names are called: the origin, the transfer method, and the values of claims.
+    `application` is a Starlette, FastAPI or Flask application, or Django's handler or settings. Functions in the
+    configuration are called: the origin, the transfer method, and the values of claims.
     """
     notes = list(_notes(app, application))
     findings = sorted((note for note in notes if isinstance(note, Finding)), key=lambda note: LEVELS.index(note.level))
@@ -55,47 +53,34 @@ def diagnose(app: App, application: object | None = None) -> Diagnosis:
 def _notes(app: App, application: object | None) -> Iterator[Note]:
     website, unknown = website_of(app)
     yield from unknown
-    for check in safety.CHECKS:
-        yield from check(app, website)
+    yield from safety.check(app, website)
     if not app.has_recipe("session"):
         return
     in_cookies, unknown = allows_cookies(app, website)
     yield from unknown
-    yield from _of_tokens(app, in_cookies=in_cookies)
+    yield from size.check(app, in_cookies=in_cookies)
     if website is None:
         return
     setup = Setup(app.info.api_domain, website, SessionRecipe.of(app).config, in_cookies)
     if has_site(setup.api) and has_site(setup.website):
-        yield from _of_cookies(setup)
-        yield from _of_cors(app, application, setup)
+        yield from site.check(setup)
+        yield from _cors_notes(app, application, setup)
     elif setup.config.cookie_same_site is None:
         yield from site.public_suffix("API", setup.api)
         yield from site.public_suffix("website", setup.website)
 
 
-def _of_tokens(app: App, *, in_cookies: bool) -> Iterator[Note]:
-    measured = measure(app)
-    yield from token_size(measured, in_cookies=in_cookies)
-    yield from header_size(measured)
-    yield from unmeasured(measured, SessionRecipe.of(app))
-
-
-def _of_cookies(setup: Setup) -> Iterator[Finding]:
-    for check in site.CHECKS:
-        yield from check(setup)
-    if setup.in_cookies:
-        for check in DOMAIN_CHECKS:
-            yield from check(setup)
-
-
-def _of_cors(app: App, application: object | None, setup: Setup) -> Iterator[Note]:
-    seen = see(app, application)
-    yield from seen.notes
-    if seen.cors is not None:
+def _cors_notes(app: App, application: object | None, setup: Setup) -> Iterator[Note]:
+    found = inspection_of(app, application)
+    yield from found.notes
+    if found.cors is not None:
         methods = frozenset(route.method for recipe in app.recipes for route in recipe.routes if recipe.serves(route))
-        yield from cors.check(seen.cors, setup, methods)
-    elif seen.middleware is not None:
-        yield from cors.missing(setup, seen.middleware)
+        yield from cors.check(found.cors, setup, methods)
+    elif found.middleware is not None:
+        yield from cors.missing(setup, found.middleware)
+
+
+# The report
 
 
 _WIDTH = 100
@@ -103,14 +88,14 @@ _INDENT = " " * 4
 
 
 def report(diagnosis: Diagnosis) -> str:
-    """Return every finding with why and fix, a count of them, and what was not checked."""
-    parts = ["\n".join(_told(finding)) for finding in diagnosis.findings]
+    """Return a diagnosis as text: every finding with why and fix, a count of them, and what was not checked."""
+    parts = ["\n".join(_finding_lines(finding)) for finding in diagnosis.findings]
     parts.append(_summary(diagnosis))
-    parts += ["\n".join(_wrapped(what, "not checked: ", " " * 2) for what in diagnosis.unchecked)]
+    parts.append("\n".join(_wrapped(what, "not checked: ", " " * 2) for what in diagnosis.unchecked))
     return "\n\n".join(part for part in parts if part)
 
 
-def _told(finding: Finding) -> Iterator[str]:
+def _finding_lines(finding: Finding) -> Iterator[str]:
     yield _wrapped(finding.title, f"{finding.level}: ", _INDENT)
     yield _wrapped(finding.why, _INDENT, _INDENT)
     yield _wrapped(finding.fix, f"{_INDENT}Fix: ", _INDENT)
@@ -118,12 +103,8 @@ def _told(finding: Finding) -> Iterator[str]:
 
 def _summary(diagnosis: Diagnosis) -> str:
     counts = Counter(finding.level for finding in diagnosis.findings)
-    told = [f"{counts[level]} {level}{_plural(level, counts[level])}" for level in LEVELS if counts[level]]
-    return ", ".join(told) or "nothing found"
-
-
-def _plural(level: str, count: int) -> str:
-    return "" if count == 1 or level == "advice" else "s"
+    plurals = {level: level if level == "advice" or counts[level] == 1 else f"{level}s" for level in LEVELS}
+    return ", ".join(f"{counts[level]} {plurals[level]}" for level in LEVELS if counts[level]) or "nothing found"
 
 
 def _wrapped(text: str, first: str, rest: str) -> str:

@@ -1,53 +1,62 @@
-"""The web application that serves an App: which framework it comes from decides how it is looked into.
+"""The web application that serves an App; the module of its framework looks into it.
 
-No framework is imported for that: an application at hand has brought its own.
+No framework is imported for that, because an application has already imported its own.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from ...recipes.app import App, default_app
 from ..wsgi import TokenMiddleware
-from . import asgi as doctor_asgi
-from . import django as doctor_django
-from . import flask as doctor_flask
-from .cors import Seen
+from . import asgi, django, flask
+from .cors import Inspection
 from .finding import Unchecked
 
 _NOT_NAMED = "CORS: name the web application that serves this App in its place (`coatcheck serve` has CORS of its own)"
 _FOREIGN = ("litestar", "quart")
 
 
+class _Framework(Protocol):
+    """A module that looks into the applications of one framework."""
+
+    def recognises(self, application: object, /) -> bool:
+        """Whether an application is one of this framework."""
+
+    def app_of(self, application: Any, /) -> App | None:
+        """Return the App that an application names."""
+
+    def inspection(self, application: Any, path: str, /) -> Inspection:
+        """Return what a look into an application shows; its CORS is read for this path of the auth API."""
+
+
+_FRAMEWORKS: tuple[_Framework, ...] = (asgi, flask, django)
+
+
 def is_application(found: object) -> bool:
-    """Tell whether this is a web application, as a server runs it."""
-    known = doctor_asgi.is_asgi(found) or doctor_flask.is_flask(found) or doctor_django.is_django(found)
-    return known or isinstance(found, TokenMiddleware) or type(found).__module__.partition(".")[0] in _FOREIGN
+    """Whether this is a web application that a server can run."""
+    known = _framework_of(found) is not None or isinstance(found, TokenMiddleware)
+    return known or type(found).__module__.partition(".")[0] in _FOREIGN
 
 
 def app_of(application: Any) -> App | None:
     """Return the App that an application serves, by default the one that `init` made; None if there is none."""
-    found: App | None = None
-    if doctor_asgi.is_asgi(application):
-        found = doctor_asgi.app_of(application)
-    elif doctor_flask.is_flask(application):
-        found = doctor_flask.app_of(application)
-    elif doctor_django.is_django(application):
-        found = doctor_django.app_of()
-    elif isinstance(application, TokenMiddleware):
-        found = application.api.app
-    return found or default_app()
+    if isinstance(application, TokenMiddleware):
+        return application.api.app
+    framework = _framework_of(application)
+    return (framework and framework.app_of(application)) or default_app()
 
 
-def see(app: App, application: object | None) -> Seen:
-    """Return what can be seen of an application that serves an App."""
-    path = f"{app.info.api_base_path.removeprefix(app.info.api_gateway_path)}/session/refresh"
+def inspection_of(app: App, application: object | None) -> Inspection:
+    """Return what a look into the application that serves an App shows."""
     if application is None:
-        return Seen(notes=(Unchecked(_NOT_NAMED),))
-    if doctor_asgi.is_asgi(application):
-        return doctor_asgi.see(application)
-    if doctor_flask.is_flask(application):
-        return doctor_flask.see(application, path)
-    if doctor_django.is_django(application):
-        return doctor_django.see(path)
-    return Seen(notes=(Unchecked(f"CORS: the doctor cannot look into {type(application).__name__}"),))
+        return Inspection(notes=(Unchecked(_NOT_NAMED),))
+    framework = _framework_of(application)
+    if framework is None:
+        return Inspection(notes=(Unchecked(f"CORS: the doctor cannot look into {type(application).__name__}"),))
+    path = f"{app.info.api_base_path.removeprefix(app.info.api_gateway_path)}/session/refresh"
+    return framework.inspection(application, path)
+
+
+def _framework_of(application: object) -> _Framework | None:
+    return next((framework for framework in _FRAMEWORKS if framework.recognises(application)), None)

@@ -1,4 +1,4 @@
-"""What the doctor sees of Starlette, FastAPI, and whatever an ASGI middleware is wrapped around."""
+"""The doctor looks into Starlette, FastAPI, and applications inside ASGI middlewares."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...claims.exceptions import CoatcheckError
 from ...recipes.app import App
 from ..app import WebsiteCORS
 from ..asgi import AuthMiddleware
-from .cors import Cors, Seen, Words
+from .cors import Cors, Inspection, Words
 from .finding import Finding, Unchecked
 
 MIDDLEWARE = "CORSMiddleware"
@@ -50,10 +50,10 @@ _WRAPPED = Finding(
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
-    """One middleware: its class and its arguments, or the object that was made of it.
+class _Layer:
+    """One middleware: its class and its arguments, or the instance itself.
 
-    `inner` is the application in which it was added, or around which it is wrapped.
+    `inner` is the application to which it was added, or which it wraps.
     """
 
     kind: Any
@@ -63,19 +63,19 @@ class Layer:
     inner: Any = None
 
     def is_a(self, kind: type) -> bool:
-        """Tell whether it is a middleware of a class."""
+        """Whether it is a middleware of this class."""
         return isinstance(self.kind, type) and issubclass(self.kind, kind)
 
 
-def is_asgi(application: object) -> bool:
-    """Tell whether this is an application that can be looked into here, in whatever it is wrapped."""
+def recognises(application: object) -> bool:
+    """Whether this module can look into an application, which middlewares may wrap."""
     return callable(application) and any(
         isinstance(one, (Starlette, AuthMiddleware, CORSMiddleware)) for one in _unwrapped(application)
     )
 
 
 def app_of(application: object) -> App | None:
-    """Return the App that an application was told to serve."""
+    """Return the App that an application was given."""
     auth = _auth_of(_stack(application))
     if auth is None:
         return None
@@ -86,33 +86,33 @@ def app_of(application: object) -> App | None:
     return given if isinstance(given, App) else None
 
 
-def see(application: object) -> Seen:
-    """Return what is to be seen of an ASGI application."""
+def inspection(application: object, _path: str) -> Inspection:
+    """Return what a look into an ASGI application shows."""
     stack = _stack(application)
     auth, cors = _auth_of(stack), _cors_of(stack)
     if auth is None:
-        return Seen(notes=(_MISSING, Unchecked("CORS: there is no AuthMiddleware to put it around")))
+        return Inspection(notes=(_MISSING, Unchecked("CORS: there is no AuthMiddleware to put it around")))
     inner = stack[-1].inner
     if cors is None and not isinstance(inner, Starlette):
-        return Seen(notes=(Unchecked(f"CORS, which {type(inner).__name__} may have a way of its own for"),))
+        return Inspection(notes=(Unchecked(f"CORS, which {type(inner).__name__} may have a way of its own for"),))
     found = None if cors is None else replace(_read(cors), around=stack.index(cors) < stack.index(auth))
-    return Seen(MIDDLEWARE, found, (_WRAPPED,) if _loses_errors(auth) else ())
+    return Inspection(MIDDLEWARE, found, (_WRAPPED,) if _loses_errors(auth) else ())
 
 
-def _stack(application: object) -> list[Layer]:
-    """Return the middlewares of the application, or down to one mounted in it, with the auth middleware among them."""
+def _stack(application: object) -> list[_Layer]:
+    """Return the middlewares around the application or a mounted one, if possible with the auth middleware."""
     stacks = list(_stacks(application))
     return next((stack for stack in stacks if _auth_of(stack)), stacks[0])
 
 
-def _stacks(application: object, outer: tuple[Layer, ...] = (), depth: int = 0) -> Iterator[list[Layer]]:
-    """Yield the middlewares around an application, outermost first, and around each that is mounted in it."""
+def _stacks(application: object, outer: tuple[_Layer, ...] = (), depth: int = 0) -> Iterator[list[_Layer]]:
+    """Yield the middlewares around an application, outermost first, and around each application mounted in it."""
     *wrappers, inner = _unwrapped(application)
-    layers = [*outer, *(Layer(type(one), made=one, inner=inner) for one in wrappers)]
+    layers = [*outer, *(_Layer(type(one), made=one, inner=inner) for one in wrappers)]
     if not isinstance(inner, Starlette):
         yield layers
         return
-    layers += [Layer(added.cls, added.args, added.kwargs, inner=inner) for added in inner.user_middleware]
+    layers += [_Layer(added.cls, added.args, added.kwargs, inner=inner) for added in inner.user_middleware]
     yield layers
     for route in inner.routes:
         if isinstance(route, Mount) and depth < _DEEPEST:
@@ -120,23 +120,23 @@ def _stacks(application: object, outer: tuple[Layer, ...] = (), depth: int = 0) 
 
 
 def _unwrapped(application: Any) -> list[Any]:
-    """Return the middlewares that are wrapped around an application, outermost first, and it as the last."""
+    """Return the middlewares that wrap an application, outermost first, and the application itself as the last."""
     found = [application]
     while not isinstance(found[-1], Starlette) and hasattr(found[-1], "app") and len(found) < _DEEPEST:
         found.append(found[-1].app)
     return found
 
 
-def _auth_of(stack: list[Layer]) -> Layer | None:
+def _auth_of(stack: list[_Layer]) -> _Layer | None:
     return next((layer for layer in stack if layer.is_a(AuthMiddleware)), None)
 
 
-def _cors_of(stack: list[Layer]) -> Layer | None:
+def _cors_of(stack: list[_Layer]) -> _Layer | None:
     return next((layer for layer in stack if "cors" in getattr(layer.kind, "__name__", "").lower()), None)
 
 
-def _loses_errors(auth: Layer) -> bool:
-    """Tell whether an AuthMiddleware stands outside a Starlette application that does not answer errors of ours."""
+def _loses_errors(auth: _Layer) -> bool:
+    """Whether an AuthMiddleware stands outside a Starlette application that has no handler for CoatcheckError."""
     inner = auth.inner
     if auth.made is None or not isinstance(inner, Starlette):
         return False
@@ -144,8 +144,8 @@ def _loses_errors(auth: Layer) -> bool:
     return not any(issubclass(kind, CoatcheckError) or issubclass(CoatcheckError, kind) for kind in kinds)
 
 
-def _read(layer: Layer) -> Cors:
-    """Return what a CORS middleware does; only where it stands, if it is not Starlette's."""
+def _read(layer: _Layer) -> Cors:
+    """Return the configuration of a CORS middleware; of one that is not Starlette's, only its name."""
     if layer.is_a(WebsiteCORS) or not layer.is_a(CORSMiddleware):
         return Cors(replace(WORDS, middleware=layer.kind.__name__))
     made: CORSMiddleware = layer.made or layer.kind(_nowhere, *layer.args, **(layer.kwargs or {}))
@@ -166,4 +166,4 @@ def _exposed(made: CORSMiddleware) -> frozenset[str]:
 
 
 async def _nowhere(scope: Any, receive: Any, send: Any) -> None:
-    """Stand in for the application inside a middleware that is made only to be looked at."""
+    """Do nothing: this is the application inside a middleware that is made only to read its settings."""

@@ -1,29 +1,24 @@
-"""Whether the pages of the website may read what the API answers: CORS, in whatever framework it is configured."""
+"""CORS: whether the pages of the website may read the answers of the API, the same checks for every framework."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from starlette.requests import Request
-
-from ...recipes.app import App
 from ...recipes.kit.request import get_all_cors_headers
-from ...recipes.session.config import SessionConfig
 from ...recipes.session.response import ACCESS_HEADER, ANTI_CSRF_HEADER, FRONT_HEADER, REFRESH_HEADER
-from ...recipes.session.transport import checked_answer, creation_method
-from .finding import Finding, Note, Unchecked
+from .finding import Finding, Note
 from .setup import Setup
 
-_BY_WISH = {"authorization", "anti-csrf"}
-"""Request headers that clients send only in one mode or other."""
+_OPTIONAL_HEADERS = {"authorization", "anti-csrf"}
+"""Request headers that clients send only in some modes."""
 
 _NOBODY = "https://nobody.invalid"
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What the settings are called where they are made, and how CORS is put around the auth API there."""
+    """A framework's names for its CORS settings, and its way to put CORS around the auth API."""
 
     middleware: str
     origins: str
@@ -37,10 +32,10 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Cors:
-    """How CORS is configured; None stands for what cannot be told, or does not matter there.
+    """How CORS is configured; None stands for a setting that is not known or does not matter in the framework.
 
-    `around` says whether it is outside the auth middleware, `leaves_out` names a path of the auth API that gets no
-    headers. `headers` is asked in lower case. `exposed` takes the place of what the tokens have exposed.
+    `around` is whether it stands outside the auth middleware; `leaves_out` names a path of the auth API that gets no
+    headers. `headers` takes a name in lower case. `exposed` replaces the list of headers that comes with the tokens.
     """
 
     words: Words
@@ -54,22 +49,34 @@ class Cors:
 
     @property
     def allows_everybody(self) -> bool:
-        """Whether an origin is allowed that nobody can have named."""
+        """Whether even an origin is allowed that no configuration can have named."""
         return self.allows is not None and self.allows(_NOBODY)
 
 
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a look into a web application showed: its CORS, and other notes.
+
+    `cors` is None if there is none; `middleware` names what to add then, None if the look shows nothing about CORS.
+    """
+
+    middleware: str | None = None
+    cors: Cors | None = None
+    notes: tuple[Note, ...] = ()
+
+
 def check(cors: Cors, setup: Setup, methods_served: frozenset[str]) -> Iterator[Finding]:
-    """Find what is wrong with CORS; where website and API have one origin, that may only be that it allows too much."""
-    yield from any_origin(cors, setup)
+    """Find what is wrong with CORS; if website and API have one origin, only permissions that go too far count."""
+    yield from _any_origin(cors, setup)
     if setup.website == setup.api:
         return
-    yield from methods(cors, methods_served)
-    for one in (order, paths, origins, credentials, headers, exposed):
+    yield from _methods(cors, methods_served)
+    for one in (_order, _paths, _origins, _credentials, _headers, _exposed):
         yield from one(cors, setup)
 
 
 def missing(setup: Setup, middleware: str) -> Iterator[Finding]:
-    """Find a website whose pages nothing lets read the answers."""
+    """Find a website whose pages cannot read the answers."""
     if setup.website == setup.api:
         return
     yield Finding(
@@ -82,8 +89,8 @@ def missing(setup: Setup, middleware: str) -> Iterator[Finding]:
     )
 
 
-def order(cors: Cors, setup: Setup) -> Iterator[Finding]:
-    """Find CORS inside the auth middleware, whose own answers it does not reach then."""
+def _order(cors: Cors, setup: Setup) -> Iterator[Finding]:
+    """Find CORS inside the auth middleware: the middleware's own answers get no headers then."""
     if not cors.around:
         yield Finding(
             "error",
@@ -94,8 +101,8 @@ def order(cors: Cors, setup: Setup) -> Iterator[Finding]:
         )
 
 
-def paths(cors: Cors, setup: Setup) -> Iterator[Finding]:
-    """Find CORS for other paths than those of the auth API."""
+def _paths(cors: Cors, setup: Setup) -> Iterator[Finding]:
+    """Find CORS that does not cover the paths of the auth API."""
     if cors.leaves_out is not None:
         yield Finding(
             "error",
@@ -106,8 +113,8 @@ def paths(cors: Cors, setup: Setup) -> Iterator[Finding]:
         )
 
 
-def origins(cors: Cors, setup: Setup) -> Iterator[Finding]:
-    """Find a website that is not allowed."""
+def _origins(cors: Cors, setup: Setup) -> Iterator[Finding]:
+    """Find an origin of the website that is not allowed."""
     if cors.allows is not None and not cors.allows(setup.website):
         yield Finding(
             "error",
@@ -118,8 +125,8 @@ def origins(cors: Cors, setup: Setup) -> Iterator[Finding]:
         )
 
 
-def any_origin(cors: Cors, setup: Setup) -> Iterator[Finding]:
-    """Find every website allowed, credentials included."""
+def _any_origin(cors: Cors, setup: Setup) -> Iterator[Finding]:
+    """Find CORS that allows every website, with credentials."""
     if cors.allows_everybody and cors.credentials:
         reads = setup.in_cookies and setup.same_site == "none"
         yield Finding(
@@ -132,8 +139,8 @@ def any_origin(cors: Cors, setup: Setup) -> Iterator[Finding]:
         )
 
 
-def credentials(cors: Cors, setup: Setup) -> Iterator[Finding]:
-    """Find credentials refused."""
+def _credentials(cors: Cors, setup: Setup) -> Iterator[Finding]:
+    """Find CORS that refuses credentials."""
     if cors.credentials is False:
         name = (
             f"; name {setup.website!r} in {cors.words.origins}, as '*' does not go with it"
@@ -149,7 +156,7 @@ def credentials(cors: Cors, setup: Setup) -> Iterator[Finding]:
         )
 
 
-def headers(cors: Cors, setup: Setup) -> Iterator[Finding]:
+def _headers(cors: Cors, setup: Setup) -> Iterator[Finding]:
     """Find request headers of the browser SDKs that are not allowed."""
     if cors.headers is None:
         return
@@ -157,7 +164,7 @@ def headers(cors: Cors, setup: Setup) -> Iterator[Finding]:
     if setup.anti_csrf != "VIA_TOKEN":
         refused = [name for name in refused if name != "anti-csrf"]
     if refused:
-        always = set(refused) - _BY_WISH or "anti-csrf" in refused
+        always = set(refused) - _OPTIONAL_HEADERS or "anti-csrf" in refused
         yield Finding(
             "error" if always else "warning",
             f"{cors.words.headers} lacks {', '.join(refused)}",
@@ -168,7 +175,7 @@ def headers(cors: Cors, setup: Setup) -> Iterator[Finding]:
         )
 
 
-def methods(cors: Cors, needed: frozenset[str]) -> Iterator[Finding]:
+def _methods(cors: Cors, needed: frozenset[str]) -> Iterator[Finding]:
     """Find methods of the auth API that are not allowed."""
     refused = sorted(needed - cors.methods) if cors.methods is not None else []
     if refused:
@@ -180,12 +187,12 @@ def methods(cors: Cors, needed: frozenset[str]) -> Iterator[Finding]:
         )
 
 
-def exposed(cors: Cors, setup: Setup) -> Iterator[Finding]:
-    """Find exposed headers that take the place of those the tokens need."""
+def _exposed(cors: Cors, setup: Setup) -> Iterator[Finding]:
+    """Find a list of exposed headers that replaces the one that the tokens need."""
     needed = [FRONT_HEADER]
     needed += [ANTI_CSRF_HEADER] if setup.anti_csrf == "VIA_TOKEN" and setup.in_cookies else []
     needed += [] if setup.in_cookies else [ACCESS_HEADER, REFRESH_HEADER]
-    # From inside, the list of the tokens is added to it.
+    # If CORS is inside, the auth middleware adds the headers of the tokens to its list.
     hidden = [name for name in needed if name not in cors.exposed] if cors.exposed and cors.around else []
     if hidden:
         yield Finding(
@@ -195,60 +202,3 @@ def exposed(cors: Cors, setup: Setup) -> Iterator[Finding]:
             "browser SDKs cannot read a header that is not exposed: they do not notice that there is a session.",
             f"Add front-token, anti-csrf, st-access-token and st-refresh-token to {cors.words.exposed}.",
         )
-
-
-def website_of(app: App) -> tuple[str | None, list[Unchecked]]:
-    """Return the origin of the website, None where a request is needed to tell; and what is not known of it."""
-    if isinstance(app.info.origin, str):
-        return app.info.origin, []
-    try:
-        with app.active():
-            website = app.info.website_origin(None, {})
-    except Exception as error:
-        return None, [Unchecked(f"what depends on the website: origin without a request failed ({_told(error)})")]
-    return website, [Unchecked(f"other websites than {website}, which origin returns without a request")]
-
-
-def allows_cookies(app: App, website: str | None) -> tuple[bool, list[Unchecked]]:
-    """Tell whether a client that asks for its tokens in cookies gets them there; and whether that is not known."""
-    config: SessionConfig = app.recipe("session").config
-    if config.get_token_transfer_method is None:
-        return True, []
-    request = _sign_in(app, website)
-    try:
-        with app.active():
-            answer = checked_answer(config.get_token_transfer_method(request, True, {}))
-    except Exception as error:
-        return True, [Unchecked(f"which clients get cookies: get_token_transfer_method failed ({_told(error)})")]
-    return creation_method(request, answer) == "cookie", []
-
-
-def _sign_in(app: App, website: str | None) -> Request:
-    headers = [(b"st-auth-mode", b"cookie"), (b"rid", b"emailpassword")]
-    headers += [] if website is None else [(b"origin", website.encode())]
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "scheme": app.info.api_domain.partition("://")[0],
-        "path": f"{app.info.api_base_path.removeprefix(app.info.api_gateway_path)}/signin",
-        "query_string": b"",
-        "headers": headers,
-        "state": {},
-    }
-    return Request(scope)
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """The CORS of the application, and what else there is to say.
-
-    `cors` is None where there is none; `middleware` is what to add then, None where CORS cannot be seen at all.
-    """
-
-    middleware: str | None = None
-    cors: Cors | None = None
-    notes: tuple[Note, ...] = ()

@@ -1,4 +1,4 @@
-"""What `coatcheck doctor` says about one thing: that it is wrong, or that it could not be looked at."""
+"""The notes of `coatcheck doctor`: a finding, or something that it could not check."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Literal, TypeAlias
 Level: TypeAlias = Literal["error", "warning", "advice"]
 
 LEVELS: tuple[Level, ...] = ("error", "warning", "advice")
-"""The gravest first."""
+"""The most serious first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What is wrong, why that matters, and how to put it right.
 
-    An error does not work or is not safe; a warning fails for some, or works in a way that is hardly meant; an advice
-    may be left.
+    An error does not work or is not safe. A warning fails for some users, or works in a way that is hardly intended. An
+    advice is optional.
     """
 
     level: Level
@@ -27,7 +27,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Unchecked:
-    """What could not be looked at, said so that "not checked:" goes before it."""
+    """What could not be checked; the report puts "not checked:" before it."""
 
     what: str
 

@@ -1,6 +1,6 @@
-"""What the doctor sees of a Flask application: the CoatCheck extension, and flask-cors.
+"""The doctor looks into a Flask application: the CoatCheck extension, and flask-cors.
 
-Neither Flask nor flask-cors is imported: an application at hand has brought what it needs.
+Neither Flask nor flask-cors is imported, because an application has already imported what it uses.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...recipes.app import App
-from .cors import Cors, Seen, Words
+from .cors import Cors, Inspection, Words
 from .finding import Finding, Unchecked
 
 MIDDLEWARE = "flask-cors"
@@ -28,7 +28,7 @@ WORDS = Words(
     order="",
 )
 
-Pattern = str | re.Pattern[str]
+_Pattern = str | re.Pattern[str]
 
 _MISSING = Finding(
     "warning",
@@ -38,36 +38,36 @@ _MISSING = Finding(
 )
 
 
-def is_flask(application: object) -> bool:
-    """Tell whether this is a Flask application."""
+def recognises(application: object) -> bool:
+    """Whether this is a Flask application."""
     flask = sys.modules.get("flask")
     return flask is not None and isinstance(application, flask.Flask)
 
 
 def app_of(application: Any) -> App | None:
     """Return the App that the extension serves."""
-    # Not from wsgi_app, around which there may be a ProxyFix.
+    # Not from wsgi_app, because a ProxyFix may wrap it.
     extension = application.extensions.get("coatcheck")
     return None if extension is None else extension._api.app
 
 
-def see(application: Any, path: str) -> Seen:
-    """Return what is to be seen of a Flask application, its CORS as it is for a path of the auth API."""
+def inspection(application: Any, path: str) -> Inspection:
+    """Return what a look into a Flask application shows; its CORS is read for this path of the auth API."""
     if "coatcheck" not in application.extensions:
-        return Seen(notes=(_MISSING, Unchecked("CORS, without the CoatCheck extension")))
-    # The extension answers before all hooks, and tokens leave after them: the order does not matter here.
+        return Inspection(notes=(_MISSING, Unchecked("CORS, without the CoatCheck extension")))
+    # The extension answers before all hooks and adds tokens after them, so the order does not matter here.
     resources = list(_resources(application))
-    return Seen(MIDDLEWARE, _read(resources, path) if resources else None)
+    return Inspection(MIDDLEWARE, _read(resources, path) if resources else None)
 
 
-def _resources(application: Any) -> Iterator[tuple[Pattern, Any]]:
-    """Yield the paths and options of flask-cors; what was added last is asked first."""
+def _resources(application: Any) -> Iterator[tuple[_Pattern, Any]]:
+    """Yield the paths and options of flask-cors, those added last first, as flask-cors asks them."""
     for hook in reversed(application.after_request_funcs.get(None, [])):
         if getattr(hook, "__module__", "") == "flask_cors.extension":
             yield from inspect.getclosurevars(hook).nonlocals.get("resources", ())
 
 
-def _read(resources: list[tuple[Pattern, Any]], path: str) -> Cors:
+def _read(resources: list[tuple[_Pattern, Any]], path: str) -> Cors:
     options = next((options for pattern, options in resources if _matches(path, pattern, case_sensitive=True)), None)
     if options is None:
         return Cors(WORDS, leaves_out=path)
@@ -86,6 +86,6 @@ def _option(options: Any, name: str) -> Any:
     return options.get(name) if isinstance(options, Mapping) else getattr(options, name)
 
 
-def _matches(value: str, pattern: Pattern, *, case_sensitive: bool = False) -> bool:
+def _matches(value: str, pattern: _Pattern, *, case_sensitive: bool = False) -> bool:
     """Ask flask-cors whether a pattern of its own matches."""
     return bool(sys.modules["flask_cors.core"].try_match_pattern(value, pattern, case_sensitive))

@@ -1,4 +1,4 @@
-"""Whether what is fit for tests only, or for one process only, is about to be deployed."""
+"""Whether an App that is deployed has settings that are safe only in tests, or work only in one process."""
 
 from __future__ import annotations
 
@@ -13,25 +13,31 @@ from .finding import Finding
 from .setup import is_deployed, is_https
 
 _DAY_S = 86_400
-_WITHOUT = "Make the App that is deployed without unsafe_for_tests=True, as another one than that of the tests."
+_WITHOUT = "Make the deployed App without unsafe_for_tests=True; the tests need an App of their own."
 
 
-def made_for_tests(app: App, website: str | None) -> Iterator[Finding]:
-    """Find an App for tests on https."""
-    if app.unsafe_for_tests and _is_in_earnest(app, website):
+def check(app: App, website: str | None) -> Iterator[Finding]:
+    """Find the settings of an App that are wrong once it is deployed."""
+    for one in _CHECKS:
+        yield from one(app, website)
+
+
+def _made_for_tests(app: App, website: str | None) -> Iterator[Finding]:
+    """Find an App made for tests and deployed on https."""
+    if app.unsafe_for_tests and _is_deployed_on_https(app, website):
         yield Finding(
             "error",
             "unsafe_for_tests=True, though API or website is deployed on https",
-            "Passwords are hashed so cheaply that a leaked database gives them away, and whatever else is for tests "
-            "only is accepted.",
+            "Passwords are hashed so cheaply that a leaked database gives them away, and all other features for tests "
+            "are accepted.",
             _WITHOUT,
         )
 
 
-def stubbed(app: App, website: str | None) -> Iterator[Finding]:
-    """Find stub providers on https."""
+def _stubbed(app: App, website: str | None) -> Iterator[Finding]:
+    """Find stub providers of an App deployed on https."""
     played = ", ".join(provider.third_party_id for provider in stub_providers(app))
-    if played and _is_in_earnest(app, website):
+    if played and _is_deployed_on_https(app, website):
         yield Finding(
             "error",
             f"stub providers, though API or website is deployed on https: {played}",
@@ -40,9 +46,9 @@ def stubbed(app: App, website: str | None) -> Iterator[Finding]:
         )
 
 
-def stopped_clock(app: App, website: str | None) -> Iterator[Finding]:
-    """Find a manual clock on https."""
-    if isinstance(app.clock, ManualClock) and _is_in_earnest(app, website):
+def _stopped_clock(app: App, website: str | None) -> Iterator[Finding]:
+    """Find a manual clock of an App deployed on https."""
+    if isinstance(app.clock, ManualClock) and _is_deployed_on_https(app, website):
         yield Finding(
             "error",
             "a ManualClock, though API or website is deployed on https",
@@ -51,8 +57,8 @@ def stopped_clock(app: App, website: str | None) -> Iterator[Finding]:
         )
 
 
-def in_memory(app: App, website: str | None) -> Iterator[Finding]:
-    """Find a database that ends with its process."""
+def _in_memory(app: App, website: str | None) -> Iterator[Finding]:
+    """Find a database that is lost when its process ends."""
     if app.database.inline and not app.unsafe_for_tests and is_deployed(app.info.api_domain):
         yield Finding(
             "error",
@@ -63,21 +69,21 @@ def in_memory(app: App, website: str | None) -> Iterator[Finding]:
         )
 
 
-def plain_keys(app: App, website: str | None) -> Iterator[Finding]:
-    """Find private keys that are stored as they are on a database server."""
+def _plain_keys(app: App, website: str | None) -> Iterator[Finding]:
+    """Find private keys that are stored unencrypted on a database server."""
     on_server = not app.database.url.startswith("sqlite")
     if on_server and not app.keys.encrypted and not app.unsafe_for_tests and is_deployed(app.info.api_domain):
         yield Finding(
             "advice",
             "private signing keys are stored unencrypted",
-            "Whoever can read the database, or a backup of it, can sign access tokens for anybody.",
+            "Anybody who can read the database, or a backup of it, can sign access tokens for any user.",
             f"Set {ENCRYPTION_KEY_VARIABLE} to 32 random bytes in base64 before the first start. On a database in use "
             "`coatcheck keys rotate --revoke` then replaces the keys that it holds.",
         )
 
 
-def mails_in_log(app: App, website: str | None) -> Iterator[Finding]:
-    """Find links for new passwords that go to the log and to nobody."""
+def _mails_in_log(app: App, website: str | None) -> Iterator[Finding]:
+    """Find password reset links that are written to the log and sent to nobody."""
     if app.unsafe_for_tests or not is_deployed(app.info.api_domain) or not app.has_recipe("emailpassword"):
         return
     recipe = EmailPasswordRecipe.of(app)
@@ -87,14 +93,14 @@ def mails_in_log(app: App, website: str | None) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "mails for new passwords are sent to nobody",
-            "They are written to the log: who has forgotten a password waits in vain, and whoever can read the log can "
-            "use the links in it.",
+            "They are written to the log: users who have forgotten a password wait in vain, and anybody who can read "
+            "the log can use the links in it.",
             "Configure email_delivery in emailpassword.init, or disable generate_password_reset_token_post.",
         )
 
 
-def long_access_tokens(app: App, website: str | None) -> Iterator[Finding]:
-    """Find access tokens that outlive the session's end by more than a day."""
+def _long_access_tokens(app: App, website: str | None) -> Iterator[Finding]:
+    """Find access tokens that stay valid for more than a day after their session has ended."""
     seconds = _session_config(app).access_token_validity_seconds
     if seconds > _DAY_S:
         yield Finding(
@@ -106,10 +112,10 @@ def long_access_tokens(app: App, website: str | None) -> Iterator[Finding]:
         )
 
 
-CHECKS = (made_for_tests, stubbed, stopped_clock, in_memory, plain_keys, mails_in_log, long_access_tokens)
+_CHECKS = (_made_for_tests, _stubbed, _stopped_clock, _in_memory, _plain_keys, _mails_in_log, _long_access_tokens)
 
 
-def _is_in_earnest(app: App, website: str | None) -> bool:
+def _is_deployed_on_https(app: App, website: str | None) -> bool:
     return any(
         is_https(origin) and is_deployed(origin) for origin in (app.info.api_domain, website) if origin is not None
     )

@@ -22,44 +22,20 @@ from .script import RecordedRequest, Script, StubError
 from .shapes import shape_of
 from .transport import StubTransport
 
+__all__ = [
+    "PERSONAS",
+    "Persona",
+    "RecordedRequest",
+    "Script",
+    "StubError",
+    "StubProvider",
+    "provider_of",
+    "stub",
+    "stub_providers",
+    "stub_routes",
+]
 
-def stub_routes(app: App) -> list[BaseRoute]:
-    """Return one route for each stub provider; ConfigurationError where it sends browsers to another path."""
-    routes: list[BaseRoute] = []
-    for given, provider in _stubs(app):
-        path = browser_path(provider.third_party_id, app.info.api_base_path)
-        if given.browser_endpoint != path:
-            raise ConfigurationError(
-                f"stub({provider.third_party_id!r}) sends browsers to {given.browser_endpoint}, but this API serves "
-                f"its page at {path}: make it with api_base_path={app.info.api_base_path!r}"
-            )
-        # A gateway takes its part of the path away before the request arrives here.
-        routes.append(Route(path.removeprefix(app.info.api_gateway_path), provider.page, methods=["GET", "POST"]))
-    return routes
-
-
-def stub_providers(app: App) -> list[StubProvider]:
-    """Return what plays the stub providers that an App was given."""
-    return [provider for _, provider in _stubs(app)]
-
-
-def browser_path(third_party_id: str, api_base_path: str) -> str:
-    """Return the path of a stub provider's authorization page on the API's domain."""
-    return f"{api_base_path}/stub/{third_party_id}/authorize"
-
-
-def _stubs(app: App) -> list[tuple[ProviderInput, StubProvider]]:
-    if not app.has_recipe("thirdparty"):
-        return []
-    inputs: tuple[ProviderInput, ...] = app.recipe("thirdparty").config.providers
-    # Known by what it drives: an App without ThirdParty need not load an HTTP client only to be served.
-    played = [(given, getattr(given.transport, "app", None)) for given in inputs]
-    return [(given, provider) for given, provider in played if isinstance(provider, StubProvider)]
-
-
-__all__ = ["PERSONAS", "Persona", "RecordedRequest", "Script", "StubError", "StubProvider", "provider_of", "stub"]
-
-DEFAULT_BASE_PATH = "/auth"
+_DEFAULT_BASE_PATH = "/auth"
 
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,27}")
 
@@ -70,14 +46,14 @@ def stub(
     *,
     clients: Sequence[ProviderClientConfig] | None = None,
     config: ProviderConfig | None = None,
-    api_base_path: str = DEFAULT_BASE_PATH,
+    api_base_path: str = _DEFAULT_BASE_PATH,
     include_in_non_public_tenants_by_default: bool = False,
 ) -> ProviderInput:
     """Return a provider that is played in this process; only an App with `unsafe_for_tests=True` accepts it.
 
-    An id that begins with a built-in provider's is played as that one, any other as an OpenID Connect provider with
-    discovery. `clients` stand in for a made-up one, which must use PKCE where it has no secret; `config` adds to the
-    provider's configuration. `api_base_path` is that of the App, under which browsers find the authorization page.
+    An id that begins with the id of a built-in provider is played like that provider, any other id as an OpenID Connect
+    provider with discovery. `clients` replaces the made-up client; a client without a secret must use PKCE. `config`
+    adds to the provider's configuration. `api_base_path` is the App's; browsers find the authorization page below it.
     """
     if not _ID.fullmatch(third_party_id):
         raise ConfigurationError(
@@ -95,16 +71,48 @@ def stub(
         config=replace(given, third_party_id=third_party_id, clients=known, **_endpoints(third_party_id, given)),
         include_in_non_public_tenants_by_default=include_in_non_public_tenants_by_default,
         transport=StubTransport(provider),
-        browser_endpoint=browser_path(third_party_id, normal_path(api_base_path, "api_base_path")),
+        browser_endpoint=_browser_path(third_party_id, normal_path(api_base_path, "api_base_path")),
         unsafe_for_tests=True,
     )
 
 
 def provider_of(provider: ProviderInput) -> StubProvider:
-    """Return what plays a provider that `stub` made: its script, its personas, its tokens."""
+    """Return the StubProvider behind a provider that `stub` made, with its script, personas and tokens."""
     if not isinstance(provider.transport, StubTransport):
         raise TypeError(f"{provider.config.third_party_id} is no stub")
     return provider.transport.app
+
+
+def stub_routes(app: App) -> list[BaseRoute]:
+    """Return the page of each stub provider as a route; ConfigurationError if it sends browsers to another path."""
+    routes: list[BaseRoute] = []
+    for given, provider in _stubs(app):
+        path = _browser_path(provider.third_party_id, app.info.api_base_path)
+        if given.browser_endpoint != path:
+            raise ConfigurationError(
+                f"stub({provider.third_party_id!r}) sends browsers to {given.browser_endpoint}, but this API serves "
+                f"its page at {path}: make it with api_base_path={app.info.api_base_path!r}"
+            )
+        # A gateway removes its part of the path before the request arrives here.
+        routes.append(Route(path.removeprefix(app.info.api_gateway_path), provider.page, methods=["GET", "POST"]))
+    return routes
+
+
+def stub_providers(app: App) -> list[StubProvider]:
+    """Return the stub providers of an App."""
+    return [provider for _, provider in _stubs(app)]
+
+
+def _browser_path(third_party_id: str, api_base_path: str) -> str:
+    """Return the path of a stub provider's authorization page on the API's domain."""
+    return f"{api_base_path}/stub/{third_party_id}/authorize"
+
+
+def _stubs(app: App) -> list[tuple[ProviderInput, StubProvider]]:
+    if not app.has_recipe("thirdparty"):
+        return []
+    inputs: tuple[ProviderInput, ...] = app.recipe("thirdparty").config.providers
+    return [(given, given.transport.app) for given in inputs if isinstance(given.transport, StubTransport)]
 
 
 def _client(third_party_id: str) -> ProviderClientConfig:
@@ -121,7 +129,7 @@ _ADDITIONAL: dict[str, dict[str, Any]] = {
     "okta": {"oktaDomain": "https://stub.okta.invalid"},
     "boxy-saml": {"boxyURL": "https://boxy.invalid"},
 }
-"""What these providers are configured with beside their client, in their own spelling."""
+"""What these providers need in their configuration besides a client, in their own spelling."""
 
 
 def _apple() -> dict[str, Any]:
@@ -131,7 +139,7 @@ def _apple() -> dict[str, Any]:
 
 
 def _endpoints(third_party_id: str, given: ProviderConfig) -> dict[str, Any]:
-    """Return where to look for a provider that is not built in, unless it was told."""
+    """Return the discovery address of a provider that is not built in, unless its configuration has endpoints."""
     if shape_of(third_party_id).kind != "custom" or given.token_endpoint or given.oidc_discovery_endpoint:
         return {}
     return {"oidc_discovery_endpoint": f"https://{third_party_id.replace('_', '-')}.stub.invalid"}

@@ -1,4 +1,4 @@
-"""The codes and access tokens of a stub provider (RFC 6749, sections 4.1 and 10.5; RFC 7636)."""
+"""What a stub provider issues, and to whom: codes and access tokens (RFC 6749, RFC 7636), clients, id tokens."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ ACCESS_TOKEN_LIFETIME_MS = 3_600_000
 
 
 class GrantError(Exception):
-    """A code that cannot be redeemed; the message goes into `error_description`."""
+    """A code cannot be redeemed; the message goes into `error_description`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """What a code stands for, and everything it is bound to."""
+    """The user that a code stands for, and everything that the code is bound to."""
 
     persona: Persona
     client_id: str
@@ -48,7 +48,7 @@ class Authorization:
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """Whom an access token speaks for, and the client that it was issued to."""
+    """The user that an access token stands for, and the client that it was issued to."""
 
     persona: Persona
     client_id: str
@@ -58,7 +58,7 @@ class AccessToken:
 
 @dataclass(slots=True)
 class Grants:
-    """The codes and tokens that one stub provider has issued; all in memory, expired ones are forgotten."""
+    """The codes and tokens that one stub provider has issued; they are in memory, and expired ones are dropped."""
 
     _codes: dict[str, Authorization] = field(default_factory=dict)
     _tokens: dict[str, AccessToken] = field(default_factory=dict)
@@ -75,14 +75,14 @@ class Grants:
         return code
 
     def redeem(self, code: str, *, client_id: str, redirect_uri: str, verifier: str) -> tuple[Authorization, str]:
-        """Exchange a code for what it stands for and an access token; the code is spent even if refused."""
+        """Exchange a code for its authorization and an access token; a refused code is spent as well."""
         with self._lock:
             known = self._codes.pop(code, None)
             if known is None:
-                # RFC 6749, section 4.1.2: what a replayed code had bought is taken back.
+                # RFC 6749, section 4.1.2: the token of a replayed code is revoked.
                 self._tokens.pop(self._redeemed.pop(code, ""), None)
                 raise GrantError("the code is unknown or was used before")
-            _check(known, client_id, redirect_uri, verifier)
+            _check_code(known, client_id, redirect_uri, verifier)
             token = self.issue_token(known.persona, client_id, known.scope)
             self._redeemed[code] = token
         return known, token
@@ -98,12 +98,12 @@ class Grants:
         return token
 
     def token(self, token: str) -> AccessToken | None:
-        """Return what an access token stands for, None where it is unknown or expired."""
+        """Return the data of an access token, None if it is unknown or expired."""
         known = self._tokens.get(token)
         return known if known is not None and known.expires_ms > current_clock.get().now_ms() else None
 
 
-def _check(known: Authorization, client_id: str, redirect_uri: str, verifier: str) -> None:
+def _check_code(known: Authorization, client_id: str, redirect_uri: str, verifier: str) -> None:
     if known.expires_ms <= current_clock.get().now_ms():
         raise GrantError("the code has expired")
     if known.client_id != client_id:
@@ -111,7 +111,7 @@ def _check(known: Authorization, client_id: str, redirect_uri: str, verifier: st
     if known.redirect_uri != redirect_uri:
         raise GrantError("redirect_uri is not the one of the authorization request")
     if known.challenge is None:
-        # RFC 9700, section 2.1.1: a verifier without a challenge is a sign of a downgrade.
+        # RFC 9700, section 2.1.1: a verifier without a challenge is a sign of a downgrade attack.
         if verifier:
             raise GrantError("a code_verifier was sent, but no code_challenge before")
     elif not verifier:
@@ -125,44 +125,7 @@ def s256(verifier: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
-KEY_ID = "stub-1"
-LIFETIME_S = 3600
-
-_lock = threading.Lock()
-
-
-def jwks() -> dict[str, Any]:
-    """Return the public key as a JSON Web Key Set (RFC 7517)."""
-    public = json.loads(RSAAlgorithm.to_jwk(_signing_key().public_key()))
-    return {"keys": [{**public, "kid": KEY_ID, "alg": "RS256", "use": "sig"}]}
-
-
-def id_token(claims: Mapping[str, Any], error: StubError | None = None) -> str:
-    """Return a signed id token issued now, or one that is wrong in the way `error` says."""
-    now = current_clock.get().now_ms() // 1000
-    payload = {**claims, "iat": now, "exp": now + LIFETIME_S}
-    if error == "malformed_id_token":
-        return "this.is-not.an-id-token"
-    if error == "wrong_audience":
-        payload["aud"] = "the-client-of-somebody-else"
-    if error == "wrong_issuer":
-        payload["iss"] = "https://issuer.of.somebody.else.invalid"
-    if error == "expired_id_token":
-        payload |= {"iat": now - 2 * LIFETIME_S, "exp": now - LIFETIME_S}
-    if error == "alg_none":
-        return jwt.encode(payload, "", algorithm="none", headers={"kid": KEY_ID})
-    return jwt.encode(payload, _signing_key(), algorithm="RS256", headers={"kid": KEY_ID})
-
-
-def _signing_key() -> RSAPrivateKey:
-    with _lock:  # Two threads that need it first must not make two.
-        return _made_key()
-
-
-@lru_cache(maxsize=1)
-def _made_key() -> RSAPrivateKey:
-    return generate_private_key(public_exponent=65537, key_size=2048)
-
+# Clients, and how they prove who they are (RFC 6749, section 2.3)
 
 _APPLE = "https://appleid.apple.com"
 _APPLE_LONGEST_S = 15_777_000
@@ -197,7 +160,7 @@ def authenticated(
 
 
 def basic_credentials(authorization: str | None) -> tuple[str, str] | None:
-    """Return user and password of a Basic authorization, None where there is none."""
+    """Return user and password of a Basic authorization, None if there is none."""
     scheme, _, encoded = (authorization or "").partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -214,7 +177,7 @@ def _credentials(fields: Mapping[str, str], authorization: str | None) -> tuple[
         return fields.get("client_id", ""), fields.get("client_secret", "")
     if fields.get("client_id", basic[0]) != basic[0]:
         raise ClientError("client_id in the body is not the one in the header")
-    # Some client libraries send the secret both ways; the header counts.
+    # Some client libraries send the secret in both places; the header counts.
     return basic
 
 
@@ -241,3 +204,44 @@ def _check_apple_secret(client: StubClient, secret: str) -> None:
     )
     if not all(right):
         raise ClientError("the client secret is signed, but names another key or client, or lives too long or no more")
+
+
+# Id tokens, right and wrong ones, and the one key of the process that signs them
+
+_KEY_ID = "stub-1"
+_ID_TOKEN_LIFETIME_S = 3600
+
+_key_lock = threading.Lock()
+
+
+def jwks() -> dict[str, Any]:
+    """Return the public key as a JSON Web Key Set (RFC 7517): `{"keys": [{"kty", "n", "e", "kid", "alg", "use"}]}`."""
+    public = json.loads(RSAAlgorithm.to_jwk(_signing_key().public_key()))
+    return {"keys": [{**public, "kid": _KEY_ID, "alg": "RS256", "use": "sig"}]}
+
+
+def id_token(claims: Mapping[str, Any], error: StubError | None = None) -> str:
+    """Return a signed id token issued now, or one that is wrong in the way `error` says."""
+    now = current_clock.get().now_ms() // 1000
+    payload = {**claims, "iat": now, "exp": now + _ID_TOKEN_LIFETIME_S}
+    if error == "malformed_id_token":
+        return "this.is-not.an-id-token"
+    if error == "wrong_audience":
+        payload["aud"] = "the-client-of-somebody-else"
+    if error == "wrong_issuer":
+        payload["iss"] = "https://issuer.of.somebody.else.invalid"
+    if error == "expired_id_token":
+        payload |= {"iat": now - 2 * _ID_TOKEN_LIFETIME_S, "exp": now - _ID_TOKEN_LIFETIME_S}
+    if error == "alg_none":
+        return jwt.encode(payload, "", algorithm="none", headers={"kid": _KEY_ID})
+    return jwt.encode(payload, _signing_key(), algorithm="RS256", headers={"kid": _KEY_ID})
+
+
+def _signing_key() -> RSAPrivateKey:
+    with _key_lock:  # two threads must not make two keys
+        return _made_key()
+
+
+@lru_cache(maxsize=1)
+def _made_key() -> RSAPrivateKey:
+    return generate_private_key(public_exponent=65537, key_size=2048)

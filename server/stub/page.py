@@ -1,4 +1,4 @@
-"""The pages of a stub provider: plain HTML without scripts or resources from elsewhere, everything escaped."""
+"""The people who can sign in at a stub provider, and its pages: plain HTML, everything escaped, nothing loaded."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from starlette.responses import HTMLResponse
 
 @dataclass(frozen=True, slots=True)
 class Persona:
-    """Somebody with an account at a stub provider; `email` is None for one who gives no address away.
+    """A person with an account at a stub provider; `email` is None for a person who does not share an address.
 
-    A `user_id` made of digits fits every provider, GitHub included, whose ids are numbers.
+    A `user_id` of digits fits every provider, also GitHub, whose ids are numbers.
     """
 
     user_id: str
@@ -31,13 +31,13 @@ PERSONAS = (
     Persona("1003", "unverified@example.com", email_verified=False, name="Una Verified"),
     Persona("1004", None, name="Noel Address"),
 )
-"""Who can be chosen where `stub` was given nobody."""
+"""The personas of a stub provider that was given none."""
 
 _MAX_EMAIL = 254  # RFC 5321, section 4.5.3.1.3, less the angle brackets
 
 
-def typed(email: str) -> Persona | None:
-    """Return whoever owns an address that was typed, always the same; None if it is no address."""
+def persona_for(email: str) -> Persona | None:
+    """Return the persona of an e-mail address, always the same one; None if it is no address."""
     address = email.strip()
     local, _, domain = address.rpartition("@")
     if not local or not domain or len(address) > _MAX_EMAIL or not address.isprintable() or " " in address:
@@ -45,6 +45,8 @@ def typed(email: str) -> Persona | None:
     digest = hashlib.sha256(address.lower().encode()).digest()
     return Persona(str(10**12 + int.from_bytes(digest[:6], "big")), address, name=local)
 
+
+# Pages
 
 _STYLE = (
     "body{font:1rem/1.5 system-ui,sans-serif;max-width:26rem;margin:3rem auto;padding:0 1rem}"
@@ -65,7 +67,7 @@ _POLICY = (
 
 
 def choice(provider: str, client: str, personas: Iterable[Persona], *, target: str, note: str = "") -> HTMLResponse:
-    """Return the page on which a browser's user chooses who to be; `target` is where the answer will go."""
+    """Return the page on which a user chooses a persona; `target` is the address that gets the answer."""
     buttons = "\n".join(
         f'<button name="persona" value="{escape(persona.user_id)}">{_label(persona)}</button>' for persona in personas
     )
@@ -85,7 +87,7 @@ def choice(provider: str, client: str, personas: Iterable[Persona], *, target: s
 
 
 def hand_over(target: str, fields: Mapping[str, str], *, website: str) -> HTMLResponse:
-    """Return the page that posts the answer to `target` , which leads on to the website."""
+    """Return the page that posts the answer to `target`, which redirects to the website."""
     inputs = "\n".join(
         f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">' for name, value in fields.items()
     )
@@ -113,7 +115,7 @@ def _page(title: str, body: str, *, targets: Iterable[str] = (), status: int = 2
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n<body><main>\n'
         f"{body}\n</main></body></html>\n"
     )
-    # Browsers apply form-action to the redirects that follow as well.
+    # Browsers also apply form-action to the redirects that follow.
     origins = sorted({f"{urlsplit(target).scheme}://{urlsplit(target).netloc}" for target in targets})
     headers = {
         "content-security-policy": _POLICY + " ".join(["'self'", *origins]),

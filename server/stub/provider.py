@@ -15,8 +15,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from ...claims.clock import current_clock
-from ...recipes.kit.services import Services
 from ...recipes.kit.request import app_of
+from ...recipes.kit.services import Services
 from .grants import (
     ACCESS_TOKEN_LIFETIME_MS,
     CODE_LIFETIME_MS,
@@ -31,163 +31,21 @@ from .grants import (
     id_token,
     jwks,
 )
-from .page import PERSONAS, Persona, choice, hand_over, refusal, typed
+from .page import PERSONAS, Persona, choice, hand_over, persona_for, refusal
 from .script import ANSWER_ERRORS, ID_TOKEN_ERRORS, PERSONA_ERRORS, Endpoint, Script, StubError
 from .shapes import shape_of, shared_issuer
 
-MAX_FORM_BYTES = 65_536
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """An authorization request whose client and redirect URI were found right."""
-
-    parameters: Mapping[str, str]
-    website: str
-
-    @property
-    def redirect_uri(self) -> str:
-        """Where the answer goes."""
-        return self.parameters["redirect_uri"]
-
-    def answer(self, fields: Mapping[str, str]) -> Response:
-        """Return the answer, by a redirect or by a form; `state` goes back as it came."""
-        state = self.parameters.get("state")
-        fields = fields if state is None else {**fields, "state": state}
-        if self.parameters.get("response_mode") == "form_post":
-            return hand_over(self.redirect_uri, fields, website=self.website)
-        parts = urlsplit(self.redirect_uri)
-        query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), *fields.items()])
-        return RedirectResponse(urlunsplit(parts._replace(query=query)), 303, {"cache-control": "no-store"})
-
-    def error(self, code: str, description: str = "") -> Response:
-        """Return an error to the client (RFC 6749, section 4.1.2.1)."""
-        return self.answer({"error": code, **({"error_description": description} if description else {})})
-
-
-def redirect_uri_allowed(uri: str, *, website: str, apple_callback: str) -> bool:
-    """Tell whether an answer may go there: below the website's origin, or to the API's own callback for Apple."""
-    if not uri.isascii() or not uri.isprintable() or any(sign in uri for sign in ' \\#"<>'):
-        return False
-    return uri in (website, apple_callback) or uri.startswith((f"{website}/", f"{website}?"))
-
-
-async def authorize(provider: StubProvider, request: Request) -> Response:
-    """Answer a browser: with the page, or, once somebody was chosen, by sending it back to the client."""
-    app = app_of(request)
-    if app is None:
-        return refusal("This page is there for browsers only, under an auth server.")
-    asked = _asked(provider, request, app)
-    if isinstance(asked, Response):
-        return asked
-    wrong = _fault(provider, asked)
-    if wrong is not None:
-        return asked.error(*wrong)
-    if request.method == "POST":
-        return _chosen(provider, asked, await form_of(request))
-    if provider.script.take_error(["access_denied"]):
-        return asked.error("access_denied")
-    if provider.script.take_error(["server_error"], "authorization"):
-        return asked.error("server_error")
-    planned = provider.script.take_persona()
-    return _page(provider, asked) if planned is None else grant(provider, asked, planned)
-
-
-def grant(provider: StubProvider, asked: Asked, persona: Persona) -> Response:
-    """Send a one-time code for a persona to the client."""
-    error = provider.script.take_error(PERSONA_ERRORS)
-    if error == "no_email":
-        persona = replace(persona, email=None)
-    if error == "unverified_email":
-        persona = replace(persona, email_verified=False)
-    code = provider.grants.issue_code(
-        Authorization(
-            persona,
-            asked.parameters["client_id"],
-            asked.redirect_uri,
-            scope=asked.parameters.get("scope", ""),
-            challenge=asked.parameters.get("code_challenge") or None,
-            nonce=asked.parameters.get("nonce") or None,
-            expires_ms=current_clock.get().now_ms() + CODE_LIFETIME_MS,
-        )
-    )
-    return asked.answer({"code": code, **_apple_user(provider, asked, persona)})
-
-
-async def form_of(request: Request) -> dict[str, str]:
-    """Return the fields of an urlencoded body, none where it is too long."""
-    raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > MAX_FORM_BYTES:
-            return {}
-    return dict(parse_qsl(raw.decode(errors="replace"), keep_blank_values=True))
-
-
-def _asked(provider: StubProvider, request: Request, app: Services) -> Asked | Response:
-    """Check what decides where an answer may go; whoever gets that wrong is not redirected anywhere."""
-    parameters = dict(parse_qsl(request.scope["query_string"].decode(errors="replace"), keep_blank_values=True))
-    provider.script.record(
-        endpoint="authorization", method=request.method, url=request.url.path, parameters=parameters, authorization=None
-    )
-    if parameters.get("client_id") not in provider.clients:
-        return refusal("The client_id is not one of this provider's clients.")
-    website = app.info.website_origin(request, {})
-    callback = f"{app.info.issuer}/callback/apple"
-    if not redirect_uri_allowed(parameters.get("redirect_uri", ""), website=website, apple_callback=callback):
-        return refusal(f"The redirect_uri must lie on the website, {website}, or be {callback}.")
-    return Asked(parameters, website)
-
-
-def _fault(provider: StubProvider, asked: Asked) -> tuple[str, str] | None:
-    parameters = asked.parameters
-    if parameters.get("response_type") != "code":
-        return "unsupported_response_type", "response_type must be code"
-    challenge = parameters.get("code_challenge")
-    if challenge and parameters.get("code_challenge_method") != "S256":
-        return "invalid_request", "code_challenge_method must be S256"
-    client = provider.clients[parameters["client_id"]]
-    if not challenge and client.client_secret is None and provider.shape.kind != "apple":
-        return "invalid_request", "a client without a secret must send a code_challenge"
-    return None
-
-
-def _chosen(provider: StubProvider, asked: Asked, form: Mapping[str, str]) -> Response:
-    if form.get("deny"):
-        return asked.error("access_denied", "the user denied the request")
-    if "persona" in form:
-        persona = next((known for known in provider.personas if known.user_id == form["persona"]), None)
-        note = "There is nobody of that name here."
-    else:
-        persona = typed(form.get("email", ""))
-        note = f"{form.get('email', '')!r} is no e-mail address."
-    return _page(provider, asked, note=note) if persona is None else grant(provider, asked, persona)
-
-
-def _page(provider: StubProvider, asked: Asked, note: str = "") -> Response:
-    client = asked.parameters["client_id"]
-    return choice(provider.name, client, provider.personas, target=asked.redirect_uri, note=note)
-
-
-def _apple_user(provider: StubProvider, asked: Asked, persona: Persona) -> dict[str, str]:
-    """Return what Apple tells beside the code, and nowhere else: the user's name, as JSON in a form field."""
-    if provider.shape.kind != "apple" or asked.parameters.get("response_mode") != "form_post" or not persona.name:
-        return {}
-    first, _, last = persona.name.partition(" ")
-    user: dict[str, object] = {"name": {"firstName": first, "lastName": last}}
-    return {"user": json.dumps(user if persona.email is None else {**user, "email": persona.email})}
-
-
+_MAX_FORM_BYTES = 65_536
 _HUGE_BYTES = 10 * 1024 * 1024
 _NO_STORE = {"cache-control": "no-store"}
 
 
 class SlowAnswerError(Exception):
-    """The stub was told not to answer in time; its transport turns this into a time-out."""
+    """The stub must not answer in time; its transport turns this into a time-out."""
 
 
 class StubProvider:
-    """One provider with its clients, its personas, its script and what it has issued."""
+    """One provider with its clients, personas, script, codes and tokens."""
 
     def __init__(
         self,
@@ -207,15 +65,15 @@ class StubProvider:
         self._app = Starlette(routes=[Route("/{path:path}", self._dispatch, methods=["GET", "POST"])])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, on whatever host."""
+        """Serve one request, on any host name."""
         await self._app(scope, receive, send)
 
     async def page(self, request: Request) -> Response:
         """Answer a browser at the authorization endpoint, the only one that browsers need."""
-        return await authorize(self, request)
+        return await _authorize(self, request)
 
     def access_token(self, persona: Persona, client_id: str) -> str:
-        """Return an access token as if `client_id`, which may be anybody's, had obtained it."""
+        """Return an access token as if this client had obtained it; the client need not be known."""
         return self.grants.issue_token(persona, client_id, "")
 
     def id_token(
@@ -303,18 +161,18 @@ class StubProvider:
     def _user_info(self, request: Request, fields: Mapping[str, str]) -> Response:
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
         # Facebook takes the token in the query as well; nobody else should (RFC 9700, section 4.3.2).
-        asked = bearer if scheme.lower() in ("bearer", "token") else ""
-        if not asked and self.shape.kind == "facebook":
-            asked = fields.get("access_token", "")
-        known = self.grants.token(asked)
+        token = bearer if scheme.lower() in ("bearer", "token") else ""
+        if not token and self.shape.kind == "facebook":
+            token = fields.get("access_token", "")
+        known = self.grants.token(token)
         answer = self.shape.answer_of(request.url.path)
         if known is None or answer is None:
             return _error(401, "invalid_token")
-        told = answer(known.persona)
-        if self.shape.kind == "facebook":  # tells what it is asked for
-            wanted = {"id", *fields.get("fields", "id,name").split(",")}
-            told = {name: value for name, value in told.items() if name in wanted}
-        return JSONResponse(told, headers=_NO_STORE)
+        info = answer(known.persona)
+        if self.shape.kind == "facebook":  # answers only with the fields that the query names
+            named = {"id", *fields.get("fields", "id,name").split(",")}
+            info = {name: value for name, value in info.items() if name in named}
+        return JSONResponse(info, headers=_NO_STORE)
 
     def _check(self, request: Request, fields: Mapping[str, str]) -> Response:
         if self.shape.kind == "facebook":
@@ -353,15 +211,158 @@ def _error(status: int, code: str, description: str = "") -> Response:
 
 
 async def _fields(request: Request) -> dict[str, str]:
-    """Return the parameters of the query, or of the body where there is one; a body in JSON counts too."""
+    """Return the parameters of a GET request's query, or of a POST request's body, a form or JSON."""
     query = dict(parse_qsl(request.scope["query_string"].decode(errors="replace"), keep_blank_values=True))
     if request.method != "POST":
         return query
     if request.headers.get("content-type", "").partition(";")[0] != "application/json":
-        return await form_of(request)
+        return await _form_of(request)
     raw = await request.body()
     try:
-        body = json.loads(raw) if len(raw) <= MAX_FORM_BYTES else None
+        body = json.loads(raw) if len(raw) <= _MAX_FORM_BYTES else None
     except ValueError:
         return {}
     return {name: str(value) for name, value in body.items()} if isinstance(body, dict) else {}
+
+
+async def _form_of(request: Request) -> dict[str, str]:
+    """Return the fields of an urlencoded body, none if it is too long."""
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > _MAX_FORM_BYTES:
+            return {}
+    return dict(parse_qsl(raw.decode(errors="replace"), keep_blank_values=True))
+
+
+# The authorization endpoint (RFC 6749, section 4.1.1)
+
+
+async def _authorize(provider: StubProvider, request: Request) -> Response:
+    """Answer a browser with the page or, once a persona is chosen, with a redirect back to the client."""
+    app = app_of(request)
+    if app is None:
+        return refusal("This page is there for browsers only, under an auth server.")
+    wanted = _checked_request(provider, request, app)
+    if isinstance(wanted, Response):
+        return wanted
+    wrong = _fault(provider, wanted)
+    if wrong is not None:
+        return wanted.error(*wrong)
+    if request.method == "POST":
+        return _after_choice(provider, wanted, await _form_of(request))
+    if provider.script.take_error(["access_denied"]):
+        return wanted.error("access_denied")
+    if provider.script.take_error(["server_error"], "authorization"):
+        return wanted.error("server_error")
+    planned = provider.script.take_persona()
+    return _page(provider, wanted) if planned is None else _grant(provider, wanted, planned)
+
+
+def _grant(provider: StubProvider, wanted: _AuthorizationRequest, persona: Persona) -> Response:
+    """Send a one-time code for a persona to the client."""
+    error = provider.script.take_error(PERSONA_ERRORS)
+    if error == "no_email":
+        persona = replace(persona, email=None)
+    if error == "unverified_email":
+        persona = replace(persona, email_verified=False)
+    code = provider.grants.issue_code(
+        Authorization(
+            persona,
+            wanted.parameters["client_id"],
+            wanted.redirect_uri,
+            scope=wanted.parameters.get("scope", ""),
+            challenge=wanted.parameters.get("code_challenge") or None,
+            nonce=wanted.parameters.get("nonce") or None,
+            expires_ms=current_clock.get().now_ms() + CODE_LIFETIME_MS,
+        )
+    )
+    return wanted.answer({"code": code, **_apple_user(provider, wanted, persona)})
+
+
+def _checked_request(provider: StubProvider, request: Request, app: Services) -> _AuthorizationRequest | Response:
+    """Check client and redirect URI; a request with a wrong one gets a page and is not redirected."""
+    parameters = dict(parse_qsl(request.scope["query_string"].decode(errors="replace"), keep_blank_values=True))
+    provider.script.record(
+        endpoint="authorization", method=request.method, url=request.url.path, parameters=parameters, authorization=None
+    )
+    if parameters.get("client_id") not in provider.clients:
+        return refusal("The client_id is not one of this provider's clients.")
+    website = app.info.website_origin(request, {})
+    callback = f"{app.info.issuer}/callback/apple"
+    if not _redirect_uri_allowed(parameters.get("redirect_uri", ""), website=website, apple_callback=callback):
+        return refusal(f"The redirect_uri must lie on the website, {website}, or be {callback}.")
+    return _AuthorizationRequest(parameters, website)
+
+
+def _fault(provider: StubProvider, wanted: _AuthorizationRequest) -> tuple[str, str] | None:
+    parameters = wanted.parameters
+    if parameters.get("response_type") != "code":
+        return "unsupported_response_type", "response_type must be code"
+    challenge = parameters.get("code_challenge")
+    if challenge and parameters.get("code_challenge_method") != "S256":
+        return "invalid_request", "code_challenge_method must be S256"
+    client = provider.clients[parameters["client_id"]]
+    if not challenge and client.client_secret is None and provider.shape.kind != "apple":
+        return "invalid_request", "a client without a secret must send a code_challenge"
+    return None
+
+
+def _after_choice(provider: StubProvider, wanted: _AuthorizationRequest, form: Mapping[str, str]) -> Response:
+    if form.get("deny"):
+        return wanted.error("access_denied", "the user denied the request")
+    if "persona" in form:
+        persona = next((known for known in provider.personas if known.user_id == form["persona"]), None)
+        note = "There is nobody of that name here."
+    else:
+        persona = persona_for(form.get("email", ""))
+        note = f"{form.get('email', '')!r} is no e-mail address."
+    return _page(provider, wanted, note=note) if persona is None else _grant(provider, wanted, persona)
+
+
+def _page(provider: StubProvider, wanted: _AuthorizationRequest, note: str = "") -> Response:
+    client = wanted.parameters["client_id"]
+    return choice(provider.name, client, provider.personas, target=wanted.redirect_uri, note=note)
+
+
+def _apple_user(provider: StubProvider, wanted: _AuthorizationRequest, persona: Persona) -> dict[str, str]:
+    """Return the form field in which only Apple sends the user's name: `{"user": "<JSON>"}`."""
+    if provider.shape.kind != "apple" or wanted.parameters.get("response_mode") != "form_post" or not persona.name:
+        return {}
+    first, _, last = persona.name.partition(" ")
+    user: dict[str, object] = {"name": {"firstName": first, "lastName": last}}
+    return {"user": json.dumps(user if persona.email is None else {**user, "email": persona.email})}
+
+
+def _redirect_uri_allowed(uri: str, *, website: str, apple_callback: str) -> bool:
+    """Whether an answer may go to a URI: below the website's origin, or the API's own callback for Apple."""
+    if not uri.isascii() or not uri.isprintable() or any(sign in uri for sign in ' \\#"<>'):
+        return False
+    return uri in (website, apple_callback) or uri.startswith((f"{website}/", f"{website}?"))
+
+
+@dataclass(frozen=True, slots=True)
+class _AuthorizationRequest:
+    """An authorization request with a known client and an allowed redirect URI."""
+
+    parameters: Mapping[str, str]
+    website: str
+
+    @property
+    def redirect_uri(self) -> str:
+        """The address that gets the answer."""
+        return self.parameters["redirect_uri"]
+
+    def answer(self, fields: Mapping[str, str]) -> Response:
+        """Return the answer, a redirect or a form, with `state` unchanged."""
+        state = self.parameters.get("state")
+        fields = fields if state is None else {**fields, "state": state}
+        if self.parameters.get("response_mode") == "form_post":
+            return hand_over(self.redirect_uri, fields, website=self.website)
+        parts = urlsplit(self.redirect_uri)
+        query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), *fields.items()])
+        return RedirectResponse(urlunsplit(parts._replace(query=query)), 303, {"cache-control": "no-store"})
+
+    def error(self, code: str, description: str = "") -> Response:
+        """Return an error to the client (RFC 6749, section 4.1.2.1)."""
+        return self.answer({"error": code, **({"error_description": description} if description else {})})

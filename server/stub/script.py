@@ -1,4 +1,4 @@
-"""What a test tells a stub provider to do next, and what the stub has been asked."""
+"""The plan of a stub provider that a test writes, and the record of the requests that the stub has received."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Endpoint: TypeAlias = Literal["authorization", "token", "userinfo", "jwks", "dis
 ID_TOKEN_ERRORS = frozenset({"malformed_id_token", "wrong_audience", "wrong_issuer", "expired_id_token", "alg_none"})
 PERSONA_ERRORS = frozenset({"unverified_email", "no_email"})
 ANSWER_ERRORS = frozenset({"server_error", "slow", "huge_answer"})
-"""The errors that can befall any endpoint asked by the server."""
+"""The errors that can happen at every endpoint that the server calls."""
 
 _SECRET = frozenset(
     {"client_secret", "code", "code_verifier", "access_token", "id_token", "input_token", "refresh_token"}
@@ -65,12 +65,12 @@ class Script:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def next_persona(self, persona: Persona) -> None:
-        """Let the next authorization succeed at once, without the page, as this persona."""
+        """Make the next authorization succeed at once, without the page, as this persona."""
         with self._lock:
             self._personas.append(persona)
 
     def next_error(self, error: StubError, *, at: Endpoint = "token") -> None:
-        """Let something go wrong once; `at` names the endpoint for server_error, slow and huge_answer."""
+        """Plan one error; `at` names the endpoint for server_error, slow and huge_answer."""
         if error not in get_args(StubError) or at not in get_args(Endpoint):
             raise ValueError(f"a stub knows no error {error!r} at {at!r}")
         if error in ID_TOKEN_ERRORS and not self.id_tokens:
@@ -81,19 +81,19 @@ class Script:
             self._errors.append(_Planned(error, at))
 
     def clear(self) -> None:
-        """Forget what was planned, and what the stub has been asked."""
+        """Forget all plans and all recorded requests."""
         with self._lock:
             self._personas.clear()
             self._errors.clear()
             self.requests.clear()
 
     def take_persona(self) -> Persona | None:
-        """Return the persona planned next, once."""
+        """Return the next planned persona, and remove it from the plan."""
         with self._lock:
             return self._personas.popleft() if self._personas else None
 
     def take_error(self, among: Iterable[str], at: Endpoint | None = None) -> StubError | None:
-        """Return the first planned error among these (at this endpoint), once."""
+        """Return the first planned error among these (at this endpoint), and remove it from the plan."""
         with self._lock:
             for planned in self._errors:
                 if planned.error in among and at in (None, planned.at):
@@ -104,7 +104,7 @@ class Script:
     def record(
         self, *, endpoint: str, method: str, url: str, parameters: Mapping[str, str], authorization: str | None
     ) -> None:
-        """Keep a request, without its secrets."""
-        shown = {name: "***" if name in _SECRET else value for name, value in parameters.items()}
+        """Record a request with its secrets masked."""
+        masked = {name: "***" if name in _SECRET else value for name, value in parameters.items()}
         scheme = authorization.partition(" ")[0] if authorization else None
-        self.requests.append(RecordedRequest(endpoint, method, url, shown, scheme))
+        self.requests.append(RecordedRequest(endpoint, method, url, masked, scheme))

@@ -1,4 +1,4 @@
-"""How the providers differ: where their endpoints are, and what they tell about a user."""
+"""The differences between providers: their endpoints, and what they say about a user."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .script import Endpoint
 Answer = Callable[[Persona], Any]
 
 DIRECTORY_ID = "9122040d-6c67-4c5b-b112-36a304b66dad"
-"""The directory a user belongs to where the configuration names none in particular."""
+"""The directory of users if the configuration names no single directory."""
 
 _SHARED_DIRECTORIES = ("common", "organizations", "consumers")
 _DISCOVERY = "/.well-known/openid-configuration"
@@ -79,16 +79,16 @@ def _email(persona: Persona) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One kind of provider; `user_info` maps the end of a path to what is answered there."""
+    """One kind of provider; `user_info` maps the end of a path to the function that answers there."""
 
     kind: str
     user_info: Mapping[str, Answer] = field(default_factory=lambda: {"/userinfo": oidc_claims})
     id_tokens: bool = True
     issuer: str | None = None
-    """Its fixed issuer; None where it follows from the address of the discovery document."""
+    """Its fixed issuer; None if it follows from the address of the discovery document."""
 
     def endpoint_of(self, path: str) -> Endpoint | None:
-        """Return which endpoint a path is, None where it is none."""
+        """Return the endpoint at a path, None if there is none."""
         last = path.rpartition("/")[2]
         if path.endswith(_DISCOVERY):
             return "discovery"
@@ -101,7 +101,7 @@ class Shape:
         return _LAST_SEGMENTS.get(last)
 
     def answer_of(self, path: str) -> Answer | None:
-        """Return what tells about a user at this path."""
+        """Return the function that answers about a user at this path."""
         return next((answer for end, answer in self.user_info.items() if path.endswith(end)), None)
 
     def issuer_at(self, address: str) -> str:
@@ -111,9 +111,9 @@ class Shape:
         )
 
     def claims(self, persona: Persona, issuer: str, additional: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what an id token says about a user, `iss` included."""
+        """Return the claims of an id token about a user, e.g. `{"iss", "sub", "name", "email", "email_verified"}`."""
         claims = {"iss": issuer, **oidc_claims(persona)}
-        if self.kind == "apple":  # says it in text, and never names anybody
+        if self.kind == "apple":  # its email_verified is a text, and it gives no name
             claims = {name: value for name, value in claims.items() if name != "name"}
             claims |= {"email_verified": str(persona.email_verified).lower()} if persona.email else {}
         if self.kind == "active-directory":  # has no email_verified
@@ -131,18 +131,18 @@ class Shape:
 
 
 def directory_of(configured: str) -> str:
-    """Return the directory of the users: the configured one, unless that stands for several."""
+    """Return the configured directory, or the default one if it stands for several directories."""
     return DIRECTORY_ID if configured in _SHARED_DIRECTORIES else configured
 
 
 def shared_issuer(issuer: str) -> str:
-    """Return the issuer as Entra's discovery document for several directories writes it: with a placeholder."""
+    """Return the issuer with the placeholder that Entra's discovery document for several directories has."""
     for name in _SHARED_DIRECTORIES:
         issuer = issuer.replace(f"/{name}/", "/{tenantid}/")
     return issuer
 
 
-SHAPES = (  # A longer id stands before its beginning.
+_SHAPES = (  # a longer id stands before an id that is its beginning
     Shape("google-workspaces", issuer="https://accounts.google.com"),
     Shape("google", issuer="https://accounts.google.com"),
     Shape("apple", {}, issuer="https://appleid.apple.com"),
@@ -157,9 +157,9 @@ SHAPES = (  # A longer id stands before its beginning.
     Shape("twitter", {"/users/me": _twitter}, id_tokens=False),
     Shape("boxy-saml", {"/userinfo": _boxy}, id_tokens=False),
 )
-CUSTOM = Shape("custom")
+_CUSTOM = Shape("custom")
 
 
 def shape_of(third_party_id: str) -> Shape:
     """Return the kind of a provider by the beginning of its id, as the recipe chooses it."""
-    return next((shape for shape in SHAPES if third_party_id.startswith(shape.kind)), CUSTOM)
+    return next((shape for shape in _SHAPES if third_party_id.startswith(shape.kind)), _CUSTOM)

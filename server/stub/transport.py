@@ -1,4 +1,4 @@
-"""How the recipes reach a stub provider: in process, whatever host they ask for."""
+"""The transport with which the recipes reach a stub provider in process, on any host name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class StubTransport(httpx2.BaseTransport):
         self.app = app
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Return the provider's answer; ReadTimeout at once where it was told to be slow."""
+        """Return the provider's answer; ReadTimeout at once if it was told to be slow."""
         exchange = _Exchange(request.read())
         try:
             drive(self.app(_scope(request), exchange.receive, exchange.send))
@@ -50,7 +50,7 @@ class _Exchange:
 
 
 class _Chunks(httpx2.SyncByteStream):
-    """A body in pieces, so that a client with a limit stops reading where it would with a real connection."""
+    """A body in chunks, so that a client with a size limit stops reading as with a real connection."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body

@@ -1,4 +1,4 @@
-"""The testing route of the clock: what time it is, and moving it forward."""
+"""The testing routes: the clock, the outbox, the stub providers and the sessions of an App."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ from .guard import LATEST_MS, ClockMove, NewPersona, NoQuery, OutboxQuery, Plan,
 logger = logging.getLogger("coatcheck.server")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+# The clock
 
 
 class ClockRoute(HTTPEndpoint):
@@ -73,6 +76,8 @@ def _text(ms: int) -> str:
     return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+# The outbox
+
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _CODE = re.compile(r"(?<![\w.,:-])[0-9]{4,8}(?![\w:-]|[.,][0-9])")
 
@@ -81,7 +86,7 @@ class OutboxRoute(HTTPEndpoint):
     """`GET outbox`, `DELETE outbox`."""
 
     async def get(self, request: Request) -> Response:
-        """Answer with the mails, oldest first, or with those to one address."""
+        """Answer with all mails, or with those to one address; the oldest first."""
         query = query_of(request, OutboxQuery)
         outbox = current_app().outbox
         mails = outbox.mails if query.to is None else outbox.to(query.to)
@@ -97,7 +102,7 @@ class OutboxRoute(HTTPEndpoint):
 
 
 def mail_json(mail: Mail) -> dict[str, Any]:
-    """Return a mail as JSON: its links with their parameters, and the codes in its text."""
+    """Return a mail as JSON: `{"to", "subject", "text", "html", "links": [{"url", "parameters"}], "codes": [...]}`."""
     return {
         "to": mail.to,
         "subject": mail.subject,
@@ -109,7 +114,7 @@ def mail_json(mail: Mail) -> dict[str, Any]:
 
 
 def parameters_of(url: str) -> dict[str, str]:
-    """Return the parameters of a URL's query and fragment; none where it cannot be read."""
+    """Return the parameters of a URL's query and fragment; none if the URL is malformed."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -118,8 +123,11 @@ def parameters_of(url: str) -> dict[str, str]:
 
 
 def codes_in(text: str) -> list[str]:
-    """Return the numbers of four to eight digits that stand by themselves in a text, outside its URLs."""
+    """Return the separate numbers of four to eight digits in a text, outside its URLs."""
     return _CODE.findall(_URL.sub(" ", text))
+
+
+# The stub providers
 
 
 class ProvidersRoute(HTTPEndpoint):
@@ -128,7 +136,7 @@ class ProvidersRoute(HTTPEndpoint):
     async def get(self, request: Request) -> Response:
         """Answer with every stub provider and its personas."""
         query_of(request, NoQuery)
-        listed = [provider_json(provider) for provider in stub_providers(current_app())]
+        listed = [_provider_json(provider) for provider in stub_providers(current_app())]
         return ApiResponse({"status": "OK", "providers": listed})
 
 
@@ -136,19 +144,20 @@ class ScriptRoute(HTTPEndpoint):
     """`POST providers/{third_party_id}/script`, `DELETE ...`."""
 
     async def post(self, request: Request) -> Response:
-        """Plan who signs in next, or what goes wrong next."""
+        """Plan the next person to sign in, or the next error."""
         query_of(request, NoQuery)
         provider, plan = _provider(request), await body_of(request, Plan)
         only_one(plan, "persona", "error")
         if plan.persona is not None:
-            _refuse_place(plan)
+            if plan.at is not None:
+                raise BadInputError("at says where an error happens; a persona has no use for it")
             provider.script.next_persona(_persona(provider, plan.persona))
         else:
             _plan_error(provider.script, plan)
         return ApiResponse({"status": "OK"})
 
     async def delete(self, request: Request) -> Response:
-        """Forget what was planned, and what was asked."""
+        """Forget all plans and all recorded requests."""
         query_of(request, NoQuery)
         _provider(request).script.clear()
         return ApiResponse({"status": "OK"})
@@ -158,14 +167,14 @@ class RequestsRoute(HTTPEndpoint):
     """`GET providers/{third_party_id}/requests`."""
 
     async def get(self, request: Request) -> Response:
-        """Answer with what the provider has been asked, oldest first, secrets masked."""
+        """Answer with the requests that the provider has received, the oldest first, with secrets masked."""
         query_of(request, NoQuery)
         requests = [asdict(asked) for asked in _provider(request).script.requests]
         return ApiResponse({"status": "OK", "requests": requests})
 
 
-def provider_json(provider: StubProvider) -> dict[str, Any]:
-    """Return a stub provider as JSON."""
+def _provider_json(provider: StubProvider) -> dict[str, Any]:
+    """Return a stub provider as JSON: `{"third_party_id", "name", "client_ids": [...], "personas": [{...}]}`."""
     return {
         "third_party_id": provider.third_party_id,
         "name": provider.name,
@@ -184,11 +193,6 @@ def _provider(request: Request) -> StubProvider:
     return known[wanted]
 
 
-def _refuse_place(plan: Plan) -> None:
-    if plan.at is not None:
-        raise BadInputError("at says where an error happens; a persona has no use for it")
-
-
 def _plan_error(script: Script, plan: Plan) -> None:
     assert plan.error is not None  # only_one
     try:
@@ -205,6 +209,9 @@ def _persona(provider: StubProvider, wanted: str | NewPersona) -> Persona:
             return persona
     known = ", ".join(f"{persona.user_id} ({persona.email})" for persona in provider.personas) or "nobody"
     raise BadInputError(f"{provider.third_party_id} knows no persona {wanted!r}; it knows {known}")
+
+
+# Sessions
 
 
 class SessionRoute(HTTPEndpoint):
@@ -234,6 +241,6 @@ class UserSessionsRoute(HTTPEndpoint):
 
 def _named(request: Request, name: str) -> str:
     value: str = request.path_params[name]
-    if "\0" in value:  # PostgreSQL cannot hold it, so nothing can be named so.
+    if "\0" in value:  # PostgreSQL cannot store it
         raise BadInputError(f"{name} has a NUL character in it")
     return value

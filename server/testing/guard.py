@@ -1,4 +1,4 @@
-"""Who may use the testing routes: whoever knows the token, on this machine, and no website."""
+"""Which requests the testing routes accept (the token, a local host, no website), and what their bodies may say."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from ...recipes.kit.routing import ApiResponse, json_body
 from ..address import is_loopback
 from ..stub.script import Endpoint, StubError
 
+Kind = TypeVar("Kind", bound="Sent")
+
 TESTING_HEADER = "x-coatcheck-testing"
 TOKEN_VARIABLE = "COATCHECK_TESTING_TOKEN"  # noqa: S105 (a name, not a token)
-"""The environment variable that holds the token; an option it is not, since others can read a command line."""
+"""The environment variable that holds the token; there is no option for it, because others can read a command line."""
 
 _TOKEN = re.compile(r"[\x21-\x7e]{8,256}")
 _HOST = re.compile(r"(?:\[([0-9a-f:.]{2,45})\]|([a-z0-9._-]{1,253}))(?::[0-9]{1,5})?")
@@ -30,18 +32,18 @@ _HOST = re.compile(r"(?:\[([0-9a-f:.]{2,45})\]|([a-z0-9._-]{1,253}))(?::[0-9]{1,
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Refuses every request that does not carry the token, names a foreign host, or comes from a web page."""
+    """Refuses every request that lacks the token, names a foreign host, or comes from a web page."""
 
     token: str = field(repr=False)
     api_host: str
-    """The host of the API's domain, under which the server may be called besides loopback names."""
+    """The host of the API's domain; besides loopback names, requests may name it as their host."""
 
     def refusal(self, request: Request) -> Response | None:
-        """Return the answer to a request that is refused, None for one that may pass."""
+        """Return the answer to a refused request, None for one that may pass."""
         return self._wrong_host(request) or _from_website(request) or self._wrong_token(request)
 
     def _wrong_host(self, request: Request) -> Response | None:
-        # A website can give its own name the address 127.0.0.1 (DNS rebinding); it cannot choose this header.
+        # A website can point its own name at 127.0.0.1 (DNS rebinding), but it cannot choose this header.
         sent = request.headers.getlist("host")
         host = host_named(sent[0]) if len(sent) == 1 else None
         if host is not None and (is_loopback(host) or host == self.api_host):
@@ -67,23 +69,23 @@ class Guard:
 
 
 def host_named(header: str) -> str | None:
-    """Return the host in a Host header, in lower case, without port and brackets; None where it cannot be read."""
+    """Return the host in a Host header, in lower case, without port and brackets; None if it is malformed."""
     found = _HOST.fullmatch(header.lower())
     return None if found is None else found[1] or found[2]
 
 
 def guard_of(app: App, token: str) -> Guard:
-    """Return the guard of an App's testing routes; ConfigurationError where the App or the token is unfit for them."""
+    """Return the guard of an App's testing routes; ConfigurationError if the App or the token is unfit for them."""
     if not app.unsafe_for_tests:
         raise ConfigurationError(
-            "the testing routes let whoever reaches them read mails and move the time: they are served only for an "
+            "the testing routes let anybody who reaches them read mails and move the time: they are served only for an "
             "App made with unsafe_for_tests=True"
         )
     return Guard(checked_token(token), host_of(app.info.api_domain))
 
 
 def checked_token(token: str) -> str:
-    """Return the token; ConfigurationError where it could be guessed, or could not be sent in a header."""
+    """Return the token; ConfigurationError if it could be guessed, or could not be sent in a header."""
     if not _TOKEN.fullmatch(token):
         raise ConfigurationError(
             f"the testing token ({TOKEN_VARIABLE}) must be 8 to 256 visible ASCII characters without spaces: "
@@ -93,7 +95,7 @@ def checked_token(token: str) -> str:
 
 
 def token_of(environment: Mapping[str, str]) -> str | None:
-    """Return the token that the environment holds, None where it holds none."""
+    """Return the token in the environment, None if there is none."""
     given = environment.get(TOKEN_VARIABLE)
     return checked_token(given) if given else None
 
@@ -117,12 +119,14 @@ def _refused(status: int, message: str) -> Response:
     return ApiResponse({"message": message}, status)
 
 
+# Bodies and queries
+
 LATEST_MS = 221_845_392_000_000
-"""The beginning of the year 9000: beyond it, what expires later would fall out of the calendar."""
+"""The beginning of the year 9000: for a later clock, expiry times could lie after the last year of the calendar."""
 
 
 class Sent(BaseModel):
-    """Anything that a test sends: exact types, and no fields beside the known ones."""
+    """What a test sends: exact types, and no unknown fields."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -139,13 +143,13 @@ class ClockMove(Sent):
 
 
 class OutboxQuery(Sent):
-    """Whose mails are asked for; everybody's where nobody is named."""
+    """The address whose mails are asked for; all mails if it is None."""
 
     to: Annotated[str, Field(min_length=1)] | None = None
 
 
 class NewPersona(Sent):
-    """Somebody who is none of a stub provider's personas."""
+    """A person who is not among a stub provider's personas."""
 
     user_id: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")]
     email: Annotated[str, Field(min_length=1, max_length=254)] | None = None
@@ -161,17 +165,14 @@ class Plan(Sent):
     at: Endpoint | None = None
 
 
-Kind = TypeVar("Kind", bound=Sent)
-
-
 async def body_of(request: Request, kind: type[Kind]) -> Kind:
-    """Return a request's body, once it was found right; BadInputError says what is wrong with it."""
+    """Return a request's body after checking it; BadInputError says what is wrong with it."""
     names = ", ".join(kind.model_fields)
     return _checked(kind, await json_body(request, f"send a JSON object as the body; it may have the fields {names}"))
 
 
 def query_of(request: Request, kind: type[Kind]) -> Kind:
-    """Return a request's query, once it was found right; BadInputError says what is wrong with it."""
+    """Return a request's query after checking it; BadInputError says what is wrong with it."""
     given = request.query_params.multi_items()
     names = [name for name, _ in given]
     if len(set(names)) < len(names):
@@ -180,7 +181,7 @@ def query_of(request: Request, kind: type[Kind]) -> Kind:
 
 
 def only_one(sent: Sent, *names: str) -> None:
-    """Refuse, with a BadInputError, what has none of these fields or several."""
+    """Raise BadInputError unless exactly one of these fields has a value."""
     if sum(getattr(sent, name) is not None for name in names) != 1:
         raise BadInputError(f"send exactly one of {' and '.join(names)}")
 

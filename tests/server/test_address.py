@@ -13,7 +13,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.server import ServerState
 
 from coatcheck.server.address import bound, listen
-from coatcheck.server.cli.serve import Undelayed
+from coatcheck.server.cli.serve import NoDelayProtocol
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
@@ -28,7 +28,7 @@ def test_no_part_of_an_answer_waits_for_the_one_before(host: str) -> None:
                 assert accepted.proto == socket.IPPROTO_TCP
 
 
-@pytest.mark.parametrize(("protocol", "prompt"), [(Undelayed, True), (AutoHTTPProtocol, False)])
+@pytest.mark.parametrize(("protocol", "prompt"), [(NoDelayProtocol, True), (AutoHTTPProtocol, False)])
 def test_workers_do_not_wait_either(protocol: Any, prompt: bool) -> None:
     """The same holds on a socket as uvicorn opens it for its workers, where it would not by itself."""
 

@@ -21,7 +21,7 @@ from ..recipes.session.container import SessionContainer
 from ..recipes.session.response import ACCESS_COOKIE, REFRESH_COOKIE
 from ..recipes.users.user import AccountInfo, User
 from ..server.stub import stub_providers
-from ..server.stub.page import Persona, typed
+from ..server.stub.page import Persona, persona_for
 from ..sessions.access_token import read_unverified
 from .clients import BrowserClient, client
 
@@ -216,7 +216,7 @@ async def _create_provider_user(app: App, email: str, tenant: str) -> RecipeUser
 def _persona(app: App, email: str) -> Persona:
     """Return the persona that a stub provider has, or would create, for an address."""
     known = [persona for stub in stub_providers(app) for persona in stub.personas if persona.email == email]
-    persona = known[0] if known else typed(email)
+    persona = known[0] if known else persona_for(email)
     if persona is None:
         raise ConfigurationError(f"{email!r} is not an e-mail address")
     return persona

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from coatcheck.recipes.exceptions import ConfigurationError
 from coatcheck.server import create_app
 from coatcheck.server.cli.build import build_app
-from coatcheck.server.cli.greeting import cautions, facts
+from coatcheck.server.cli.greeting import startup_lines, startup_warnings
 from coatcheck.server.cli.settings import Settings
 from coatcheck.server.exceptions import OptionsError
 
@@ -33,8 +33,8 @@ def test_the_stubs_stand_beside_the_default_recipes() -> None:
 def test_the_log_says_what_is_played_and_what_that_means() -> None:
     """The stubs are named, and so is what they make possible."""
     with closing(build_app(SETTINGS)) as app:
-        assert any("google, github" in line for line in facts(app, SETTINGS))
-        assert any("unsafe_for_tests" in line for line in cautions(app, SETTINGS))
+        assert any("google, github" in line for line in startup_lines(app, SETTINGS))
+        assert any("unsafe_for_tests" in line for line in startup_warnings(app, SETTINGS))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "example.com"])

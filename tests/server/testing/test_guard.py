@@ -19,10 +19,10 @@ from starlette.types import Message, Scope
 from coatcheck import App
 from coatcheck.claims import ManualClock
 from coatcheck.recipes.exceptions import ConfigurationError
-from coatcheck.server import create_app, testing as testing_unfinished
+from coatcheck.server import create_app, testing as testing_routes
 from coatcheck.server.address import is_loopback
 from coatcheck.server.cli.build import build_app
-from coatcheck.server.cli.greeting import cautions, facts
+from coatcheck.server.cli.greeting import startup_lines, startup_warnings
 from coatcheck.server.cli.settings import Settings
 from coatcheck.server.exceptions import OptionsError
 from coatcheck.server.testing.guard import Guard, checked_token, drawn_token, host_named, token_of
@@ -288,10 +288,10 @@ def test_a_manual_clock_begins_now_and_forgets_everything() -> None:
     assert abs(app.clock.now_ms() - ManualClock().now_ms()) < 60_000
     assert app.unsafe_for_tests
     assert app.database.inline
-    said = "\n".join(facts(app, SETTINGS))
+    said = "\n".join(startup_lines(app, SETTINGS))
     assert "POST http://localhost:3567/auth/testing/clock" in said
     assert NAME in said
-    assert any("unsafe_for_tests" in line for line in cautions(app, SETTINGS))
+    assert any("unsafe_for_tests" in line for line in startup_warnings(app, SETTINGS))
     app.close()
 
 
@@ -312,7 +312,7 @@ def test_in_memory_on_this_machine_there_is_nothing_to_steal(
     monkeypatch.delenv("COATCHECK_ENCRYPTION_KEY", raising=False)
     settings = replace(SETTINGS, **changed)
     app = build_app(settings)
-    said = " ".join(cautions(app, settings))
+    said = " ".join(startup_warnings(app, settings))
     app.close()
     assert ("plain http" in said) is ("stored unencrypted" in said) is warned
 
@@ -367,7 +367,7 @@ def test_a_testing_route_sees_what_earlier_requests_still_do(app: App) -> None:
 
 def test_work_that_does_not_end_holds_nobody_up_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a limit the answer comes all the same."""
-    monkeypatch.setattr(testing_unfinished, "_LONGEST_S", 0.0)
+    monkeypatch.setattr(testing_routes, "_LONGEST_S", 0.0)
 
     async def endless(_scope: Scope, _receive: object, send: Callable[[Message], Any]) -> None:
         await send({"type": "http.response.body"})
@@ -377,10 +377,10 @@ def test_work_that_does_not_end_holds_nobody_up_for_ever(monkeypatch: pytest.Mon
         return None
 
     async def scenario() -> None:
-        unfinished = testing_unfinished.Unfinished()
-        request = asyncio.create_task(unfinished.follow(endless, {}, nothing, nothing))
+        pending_work = testing_routes.PendingWork()
+        request = asyncio.create_task(pending_work.follow(endless, {}, nothing, nothing))
         await asyncio.sleep(0)
-        await unfinished.settle()
+        await pending_work.wait()
         assert not request.done()
         request.cancel()
 
