@@ -117,6 +117,8 @@ class Recipe(Generic[F, A]):
     options_class: ClassVar[type[APIOptions]] = APIOptions
     first_factors: ClassVar[tuple[str, ...]] = ()
     """The factors with which one can sign in through this recipe alone."""
+    test_rank: ClassVar[int] = 0
+    """Of several recipes that can create a login method for a test, the one with the lowest rank does."""
 
     functions: F
     apis: A

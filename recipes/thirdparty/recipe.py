@@ -32,6 +32,7 @@ class ThirdPartyRecipe(Recipe[RecipeInterface, APIInterface]):
     orders = (FUNCTION_ORDERS, API_ORDERS)
     options_class = APIOptions
     first_factors = ("thirdparty",)
+    test_rank = 1
     config: ThirdPartyConfig
 
     def __init__(self, app: Services, config: ThirdPartyConfig, parts: tuple[Recipe[Any, Any], ...] = ()) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from ...recipes.app import ENCRYPTION_KEY_VARIABLE, App
-from ...recipes.emailpassword.recipe import EmailPasswordRecipe
 from ...recipes.kit.app_info import host_of, is_local
 from ...sessions.engines import parse_url
 from ..address import is_loopback
@@ -18,7 +17,6 @@ _MAILS_STAY_HERE = (
     "mails are sent to nobody: they are written to this log (at level info), links included; "
     "let --recipes name a list that configures email_delivery"
 )
-_SIGN_UP_BODY = '{"formFields": [{"id": "email", "value": "..."}, {"id": "password", "value": "..."}]}'
 
 
 def startup_lines(app: App, settings: Settings) -> list[str]:
@@ -31,8 +29,7 @@ def startup_lines(app: App, settings: Settings) -> list[str]:
         f"sessions, users and signing keys are kept in {_kept_in(app)}",
         f"website whose pages may call this API: {website}",
     ]
-    if app.has_recipe("emailpassword"):
-        lines.insert(1, f"sign up: POST {base}/signup with the body {_SIGN_UP_BODY}")
+    lines[1:1] = [line for recipe in app.recipes for line in recipe.startup_lines()]
     if settings.manual_clock:
         lines.append(
             f"the clock stands still until it is moved: POST {app.info.api_domain}{testing_path(app)}/clock with the "
@@ -52,7 +49,7 @@ def startup_warnings(app: App, settings: Settings) -> list[str]:
     found = [
         (open_to_others and app.info.api_domain.startswith("http://"), _plain_http(settings)),
         (open_to_others and not os.environ.get(ENCRYPTION_KEY_VARIABLE), _plain_keys(settings)),
-        (_mails_stay_here(app), _MAILS_STAY_HERE),
+        (any("email" in recipe.undelivered_channels() for recipe in app.recipes), _MAILS_STAY_HERE),
         (app.database.inline, "the database is in memory: everything is forgotten when the server stops"),
         (app.unsafe_for_tests, "the App was made with unsafe_for_tests=True: anybody may be signed in as anybody"),
     ]
@@ -64,13 +61,6 @@ def _kept_in(app: App) -> str:
     if url.get_backend_name() == "sqlite" and not app.database.inline:
         return f"{os.path.abspath(url.database or '')} (SQLite)"
     return "memory" if app.database.inline else app.database.url
-
-
-def _mails_stay_here(app: App) -> bool:
-    if not app.has_recipe("emailpassword"):
-        return False
-    delivery = EmailPasswordRecipe.of(app).config.email_delivery
-    return delivery is None or (delivery.service is None and delivery.override is None)
 
 
 def _plain_http(settings: Settings) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from ...claims.clock import ManualClock
 from ...recipes.app import ENCRYPTION_KEY_VARIABLE, App
-from ...recipes.emailpassword.recipe import EmailPasswordRecipe
 from ...recipes.session.config import SessionConfig
 from ..stub import stub_providers
 from .finding import Finding
@@ -84,12 +83,9 @@ def _plain_keys(app: App, website: str | None) -> Iterator[Finding]:
 
 def _mails_in_log(app: App, website: str | None) -> Iterator[Finding]:
     """Find password reset links that are written to the log and sent to nobody."""
-    if app.unsafe_for_tests or not is_deployed(app.info.api_domain) or not app.has_recipe("emailpassword"):
+    if app.unsafe_for_tests or not is_deployed(app.info.api_domain):
         return
-    recipe = EmailPasswordRecipe.of(app)
-    delivery = recipe.config.email_delivery
-    configured = delivery is not None and (delivery.service is not None or delivery.override is not None)
-    if not configured and not recipe.chains["apis"].is_overridden("generate_password_reset_token_post"):
+    if any("email" in recipe.undelivered_channels() for recipe in app.recipes):
         yield Finding(
             "warning",
             "mails for new passwords are sent to nobody",

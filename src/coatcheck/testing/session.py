@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from ..claims.claim import SessionClaim
 from ..claims.clock import Duration, ManualClock
 from ..claims.payload import JSONObject
 from ..claims.recipe_user_id import RecipeUserId
-from ..recipes import emailpassword, session
+from ..recipes import session
 from ..recipes.accountlinking import get_user, list_users_by_account_info
 from ..recipes.app import App
 from ..recipes.exceptions import ConfigurationError
@@ -185,32 +184,17 @@ def _first_login_method(user: User, tenant: str) -> RecipeUserId:
 
 
 async def _create_user(app: App, email: str, tenant: str) -> RecipeUserId:
-    if app.has_recipe("emailpassword"):
-        signed_up = await emailpassword.sign_up(tenant, email, secrets.token_urlsafe())
-        if isinstance(signed_up, emailpassword.SignUpOkResult):
-            return signed_up.recipe_user_id
-        raise ConfigurationError(f"{email} could not be signed up: {signed_up!r}")
-    if app.has_recipe("thirdparty"):
-        return await _create_provider_user(app, email, tenant)
+    persona = _persona(app, email)
+    for recipe in sorted(app.recipes, key=lambda recipe: recipe.test_rank):
+        made: RecipeUserId | None = await recipe.test_login_method(
+            tenant, email, subject=persona.user_id, verified=persona.email_verified
+        )
+        if made is not None:
+            return made
     raise ConfigurationError(
         f"nobody can have the address {email} in this App, which has neither emailpassword.init(...) nor "
         "thirdparty.init(...): sign in a RecipeUserId"
     )
-
-
-async def _create_provider_user(app: App, email: str, tenant: str) -> RecipeUserId:
-    # `app.recipe` needs no import, so an App without the recipe does not load it.
-    recipe: Any = app.recipe("thirdparty")
-    if not recipe.config.providers:
-        raise ConfigurationError(f"{email} has no provider to come from: thirdparty.init was given none")
-    persona, third_party_id = _persona(app, email), recipe.config.providers[0].config.third_party_id
-    signed_up = await recipe.functions.manually_create_or_update_user(
-        third_party_id, persona.user_id, email, persona.email_verified, None, False, tenant, {}
-    )
-    if signed_up.status != "OK":
-        raise ConfigurationError(f"{email} could not be signed up: {signed_up!r}")
-    recipe_user_id: RecipeUserId = signed_up.recipe_user_id
-    return recipe_user_id
 
 
 def _persona(app: App, email: str) -> Persona:
