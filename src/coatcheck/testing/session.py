@@ -124,7 +124,7 @@ def _clock_set_back(app: App, age: Duration) -> Iterator[None]:
         with app.clock.set_back(age):
             yield
     else:
-        raise ConfigurationError("only an App with a ManualClock can sign somebody in as of some time ago")
+        raise ConfigurationError("age=... needs an App made with clock=ManualClock()")
 
 
 def _payload_of(claims: Claims) -> JSONObject:
@@ -168,7 +168,7 @@ async def _login_method_of(app: App, who: Who, tenant: str) -> RecipeUserId:
         return _first_login_method(who, tenant)
     if not isinstance(who, str) or not who:
         raise ConfigurationError(
-            f"nobody can be signed in as {who!r}: pass an e-mail address, a user id, a User or a RecipeUserId"
+            f"sign_in cannot sign in {who!r}: pass an e-mail address, a user id, a User or a RecipeUserId"
         )
     if "@" in who:
         known = await list_users_by_account_info(tenant, AccountInfo(email=who))
@@ -180,8 +180,8 @@ async def _login_method_of(app: App, who: Who, tenant: str) -> RecipeUserId:
 
 
 def _first_login_method(user: User, tenant: str) -> RecipeUserId:
-    there = [method for method in user.login_methods if tenant in method.tenant_ids]
-    return (there or user.login_methods)[0].recipe_user_id
+    in_tenant = [method for method in user.login_methods if tenant in method.tenant_ids]
+    return (in_tenant or user.login_methods)[0].recipe_user_id
 
 
 async def _create_user(app: App, email: str, tenant: str) -> RecipeUserId:
@@ -193,7 +193,7 @@ async def _create_user(app: App, email: str, tenant: str) -> RecipeUserId:
     if app.has_recipe("thirdparty"):
         return await _create_provider_user(app, email, tenant)
     raise ConfigurationError(
-        f"nobody can have the address {email} in this App, which has neither emailpassword.init(...) nor "
+        f"this App cannot create a user for {email}: it has neither emailpassword.init(...) nor "
         "thirdparty.init(...): sign in a RecipeUserId"
     )
 
@@ -202,7 +202,7 @@ async def _create_provider_user(app: App, email: str, tenant: str) -> RecipeUser
     # `app.recipe` needs no import, so an App without the recipe does not load it.
     recipe: Any = app.recipe("thirdparty")
     if not recipe.config.providers:
-        raise ConfigurationError(f"{email} has no provider to come from: thirdparty.init was given none")
+        raise ConfigurationError(f"this App cannot create a user for {email}: thirdparty.init has no providers")
     persona, third_party_id = _persona(app, email), recipe.config.providers[0].config.third_party_id
     signed_up = await recipe.functions.manually_create_or_update_user(
         third_party_id, persona.user_id, email, persona.email_verified, None, False, tenant, {}
