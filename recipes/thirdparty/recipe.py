@@ -74,7 +74,7 @@ class ThirdPartyRecipe(Recipe[RecipeInterface, APIInterface]):
     async def test_login_method(self, tenant_id: str, email: str, *, subject: str, verified: bool) -> RecipeUserId:
         """Create a login method as from the first provider; ConfigurationError if there is none, or it is refused."""
         if not self.config.providers:
-            raise ConfigurationError(f"{email} has no provider to come from: thirdparty.init was given none")
+            raise ConfigurationError(f"this App cannot create a user for {email}: thirdparty.init has no providers")
         signed_up = await self.functions.manually_create_or_update_user(
             self.config.providers[0].config.third_party_id, subject, email, verified, None, False, tenant_id, {}
         )

@@ -224,14 +224,14 @@ class Loops:
         self._finalizer = weakref.finalize(self, _close_all, self._all)
 
     def take(self) -> CallersLoop:
-        """Return a loop that is not in use; `put_back` returns it."""
+        """Return an idle loop, or a new one; give it back with `put_back`."""
         if self._idle:
             return self._idle.pop()
         self._all.append(CallersLoop())
         return self._all[-1]
 
     def put_back(self, loop: CallersLoop) -> None:
-        """Return a loop that is not in use any more."""
+        """Mark a loop as idle."""
         self._idle.append(loop)
 
     def run(self, coroutine: Coroutine[Any, Any, R]) -> R:

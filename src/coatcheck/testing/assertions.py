@@ -35,6 +35,7 @@ __tracebackhide__ = True  # pytest then shows the assertion in the test
 
 Claim = SessionClaim[Any] | str
 """A claim or its key; a key means the stored value in the payload, unchanged."""
+
 _ANY: Any = object()
 
 
@@ -97,7 +98,7 @@ class SessionAssertion:
         actual = self._response.method
         return self._must(actual == method, f"tokens to travel by {method}", f"they travel by {actual or 'nothing'}")
 
-    # Whether the request was let in
+    # Whether the request was accepted
 
     def accepted(self) -> SessionAssertion:
         """Assert that the status is below 400."""

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 
 
 _STOP_S = 5
-"""How many seconds running requests have after the server was told to stop."""
+"""How many seconds running requests have to end after `stop`."""
+
 _START_S = 30
 """How many seconds the startup of the application may take."""
+
 _POLL_S = 0.02
 _logger = logging.getLogger("coatcheck.server")
 
@@ -51,11 +53,11 @@ def live_server(
         raise ConfigurationError("live_server needs either an application or build=..., a function of its address")
     with bound(host, 0) as listening:
         url = f"http://{host}:{listening.getsockname()[1]}"
-        served = ServerUnderTest.of(app if build is None else build(url), coatcheck)
-        server = ASGIServer(served.application) if served.is_asgi else WSGIServer(served.application)
+        under_test = ServerUnderTest.of(app if build is None else build(url), coatcheck)
+        server = ASGIServer(under_test.application) if under_test.is_asgi else WSGIServer(under_test.application)
         listen(listening)
         context = contextvars.copy_context()
-        context.run(current_clock.set, served.coatcheck.clock)
+        context.run(current_clock.set, under_test.coatcheck.clock)
         thread = threading.Thread(
             target=context.run, args=(server.serve_on, listening), name="coatcheck-live", daemon=True
         )
@@ -63,7 +65,7 @@ def live_server(
         try:
             if not server.ready.wait(_START_S) or server.failure is not None:
                 raise RuntimeError("the application did not start: its log says why") from server.failure
-            yield LiveServer(url, served.coatcheck)
+            yield LiveServer(url, under_test.coatcheck)
         finally:
             server.stop()
             thread.join()
@@ -88,7 +90,7 @@ class ASGIServer(uvicorn.Server):
         self.failure: BaseException | None = None
 
     def serve_on(self, listening: socket.socket) -> None:
-        """Serve until told to stop."""
+        """Serve until `stop` is called."""
         try:
             self.run(sockets=[listening])
         except BaseException as error:  # uvicorn reports a failed startup by SystemExit
@@ -118,7 +120,7 @@ class WSGIServer(ThreadingMixIn, simple_server.WSGIServer):
         self._open: set[Any] = set()
 
     def serve_on(self, listening: socket.socket) -> None:
-        """Serve until told to stop."""
+        """Serve until `stop` is called."""
         self.socket = listening
         self.server_name, self.server_port = listening.getsockname()[:2]
         self.setup_environ()

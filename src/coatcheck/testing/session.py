@@ -123,7 +123,7 @@ def _clock_set_back(app: App, age: Duration) -> Iterator[None]:
         with app.clock.set_back(age):
             yield
     else:
-        raise ConfigurationError("only an App with a ManualClock can sign somebody in as of some time ago")
+        raise ConfigurationError("age=... needs an App made with clock=ManualClock()")
 
 
 def _payload_of(claims: Claims) -> JSONObject:
@@ -167,7 +167,7 @@ async def _login_method_of(app: App, who: Who, tenant: str) -> RecipeUserId:
         return _first_login_method(who, tenant)
     if not isinstance(who, str) or not who:
         raise ConfigurationError(
-            f"nobody can be signed in as {who!r}: pass an e-mail address, a user id, a User or a RecipeUserId"
+            f"sign_in cannot sign in {who!r}: pass an e-mail address, a user id, a User or a RecipeUserId"
         )
     if "@" in who:
         known = await list_users_by_account_info(tenant, AccountInfo(email=who))
@@ -179,8 +179,8 @@ async def _login_method_of(app: App, who: Who, tenant: str) -> RecipeUserId:
 
 
 def _first_login_method(user: User, tenant: str) -> RecipeUserId:
-    there = [method for method in user.login_methods if tenant in method.tenant_ids]
-    return (there or user.login_methods)[0].recipe_user_id
+    in_tenant = [method for method in user.login_methods if tenant in method.tenant_ids]
+    return (in_tenant or user.login_methods)[0].recipe_user_id
 
 
 async def _create_user(app: App, email: str, tenant: str) -> RecipeUserId:
@@ -192,7 +192,7 @@ async def _create_user(app: App, email: str, tenant: str) -> RecipeUserId:
         if made is not None:
             return made
     raise ConfigurationError(
-        f"nobody can have the address {email} in this App, which has neither emailpassword.init(...) nor "
+        f"this App cannot create a user for {email}: it has neither emailpassword.init(...) nor "
         "thirdparty.init(...): sign in a RecipeUserId"
     )
 
