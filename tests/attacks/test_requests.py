@@ -301,7 +301,7 @@ values = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     method=st.sampled_from(["GET", "POST", "get", "HEAD", "OPTIONS", "PUT", "TRACE", "X"]),
     path=paths,

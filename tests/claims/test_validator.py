@@ -10,7 +10,7 @@ from typing import Any, cast
 from unittest.mock import Mock
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from coatcheck.claims import (
     BooleanClaim,
@@ -457,7 +457,6 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(
     payload=st.dictionaries(st.sampled_from(["a", "b", "c"]), json_values),
     values=st.lists(json_values, min_size=2, max_size=2),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from coatcheck import App
 from coatcheck.recipes import usermetadata
@@ -109,7 +109,7 @@ any_json = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(value=any_json, key=st.text())
 def test_any_json_comes_back_as_it_was(app: App, value: Any, key: str) -> None:
     """Whatever JSON is stored is returned equal, in type too (rule 24.4)."""

@@ -74,6 +74,7 @@ def test_nothing_is_imported_inside_a_function(layer: str) -> None:
             assert not inside, f"{path.name}:{node.lineno} imports inside a function"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", LAYERS)
 def test_layers_are_not_importable_from_the_top_level(layer: str) -> None:
     """An installed coatcheck does not occupy names such as `server` or `claims`, which applications use."""
@@ -82,6 +83,7 @@ def test_layers_are_not_importable_from_the_top_level(layer: str) -> None:
     assert "ModuleNotFoundError" in result.stderr
 
 
+@pytest.mark.slow
 def test_the_front_door_names_what_it_lists() -> None:
     """`__all__`, the lazy table and the names for type checkers are the same, and every name can be had."""
     source = ast.parse((ROOT / "src" / "coatcheck" / "__init__.py").read_text())
@@ -99,6 +101,7 @@ def test_the_front_door_names_what_it_lists() -> None:
     assert missing == []
 
 
+@pytest.mark.slow
 def test_importing_the_package_loads_only_the_standard_library() -> None:
     """`import coatcheck` loads nothing that has to be installed."""
     code = (
@@ -109,6 +112,7 @@ def test_importing_the_package_loads_only_the_standard_library() -> None:
     assert python(code).stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_unknown_names_are_attribute_errors() -> None:
     """A name the front door does not have is an AttributeError that names it."""
     result = python("import coatcheck; coatcheck.nonsense")

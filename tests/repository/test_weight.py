@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import re
-import subprocess
-import sys
+
+import pytest
+
+from ..kit import python
 
 NO_NETWORK = """
 import socket
@@ -60,9 +62,10 @@ def test_the_base_installation_is_small() -> None:
     assert len(needed) + 1 <= 25, sorted(needed)
 
 
+@pytest.mark.slow
 def test_import_init_and_verify_touch_no_network() -> None:
     """Importing, making an App and an ASGI application, and verifying a session connect to nothing."""
-    ran = subprocess.run([sys.executable, "-I", "-c", NO_NETWORK], capture_output=True, text=True, timeout=60)
+    ran = python("-I", "-c", NO_NETWORK)
     assert ran.stdout.strip() == "quiet", ran.stderr
 
 
@@ -86,9 +89,10 @@ print(json.dumps(told))
 """
 
 
+@pytest.mark.slow
 def test_import_works_with_every_framework_absent_and_an_adapter_names_its_extra() -> None:
     """Without FastAPI, Flask and Django all else works, and importing an adapter says what to install."""
-    ran = subprocess.run([sys.executable, "-c", ABSENT], capture_output=True, text=True, timeout=60)
+    ran = python("-c", ABSENT)
     assert ran.returncode == 0, ran.stderr
     told = json.loads(ran.stdout.splitlines()[-1])
     assert told == {
