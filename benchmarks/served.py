@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import socket
@@ -28,12 +29,10 @@ from starlette.routing import Route
 from coatcheck import App
 from coatcheck.recipes.kit.services import set_default_services
 from coatcheck.server import create_app
-from coatcheck.server.asgi import AuthMiddleware
-from coatcheck.server.asgi import verify_session as guard
+from coatcheck.server.asgi import AuthMiddleware, verify_session as guard
 from coatcheck.server.django import verify_session as django_guard
 from coatcheck.server.fastapi import verify_session as dependency
-from coatcheck.server.flask import CoatCheck
-from coatcheck.server.flask import verify_session as flask_guard
+from coatcheck.server.flask import CoatCheck, verify_session as flask_guard
 
 HELLO = {"hello": "world"}
 
@@ -178,6 +177,8 @@ def serve(name: str) -> None:
         # In one piece: all servers write to the same pipe.
         os.write(1, f"{name} {listening.getsockname()[1]} {new_session().access_token}\n".encode())
         if name in WSGI:
+            # Its warning for each request that waits would bury the table.
+            logging.getLogger("waitress.queue").setLevel(logging.ERROR)
             waitress.serve(application, sockets=[listening], threads=4, _quiet=True)
         else:
             config = uvicorn.Config(application, log_level="warning", access_log=False, lifespan="off")

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
-from sqlalchemy.exc import OperationalError
+from hypothesis import HealthCheck, settings
 from starlette.routing import BaseRoute
 from starlette.testclient import TestClient
 
-from coatcheck import App, InputAppInfo, shim
+from coatcheck import App
 from coatcheck.claims import Clock, ManualClock
-from coatcheck.recipes import emailpassword, session, usermetadata
 from coatcheck.recipes.app import default_app
 from coatcheck.recipes.kit.services import set_default_services
 from coatcheck.server import create_app
 
-from .kit import API, POSTGRES, WEBSITE, PostgresSchemas
+from .kit import API, PostgresSchemas, app_of, new_postgres_database
+
+# A slow machine fails no test, and examples may share the fixtures of a test.
+settings.register_profile(
+    "coatcheck",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("coatcheck")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,23 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def postgres_schemas() -> Iterator[PostgresSchemas]:
     """Yield the schemas of a new PostgreSQL database, dropped at the end; each process of a run has its own."""
-    admin = create_engine(make_url(POSTGRES).set(database="postgres"), isolation_level="AUTOCOMMIT")
-    name = f"coatcheck_test_{secrets.token_hex(6)}"
-    try:
-        with admin.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-            # Nothing here is to outlive a crash of the server.
-            connection.execute(text(f"ALTER DATABASE {name} SET synchronous_commit = off"))
-    except OperationalError:
-        if "CI" in os.environ:
-            raise
-        pytest.skip(f"PostgreSQL is not reachable at {admin.url!r}")
-    schemas = PostgresSchemas(make_url(POSTGRES).set(database=name))
-    yield schemas
-    schemas.close()
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    with new_postgres_database() as schemas:
+        yield schemas
 
 
 @pytest.fixture(scope="module")
@@ -76,36 +65,9 @@ def make_app(clock: ManualClock) -> Iterator[Callable[..., App]]:
     """Make Apps in memory; keywords go to `session.init`, except those an App takes itself."""
     made: list[App] = []
 
-    def make(
-        *,
-        recipes: list[Any] | None = None,
-        api_domain: str = API,
-        website_domain: str = WEBSITE,
-        api_base_path: str = "/auth",
-        api_gateway_path: str = "",
-        database: Any = None,
-        clock: Clock = clock,
-        unsafe_for_tests: bool = True,
-        **options: Any,
-    ) -> App:
-        app = App(
-            app_info=InputAppInfo(
-                app_name="Test",
-                api_domain=api_domain,
-                website_domain=website_domain,
-                api_base_path=api_base_path,
-                api_gateway_path=api_gateway_path,
-            ),
-            recipe_list=[
-                session.init(**options),
-                *([emailpassword.init(), usermetadata.init()] if recipes is None else recipes),
-            ],
-            database="sqlite://" if database is None else database,
-            clock=clock,
-            unsafe_for_tests=unsafe_for_tests,
-        )
-        made.append(app)
-        return app
+    def make(*, clock: Clock = clock, **options: Any) -> App:
+        made.append(app_of(clock, **options))
+        return made[-1]
 
     yield make
     for app in made:
@@ -136,11 +98,3 @@ def no_default_app() -> Iterator[None]:
     set_default_services(None)
     if left is not None:
         left.close()
-
-
-@pytest.fixture
-def shimmed(no_default_app: None) -> Iterator[None]:
-    """Have `supertokens_python` mean coatcheck, without an App yet; afterwards nothing is left of either."""
-    shim.install()
-    yield
-    shim.uninstall()

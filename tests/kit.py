@@ -5,23 +5,34 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import socket
+import subprocess
+import sys
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-from sqlalchemy import URL, Engine, create_engine, text
+import pytest
+from sqlalchemy import URL, Engine, create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
 from starlette.datastructures import Headers
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message
 
-from coatcheck import App
+from coatcheck import App, InputAppInfo
+from coatcheck.claims import Clock
+from coatcheck.recipes import emailpassword, session, usermetadata
 from coatcheck.recipes.thirdparty.config import ProviderInput
 from coatcheck.server.stub import Persona, provider_of
 from coatcheck.sessions.schema import metadata, schema_table
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).parents[1]
 API = "http://localhost:3567"
@@ -37,6 +48,68 @@ Make = Callable[..., App]
 """The fixture `make_app`."""
 Serve = Callable[..., TestClient]
 """The fixture `serve`."""
+
+
+def app_of(
+    clock: Clock,
+    *,
+    recipes: list[Any] | None = None,
+    api_domain: str = API,
+    website_domain: str = WEBSITE,
+    api_base_path: str = "/auth",
+    api_gateway_path: str = "",
+    database: Any = None,
+    unsafe_for_tests: bool = True,
+    **options: Any,
+) -> App:
+    """Make an App, in memory by default; keywords go to `session.init`, except those an App takes itself."""
+    return App(
+        app_info=InputAppInfo(
+            app_name="Test",
+            api_domain=api_domain,
+            website_domain=website_domain,
+            api_base_path=api_base_path,
+            api_gateway_path=api_gateway_path,
+        ),
+        recipe_list=[
+            session.init(**options),
+            *([emailpassword.init(), usermetadata.init()] if recipes is None else recipes),
+        ],
+        database="sqlite://" if database is None else database,
+        clock=clock,
+        unsafe_for_tests=unsafe_for_tests,
+    )
+
+
+def python(
+    *arguments: str | Path, cwd: Path | str | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a Python process to its end; the environment is this one's by default."""
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=LIMIT_S)
+
+
+def plain_environment(**variables: str) -> dict[str, str]:
+    """Return the variables of this process without settings of coatcheck, and some more."""
+    return {**{name: value for name, value in os.environ.items() if not name.startswith("COATCHECK_")}, **variables}
+
+
+def free_port() -> int:
+    """Return a port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def awaited(look: Callable[[], T | None], log: Path, process: subprocess.Popen[bytes] | None = None) -> T:
+    """Return what `look` finds in the end; the test fails with the log if the process ends or the limit is reached."""
+    deadline, pause = time.monotonic() + LIMIT_S, threading.Event()
+    while time.monotonic() < deadline and (process is None or process.poll() is None):
+        if (found := look()) is not None:
+            return found
+        pause.wait(0.02)
+    pytest.fail(f"it did not get ready:\n{log.read_text()}")
 
 
 def form(**fields: Any) -> dict[str, Any]:
@@ -212,3 +285,25 @@ class PostgresSchemas:
     def _execute(self, *statements: str) -> None:
         with self._engine.connect() as connection:
             connection.exec_driver_sql("; ".join(("SET lock_timeout = '10s'", *statements)))
+
+
+@contextmanager
+def new_postgres_database() -> Iterator[PostgresSchemas]:
+    """Yield the schemas of a new PostgreSQL database, dropped at the end; without a server the test is skipped."""
+    admin = create_engine(make_url(POSTGRES).set(database="postgres"), isolation_level="AUTOCOMMIT")
+    name = f"coatcheck_test_{secrets.token_hex(6)}"
+    try:
+        with admin.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+            # Nothing here is to outlive a crash of the server.
+            connection.execute(text(f"ALTER DATABASE {name} SET synchronous_commit = off"))
+    except OperationalError:
+        if "CI" in os.environ:
+            raise
+        pytest.skip(f"PostgreSQL is not reachable at {admin.url!r}")
+    schemas = PostgresSchemas(make_url(POSTGRES).set(database=name))
+    yield schemas
+    schemas.close()
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()

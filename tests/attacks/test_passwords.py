@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 from starlette.testclient import TestClient
 from starlette.types import Message, Scope
 
@@ -344,21 +344,21 @@ def check(client: TestClient, path: str, body: Any) -> None:
     assert isinstance(answer.json()["message" if answer.status_code != 200 else "status"], str)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(sent=requests)
 def test_no_body_breaks_the_server(in_memory: TestClient, sent: tuple[str, Any]) -> None:
     """Any JSON, near a form or far from it, has an answer, never a 5xx."""
     check(in_memory, *sent)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(sent=requests)
 def test_no_body_breaks_postgresql(on_postgres: TestClient, sent: tuple[str, Any]) -> None:
     """The same on PostgreSQL, which is stricter about text."""
     check(on_postgres, *sent)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(email=st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
 def test_no_address_breaks_the_question_whether_it_exists(on_postgres: TestClient, email: str) -> None:
     """Any text may be asked about; only Ann's address, however written, exists (rule 20.12)."""

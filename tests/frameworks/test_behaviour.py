@@ -21,9 +21,10 @@ import pytest
 
 from coatcheck.claims import Clock
 
-from ..kit import form
+from ..kit import LIMIT_S, form
 
-START_S = 30
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 UVICORN = ("uvicorn", "--log-level", "warning", "--fd", "{fd}")
 GUNICORN = ("gunicorn", "--log-level", "warning", "--threads", "4", "--bind", "fd://{fd}")
@@ -78,7 +79,7 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         yield address
     finally:
         process.terminate()
-        process.wait(START_S)
+        process.wait(LIMIT_S)
 
 
 @contextmanager
@@ -93,7 +94,7 @@ def listening() -> Iterator[tuple[int, int]]:
 def wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
     """Wait for the first answer of a server, and say what it logged if there is none."""
     try:
-        httpx2.get(f"{address}/open", timeout=START_S, verify=False).raise_for_status()
+        httpx2.get(f"{address}/open", timeout=LIMIT_S, verify=False).raise_for_status()
     except httpx2.HTTPError as error:
         process.kill()
         pytest.fail(f"{error!r}\n{log.read_text()}")
@@ -121,7 +122,7 @@ class Browser(httpx2.Client):
         super().__init__(
             base_url=url,
             headers={name.replace("_", "-"): value for name, value in headers.items()},
-            timeout=20,
+            timeout=LIMIT_S,
             verify=False,  # plain HTTP needs no certificates, and reading them takes longer than any request here
             event_hooks={"response": [self._remember]},
         )

@@ -25,7 +25,7 @@ from coatcheck.claims import BooleanClaim
 from coatcheck.recipes import session
 from coatcheck.server.asgi import AuthMiddleware, requires, verify_session
 
-from ..kit import API, WEBSITE, Make, Wire
+from ..kit import API, LIMIT_S, WEBSITE, Make, Wire
 from .asgi_site import served
 
 Failing = BooleanClaim("st-false", lambda *_: False)
@@ -273,7 +273,7 @@ def handshake(port: int, path: str, headers: dict[str, str]) -> str:
         **headers,
     }
     text = f"GET {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items()) + "\r\n"
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=LIMIT_S) as connection:
         connection.sendall(text.encode())
         answer = b""
         while b"\r\n\r\n" not in answer:

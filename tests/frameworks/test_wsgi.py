@@ -31,7 +31,7 @@ from coatcheck.server.guard import Guard
 from coatcheck.server.wsgi import AuthMiddleware, TokenMiddleware, request_of
 from coatcheck.sessions.exceptions import UnauthorisedError
 
-from ..kit import API, WEBSITE, Make
+from ..kit import API, LIMIT_S, WEBSITE, Make
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -298,7 +298,7 @@ def test_attack_whether_an_account_exists_told_by_the_end_of_a_connection(tmp_pa
 
     class Slow(EmailDeliveryInterface):
         async def send_email(self, template_vars: Any, user_context: Any) -> None:
-            assert may_go.wait(10)
+            assert may_go.wait(LIMIT_S)
             sent.set()
 
     app = App(
@@ -315,7 +315,7 @@ def test_attack_whether_an_account_exists_told_by_the_end_of_a_connection(tmp_pa
         assert call(wrapped, **signing_in(reset, PATH_INFO="/auth/user/password/reset/token"))[0] == "200 OK"
         assert not sent.is_set()
         may_go.set()
-        assert sent.wait(10)
+        assert sent.wait(LIMIT_S)
     finally:
         app.close()
 

@@ -1,4 +1,4 @@
-"""Metadata by function: merged key by key, under any id, overridable."""
+"""Metadata by function and in the database: a shallow merge that loses nothing, under any id, overridable."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from coatcheck import App
 from coatcheck.recipes import usermetadata
 from coatcheck.recipes.exceptions import BadInputError
-from coatcheck.recipes.usermetadata import UserMetadataOverrideConfig
+from coatcheck.recipes.usermetadata import UserMetadataOverrideConfig, rows
+from coatcheck.sessions.database import Database
 
-from ..kit import Make
+from ..kit import Make, together
 
 get, change, clear = (
     usermetadata.sync.get_user_metadata,
@@ -108,7 +109,7 @@ any_json = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(value=any_json, key=st.text())
 def test_any_json_comes_back_as_it_was(app: App, value: Any, key: str) -> None:
     """Whatever JSON is stored is returned equal, in type too (rule 24.4)."""
@@ -164,3 +165,76 @@ def test_every_function_can_be_overridden(make_app: Make, by_name: bool) -> None
         assert change("u1", {"a": 1}, context).metadata == get("u1").metadata == {"a": 1}
         clear("u1")
     assert seen == ["update", "get", "clear"]
+
+
+every_database = pytest.mark.parametrize("store", ["memory", "file", "postgres"], indirect=True)
+
+
+def merge(store: Database, update: dict[str, Any], user_id: str = "u") -> dict[str, Any]:
+    """Update the metadata of an id."""
+    return store.write(lambda c: rows.merge(c, user_id, update))
+
+
+def stored(store: Database, user_id: str = "u") -> dict[str, Any]:
+    """Return the metadata of an id."""
+    return store.read(lambda c: rows.get(c, user_id))
+
+
+@every_database
+def test_unknown_ids_have_empty_metadata(store: Database) -> None:
+    """An id without metadata has an empty object, and need not belong to anybody."""
+    assert stored(store) == {}
+
+
+@every_database
+def test_merge_is_shallow(store: Database) -> None:
+    """Keys of the update replace whole values, null removes, and keys not mentioned stay."""
+    assert merge(store, {"a": {"x": 1, "y": 2}, "b": 1, "c": [1]}) == {"a": {"x": 1, "y": 2}, "b": 1, "c": [1]}
+    expected = {"a": {"x": 3}, "c": [1], "d": True}
+    assert merge(store, {"a": {"x": 3}, "b": None, "d": True, "gone": None}) == expected
+    assert stored(store) == expected
+
+
+@every_database
+def test_nulls_inside_values_are_kept(store: Database) -> None:
+    """Only null at the top level removes; inside an object or list it is a value."""
+    assert merge(store, {"a": {"x": None}, "b": [None]}) == {"a": {"x": None}, "b": [None]}
+    assert stored(store) == {"a": {"x": None}, "b": [None]}
+
+
+@every_database
+def test_stored_as_given(store: Database) -> None:
+    """Order of keys, kinds of numbers, and any text survive on every database."""
+    value = {"z": 1, "a": 1.0, "n": 2**70, "t": "é\0\ud800 \U0001f642", "": ""}
+    merge(store, value)
+    found = stored(store)
+    assert list(found.items()) == list(value.items())
+    assert isinstance(found["a"], float)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}, b"x"])
+def test_what_is_not_json_is_refused(store: Database, value: object) -> None:
+    """A value that is no JSON is refused, and the metadata stays as it was."""
+    merge(store, {"a": 1})
+    with pytest.raises((TypeError, ValueError)):
+        merge(store, {"b": value})
+    assert stored(store) == {"a": 1}
+
+
+@every_database
+def test_clearing(store: Database) -> None:
+    """Clearing leaves nothing of that id, and others alone."""
+    merge(store, {"a": 1})
+    merge(store, {"b": 1}, "other")
+    store.write(lambda c: rows.clear(c, "u"))
+    store.write(lambda c: rows.clear(c, "nobody"))
+    assert (stored(store), stored(store, "other")) == ({}, {"b": 1})
+
+
+@every_database
+def test_concurrent_updates_lose_no_key(store: Database) -> None:
+    """Updates of different keys at the same time, also the very first ones, all arrive."""
+    for round_ in range(5):
+        user_id = f"u{round_}"
+        together(*(lambda n=n, user_id=user_id: merge(store, {f"k{n}": n}, user_id) for n in range(6)))
+        assert stored(store, user_id) == {f"k{n}": n for n in range(6)}

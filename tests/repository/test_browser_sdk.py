@@ -31,12 +31,13 @@ from coatcheck.server import create_app
 from coatcheck.server.asgi import verify_session
 from coatcheck.server.stub import Persona, stub
 
-from ..kit import WEBSITE
+from ..kit import LIMIT_S, WEBSITE
+
+pytestmark = pytest.mark.slow
 
 SCRIPTS = Path(__file__).parent / "browser"
 SEED = runpy.run_path(str(Path(__file__).parents[1] / "seed" / "second_factor_claim.py"))
 SecondFactorClaim = SEED["SecondFactorClaim"]
-INSTALL_S, RUN_S = 180, 60
 REFRESHED = "POST /auth/session/refresh 200"
 REFRESH_REFUSED = "POST /auth/session/refresh 401"
 WRONG_VALUE = {
@@ -202,9 +203,9 @@ def node_modules() -> Path:
 def install(command: list[str], directory: Path) -> None:
     """Install the packages in `directory`."""
     try:
-        subprocess.run(command, cwd=directory, check=True, capture_output=True, text=True, timeout=INSTALL_S)
+        subprocess.run(command, cwd=directory, check=True, capture_output=True, text=True, timeout=LIMIT_S)
     except subprocess.TimeoutExpired:
-        unavailable(f"npm did not install the browser SDK within {INSTALL_S} seconds")
+        unavailable(f"npm did not install the browser SDK within {LIMIT_S} seconds")
     except subprocess.CalledProcessError as error:
         causes = [
             line.removeprefix("npm error ") for line in error.stderr.splitlines() if line.startswith("npm error ")
@@ -223,7 +224,7 @@ def story_of(mode: Mode, node: str, node_modules: Path) -> Story:
             env={**os.environ, "NODE_PATH": str(node_modules)},
             capture_output=True,
             text=True,
-            timeout=RUN_S,
+            timeout=LIMIT_S,
         )
     lines = [json.loads(line) for line in ran.stdout.splitlines()]
     return Story(mode, {line["scenario"]: line for line in lines}, f"exit code {ran.returncode}\n{ran.stderr}")

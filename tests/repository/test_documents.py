@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
@@ -13,6 +11,8 @@ import pytest
 
 from coatcheck import App, InputAppInfo, init
 from coatcheck.recipes import emailpassword, session
+
+from ..kit import python
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [path for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))] if path.exists()]
@@ -30,10 +30,11 @@ def blocks(document: Path) -> list[str]:
 
 def run_apart(*arguments: str | Path, cwd: Path) -> None:
     """Run Python in an interpreter of its own, with warnings as errors."""
-    ran = subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=60)
+    ran = python(*arguments, cwd=cwd)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_python_blocks_run(document: Path, tmp_path: Path) -> None:
     """The Python blocks of a document, one after the other, run without an error."""
@@ -45,6 +46,7 @@ def test_python_blocks_run(document: Path, tmp_path: Path) -> None:
         exec(compile(program, document.name, "exec"), {"__name__": document.stem})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "some", "options"),
     [

@@ -9,8 +9,6 @@ import shlex
 import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,10 +17,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from ..kit import WEBSITE, form
+from ..kit import LIMIT_S, WEBSITE, awaited, form, free_port, python
 
 ROOT = Path(__file__).parents[2]
-START_S = 30
 PORT = "3567"
 """The port in the commands, in whose place each gets a free one."""
 
@@ -90,9 +87,7 @@ def _run(words: list[str], log: Path, **variables: str) -> subprocess.Popen[byte
 
 
 def _start(words: list[str], log: Path) -> Running:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     return Running(_run([word.replace(PORT, str(port)) for word in words], log, PORT=str(port)), port, log)
 
 
@@ -113,24 +108,23 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list
         for process in processes:
             process.terminate()
         for process in processes:
-            process.wait(START_S)
+            process.wait(LIMIT_S)
 
 
 def _wait_until_ready(started: Running) -> None:
-    deadline, pause = time.monotonic() + START_S, threading.Event()
-    while time.monotonic() < deadline and started.process.poll() is None:
+    def listening() -> bool | None:
         with closing(socket.socket()) as probe:
-            if probe.connect_ex(("127.0.0.1", started.port)) == 0:
-                return
-        pause.wait(0.02)
-    pytest.fail(f"the example did not start:\n{started.log.read_text()}")
+            return True if probe.connect_ex(("127.0.0.1", started.port)) == 0 else None
+
+    awaited(listening, started.log, started.process)
 
 
 def _client(started: Running) -> httpx2.Client:
     _wait_until_ready(started)
-    return httpx2.Client(base_url=f"http://localhost:{started.port}", timeout=20)
+    return httpx2.Client(base_url=f"http://localhost:{started.port}", timeout=LIMIT_S)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.file)
 def test_the_second_factor(running: dict[str, list[Running]], example: Example) -> None:
     """Sign up, be refused, be sent a code, mistype it, have another sent, enter it, be let in: over real HTTP."""
@@ -139,6 +133,7 @@ def test_the_second_factor(running: dict[str, list[Running]], example: Example) 
         both_factors(client, first, cors=example.cors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.file)
 def test_every_command_that_it_names_serves_it(running: dict[str, list[Running]], example: Example) -> None:
     """Under its own server and under others, the auth API answers and the protected route refuses."""
@@ -150,10 +145,11 @@ def test_every_command_that_it_names_serves_it(running: dict[str, list[Running]]
             assert client.post("/auth/signin", json=form(email="ann@example.com", password="x")).status_code == 200
 
 
+@pytest.mark.slow
 def test_the_doctor_finds_no_errors() -> None:
     """`coatcheck doctor --recipes` on the application of each example ends without an error."""
     targets = [example.target for example in EXAMPLES]
-    ran = subprocess.run([sys.executable, "-c", DOCTOR, *targets], cwd=ROOT, capture_output=True, text=True)
+    ran = python("-c", DOCTOR, *targets, cwd=ROOT)
     codes = [line for line in ran.stdout.splitlines() if line.startswith("examples.")]
     assert codes == [f"{target}: 0" for target in targets], ran.stdout + ran.stderr
     assert ran.stderr == ""
@@ -186,3 +182,38 @@ def both_factors(client: httpx2.Client, started: Running, *, cors: bool) -> None
 
     assert client.post("/auth/signin", json=fields, headers=mode).json()["status"] == "OK"
     assert client.get("/private").status_code == 403  # a new session begins with the first factor
+
+
+APPLICATION = ROOT / "examples" / "sdk_app"
+
+
+def imported(path: Path) -> set[str]:
+    """Return the packages that a file imports."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    return {name.partition(".")[0] for name in names}
+
+
+def test_the_application_knows_the_sdk_only() -> None:
+    """Not a line of it mentions coatcheck."""
+    files = list(APPLICATION.glob("*.py"))
+    assert len(files) == 3
+    for path in files:
+        assert "supertokens_python" in imported(path)
+        assert "coatcheck" not in path.read_text()
+
+
+@pytest.mark.slow
+def test_its_own_tests_pass_under_the_shim() -> None:
+    """`python -m coatcheck.shim pytest` runs them all, with warnings as errors."""
+    result = subprocess.run(
+        [sys.executable, "-m", "coatcheck.shim", "pytest", "examples/sdk_app", "-q", "-p", "no:cacheprovider"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+    )
+    assert "10 passed" in result.stdout, result.stdout + result.stderr
+    assert result.returncode == 0

@@ -80,7 +80,7 @@ def me() -> dict[str, str]:
 
 def visit(port: int, user: str) -> list[str]:
     """Sign in, and ask twice who one is."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", port, timeout=300)
     headers = {"x-user": user}
     users = []
     for method, path in (("POST", "/create"), ("GET", "/me"), ("GET", "/me")):
@@ -97,6 +97,6 @@ server = WSGIServer(("127.0.0.1", 0), site, log=None)
 server.start()
 port = int(server.address[1])
 visits = {f"u{number}": gevent.spawn(visit, port, f"u{number}") for number in range(CLIENTS)}
-found = {user: greenlet.get(timeout=30) for user, greenlet in visits.items()}
+found = {user: greenlet.get(timeout=300) for user, greenlet in visits.items()}
 server.stop()
 print(json.dumps({"wrong": [user for user, users in found.items() if set(users) != {user}], **seen}))

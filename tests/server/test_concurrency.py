@@ -9,8 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -26,8 +24,9 @@ from coatcheck import App, RecipeUserId, blocking
 from coatcheck.recipes import session
 from coatcheck.recipes.session import SessionContainer
 
+from ..kit import LIMIT_S, awaited, python
+
 HERE = Path(__file__).parent
-START_S = 30
 
 
 def test_the_sync_api_inside_a_running_uvloop(make_app: Callable[..., App], tmp_path: Path) -> None:
@@ -61,10 +60,10 @@ def test_the_sync_api_inside_a_running_uvloop(make_app: Callable[..., App], tmp_
         uvloop.run(main())
 
 
+@pytest.mark.slow
 def test_parallel_requests_under_gevent(tmp_path: Path) -> None:
     """Twenty greenlets in the middle of one guarded view each keep their own request, user context and session."""
-    command = [sys.executable, str(HERE / "gevent_site.py"), str(tmp_path / "d.db")]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    ran = python(HERE / "gevent_site.py", tmp_path / "d.db")
     assert ran.returncode == 0, ran.stderr
     told = json.loads(ran.stdout.splitlines()[-1])
     assert told["wrong"] == []
@@ -96,23 +95,21 @@ def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forked]:
         yield Forked(_listening(process, log), process.pid)
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(START_S)
+        process.wait(LIMIT_S)
 
 
 def _listening(process: subprocess.Popen[bytes], log: Path) -> int:
-    deadline, pause = time.monotonic() + START_S, threading.Event()
-    while time.monotonic() < deadline and process.poll() is None:
+    def port() -> int | None:
         text = log.read_text()
         found = re.search(r"Listening at: http://127.0.0.1:(\d+)", text)
-        if found and text.count("Booting worker") == 2:
-            return int(found[1])
-        pause.wait(0.02)
-    pytest.fail(f"gunicorn did not start:\n{log.read_text()}")
+        return int(found[1]) if found and text.count("Booting worker") == 2 else None
+
+    return awaited(port, log, process)
 
 
 def ask(server: Forked, method: str, path: str, token: str = "") -> tuple[str, Message]:
     """Ask on a connection of its own; return the user id in the answer, and its headers."""
-    connection = HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=LIMIT_S)
     with closing(connection):
         connection.request(method, path, headers={"authorization": f"Bearer {token}"} if token else {})
         answer = connection.getresponse()
@@ -128,6 +125,7 @@ def visit(server: Forked, user: str) -> set[str]:
     return {headers["x-process"] for headers in (made, *(headers for _, headers in told))}
 
 
+@pytest.mark.slow
 def test_a_pre_forking_server(forked: Forked) -> None:
     """Keys, connections and loops of the process that forked do no harm: both workers know each other's sessions."""
     processes: set[str] = set()
@@ -139,6 +137,7 @@ def test_a_pre_forking_server(forked: Forked) -> None:
     assert str(forked.process_id) not in processes
 
 
+@pytest.mark.slow
 def test_wsgi_threads(forked: Forked) -> None:
     """Requests on parallel threads of one process, and of several, each get their own session."""
     with ThreadPoolExecutor(8) as clients:

@@ -12,7 +12,7 @@ from typing import Any
 import httpx2 as httpx
 import jwt
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -203,7 +203,7 @@ bodies = st.one_of(
 )
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250)
 @given(
     method=st.sampled_from(["GET", "POST"]),
     path=st.sampled_from(PATHS),

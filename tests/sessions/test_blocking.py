@@ -27,6 +27,8 @@ from coatcheck.sessions.blocking import (
 )
 from coatcheck.sessions.exceptions import HashingBusyError
 
+from ..kit import LIMIT_S
+
 context: ContextVar[str] = ContextVar("context", default="outside")
 Seam = Callable[..., Coroutine[Any, Any, Any]]
 SEAMS = pytest.mark.parametrize("seam", [blocking, database_work, hashing, patient_hashing])
@@ -126,7 +128,7 @@ def test_cancelling_the_caller_lets_begun_work_finish() -> None:
 
     def work() -> None:
         begun.set()
-        go_on.wait(5)
+        go_on.wait(LIMIT_S)
         finished.set()
 
     async def main() -> None:
@@ -183,7 +185,7 @@ def test_a_cancelled_hash_gives_its_place_back() -> None:
 
     def work() -> None:
         begun.set()
-        go_on.wait(5)
+        go_on.wait(LIMIT_S)
 
     async def main() -> None:
         tasks = [asyncio.create_task(pool.run(work)) for _ in range(2)]
@@ -260,22 +262,23 @@ def test_work_in_the_background_keeps_nobody_waiting_until_too_much_waits() -> N
 
     def first() -> None:
         begun.set()
-        assert go_on.wait(5)
+        assert go_on.wait(LIMIT_S)
 
     def second() -> None:
         by.append(threading.get_ident())
         done.set()
 
     background.do(first)
-    assert begun.wait(5)
+    assert begun.wait(LIMIT_S)
     background.do(second)
     background.do(lambda: by.append(threading.get_ident()))
     assert by == [threading.get_ident()]
     go_on.set()
-    assert done.wait(5)
+    assert done.wait(LIMIT_S)
     assert by[1] != threading.get_ident()
 
 
+@pytest.mark.slow
 def test_a_forked_process_has_workers_of_its_own() -> None:
     """The parent's threads do not survive a fork; the child makes new ones instead of waiting for ever."""
     pool = WorkerPool("fork", 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -36,6 +35,8 @@ from coatcheck.claims.clock import Clock, ManualClock
 from coatcheck.sessions import engines as urls
 from coatcheck.sessions.database import Database
 from coatcheck.sessions.exceptions import DatabaseError, SessionsError
+
+from ..kit import python
 
 
 @pytest.fixture(scope="module")
@@ -453,12 +454,14 @@ if child:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_child_process_gets_connections_of_its_own(shared_url: str, clock: ManualClock) -> None:
     """After a fork the child leaves the parent's connections alone: both go on working."""
     with closing(Database(shared_url, clock=clock)) as database:
         prepared(database)
-        subprocess.run([sys.executable, "-W", "error", "-c", FORKS, shared_url], check=True, timeout=30)
+        ran = python("-W", "error", "-c", FORKS, shared_url)
+        assert ran.returncode == 0, ran.stderr
         assert read_counter(database) == 4
 
 

@@ -78,7 +78,7 @@ def test_parallel_sessions_do_not_hinder_each_other(engine: SessionEngine) -> No
 
 def test_parallel_merges_lose_no_claim(engine: SessionEngine) -> None:
     """Merging reads and writes, so a change in between is noticed and the merge is done anew."""
-    session = created(engine)
+    session = created(engine, payload={})
     assert all(at_once(16, lambda number: engine.merge_payload(session.handle, {f"k{number}": number})))
     information = engine.information(session.handle)
     assert information is not None

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -21,6 +19,8 @@ from coatcheck.sessions.database import Database
 from coatcheck.sessions.engines import KEPT
 from coatcheck.sessions.key_store import Cipher
 from coatcheck.sessions.keys import KeyRing
+
+from ..kit import python
 
 
 @contextmanager
@@ -223,7 +223,8 @@ print("both")
 """
 
 
+@pytest.mark.slow
 def test_a_forked_process_prepares_its_own() -> None:
     """What the parent has open is left alone by its children."""
-    ran = subprocess.run([sys.executable, "-W", "error", "-c", FORKED], capture_output=True, text=True, timeout=60)
+    ran = python("-W", "error", "-c", FORKED)
     assert ran.stdout.strip() == "both", ran.stderr

@@ -15,6 +15,8 @@ from coatcheck.sessions import key_store, schema
 from coatcheck.sessions.database import Database
 from coatcheck.sessions.exceptions import DatabaseError, SchemaTooNewError
 
+from ..kit import LIMIT_S
+
 
 @pytest.fixture(scope="module")
 def tables_exist() -> bool:
@@ -144,6 +146,7 @@ database.close()
 """
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once_all_succeed(shared_url: str, clock: ManualClock) -> None:
     """On an empty database one of them makes the tables, each signing key and the master secret; the others use those.
 
@@ -158,7 +161,7 @@ def test_processes_that_start_at_once_all_succeed(shared_url: str, clock: Manual
         assert process.stdin is not None
         process.stdin.write(b"x")
         process.stdin.flush()
-    secrets = {process.communicate(timeout=60)[0] for process in processes}
+    secrets = {process.communicate(timeout=LIMIT_S)[0] for process in processes}
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert len(secrets) == 1
     with closing(Database(shared_url, clock=clock)) as database:

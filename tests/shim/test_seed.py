@@ -7,8 +7,6 @@ import hashlib
 import importlib
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,8 @@ from starlette.testclient import TestClient
 import coatcheck
 from coatcheck.claims import BooleanClaim
 from coatcheck.recipes.app import default_app
+
+from ..kit import python
 
 VERBATIM = Path(__file__).parents[1] / "seed" / "verbatim"
 SHA256 = {
@@ -197,16 +197,12 @@ print(json.dumps([
 """
 
 
+@pytest.mark.slow
 def test_a_sign_in_over_http_carries_the_claim_in_django(tmp_path: Path) -> None:
     """The same in a Django project with the SDK's middleware, whose views are protected by the SDK's decorators."""
     project = tmp_path / "project.py"
     project.write_text(DJANGO_PROJECT)
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "coatcheck.shim", str(project), __file__],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-    )
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    result = python("-W", "error", "-m", "coatcheck.shim", project, __file__, env=environment)
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout) == [False, {"sync": True}, {"async": True}, 401]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,8 @@ from types import ModuleType
 import pytest
 
 from coatcheck import shim
+
+from ..kit import python
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,20 +38,7 @@ def sdk(path: str = "") -> ModuleType:
     return importlib.import_module(f"supertokens_python{path}")
 
 
-def python(
-    *arguments: str, cwd: Path = ROOT, environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run a Python process to its end."""
-    return subprocess.run(
-        [sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        check=False,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
-    )
-
-
+@pytest.mark.slow
 def test_importing_the_shim_changes_nothing() -> None:
     """Only `install` installs: the import system is as it was, and the SDK's name means nothing."""
     code = (
@@ -61,6 +49,7 @@ def test_importing_the_shim_changes_nothing() -> None:
     assert "No module named 'supertokens_python'" in result.stderr
 
 
+@pytest.mark.slow
 def test_the_shim_itself_loads_only_the_standard_library() -> None:
     """Installing loads nothing that has to be installed; that comes with the names an application asks for."""
     code = (
@@ -201,6 +190,7 @@ def test_an_adapter_whose_framework_is_missing_says_so_itself(shimmed: None, mon
 # Ways of installing
 
 
+@pytest.mark.slow
 def test_running_a_module_or_a_script(tmp_path: Path) -> None:
     """`python -m coatcheck.shim` runs either with its arguments, its own folder first on the path."""
     (tmp_path / "beside.py").write_text("HERE = True\n")
@@ -220,6 +210,7 @@ CONFTEST = "from supertokens_python.recipe.session.claims import BooleanClaim\n"
 TEST = "from supertokens_python import types\n\ndef test_it():\n    assert 'User' in dir(types)\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
     [["-m", "coatcheck.shim", "pytest", "-p", "xdist", "-n", "1"], ["-m", "pytest", "-p", "coatcheck.shim"]],
@@ -231,5 +222,5 @@ def test_pytest_has_it_before_the_first_conftest(tmp_path: Path, how: list[str])
     (tmp_path / "test_it.py").write_text(TEST)
     (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     bare = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    result = python(*how, "-q", "-p", "no:cacheprovider", cwd=tmp_path, environment=bare)
+    result = python(*how, "-q", "-p", "no:cacheprovider", cwd=tmp_path, env={**os.environ, **bare})
     assert "1 passed" in result.stdout, result.stdout + result.stderr

@@ -31,7 +31,7 @@ from coatcheck.server import create_app
 from coatcheck.server.asgi import AuthMiddleware
 from coatcheck.testing import client
 
-from ..kit import Make
+from ..kit import LIMIT_S, Make
 
 Send = Callable[[Any], Any]
 FORM = {"formFields": [{"id": "email", "value": "ada@example.com"}, {"id": "password", "value": "correct horse 1"}]}
@@ -186,7 +186,7 @@ def test_several_threads_at_once(app: App) -> None:
     barrier = threading.Barrier(3)
 
     async def meet(_request: Request) -> Response:
-        barrier.wait(10)
+        barrier.wait(LIMIT_S)
         return Response("met")
 
     with client(create_app(app, [Route("/", meet)])) as one, ThreadPoolExecutor(3) as threads:

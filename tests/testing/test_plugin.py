@@ -14,6 +14,8 @@ import pytest
 
 from coatcheck import testing
 
+from ..kit import python
+
 CONFTEST = """
 import pytest
 from coatcheck import InputAppInfo
@@ -109,18 +111,18 @@ def project(folder: Path, **files: str) -> Path:
     return folder
 
 
-def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def strictly(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run Python in another project, warnings being errors."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COATCHECK", "COV"))}
-    command = [sys.executable, "-W", "error", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=clean, timeout=120)
+    return python("-W", "error", *arguments, cwd=cwd, env=clean)
 
 
+@pytest.mark.slow
 def test_the_fixtures_at_work(tmp_path: Path) -> None:
     """Plain functions and TestCases, in any order and in several processes, each have an App of their own."""
     project(tmp_path, conftest=CONFTEST, test_suite=SUITE)
     options = ["--random-order", "-n", "2"]
-    ran = python("-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", *options, cwd=tmp_path)
+    ran = strictly("-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", *options, cwd=tmp_path)
     assert f"{TESTS} passed" in ran.stdout, ran.stdout + ran.stderr
 
 
@@ -132,12 +134,13 @@ def modules_after(folder: Path, *options: str) -> set[str]:
         f"status = pytest.main(['-q', '-p', 'no:cacheprovider', *{list(options)!r}]); "
         "print(json.dumps([int(status), sorted(sys.modules)]))"
     )
-    ran = python("-c", code, cwd=folder)
+    ran = strictly("-c", code, cwd=folder)
     status, modules = json.loads(ran.stdout.splitlines()[-1])
     assert status == 0, ran.stdout
     return set(modules)
 
 
+@pytest.mark.slow
 def test_the_plugin_is_inert_until_a_fixture_is_asked_for(tmp_path: Path) -> None:
     """In a run that does not use it, the plugin loads itself and nothing that has to be installed."""
     for name in ("with", "without"):
@@ -148,6 +151,7 @@ def test_the_plugin_is_inert_until_a_fixture_is_asked_for(tmp_path: Path) -> Non
     assert {name.partition(".")[0] for name in added - ours} <= sys.stdlib_module_names
 
 
+@pytest.mark.slow
 def test_unittest_does_without_pytest(tmp_path: Path) -> None:
     """Where pytest is not installed, the plain functions work."""
     code = (
@@ -155,7 +159,7 @@ def test_unittest_does_without_pytest(tmp_path: Path) -> None:
         "from coatcheck.testing import make_app, sign_in\n"
         "with make_app() as app: print(sign_in(app, 'u1').user_id)"
     )
-    ran = python("-c", code, cwd=tmp_path)
+    ran = strictly("-c", code, cwd=tmp_path)
     assert ran.stdout == "u1\n", ran.stderr
 
 

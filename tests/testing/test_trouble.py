@@ -33,7 +33,7 @@ from coatcheck.testing import (
     sign_in,
 )
 
-from ..kit import Make
+from ..kit import LIMIT_S, Make
 
 Mode = Literal["cookie", "header"]
 FORM = {"formFields": [{"id": "email", "value": "ada@example.com"}, {"id": "password", "value": "correct horse 1"}]}
@@ -338,13 +338,13 @@ def test_a_transaction_under_way_comes_to_its_end(make_app: Make, tmp_path: Path
 
     def slowly(_connection: object) -> str:
         begun.set()
-        assert down.wait(10)
+        assert down.wait(LIMIT_S)
         return "done"
 
     results: list[str] = []
     thread = threading.Thread(target=lambda: results.append(app.database.write(slowly)))
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(LIMIT_S)
     with database_down(app):
         down.set()
         thread.join(10)

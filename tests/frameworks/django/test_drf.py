@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -21,6 +19,8 @@ from django.views.decorators.cache import cache_page
 from rest_framework.request import Request
 
 from coatcheck.server.drf import CoatCheckAuthentication, SessionUser
+
+from ...kit import python
 
 Open = Callable[..., Project]
 CACHE = ("django.middleware.cache.UpdateCacheMiddleware", OURS, "django.middleware.cache.FetchFromCacheMiddleware")
@@ -172,8 +172,9 @@ def test_users_of_one_id_are_equal(project: Open) -> None:
     ] * 3
 
 
+@pytest.mark.slow
 def test_without_the_framework_the_error_says_what_to_install() -> None:
     """Importing the module names the package."""
     code = "import sys; sys.modules['rest_framework'] = None; import coatcheck.server.drf"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    result = python("-c", code)
     assert "pip install 'coatcheck[django]' djangorestframework" in result.stderr

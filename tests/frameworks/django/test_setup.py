@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +14,7 @@ from coatcheck.recipes.kit.services import set_default_services
 from coatcheck.server.django import Middleware
 
 from ...django_project import COOKIES, LOGIN, VIEWS, Project, me
+from ...kit import python
 
 Open = Callable[..., Project]
 
@@ -72,8 +71,9 @@ def test_without_the_middleware_the_error_says_what_to_add(project: Open, caplog
     assert "add coatcheck.server.django.Middleware to the application" in caplog.text
 
 
+@pytest.mark.slow
 def test_without_django_the_error_says_what_to_install() -> None:
     """Importing the module names the extra."""
     code = "import sys; sys.modules['django'] = None; import coatcheck.server.django"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    result = python("-c", code)
     assert "pip install 'coatcheck[django]'" in result.stderr

@@ -39,6 +39,8 @@ from coatcheck.recipes.emailpassword.mail import (
 )
 from coatcheck.recipes.exceptions import ConfigurationError
 
+from ...kit import free_port
+
 # The test server's own remark about passwords without TLS, which is what some tests are about.
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning")
 
@@ -89,14 +91,6 @@ def serving(**options: Any) -> Iterator[Server]:
         yield server
     finally:
         controller.stop()
-
-
-def free_port() -> int:
-    """Return a port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")

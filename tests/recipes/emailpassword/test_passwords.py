@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import logging
-import subprocess
-import sys
 
 import bcrypt
 import pytest
@@ -25,6 +23,8 @@ from coatcheck.recipes.emailpassword.passwords import (
     recognise,
 )
 from coatcheck.recipes.exceptions import RecipeError
+
+from ...kit import python
 
 SAFE = PasswordHasher()
 UNSAFE = PasswordHasher(unsafe_for_tests=True)
@@ -66,7 +66,7 @@ def test_every_hash_has_its_own_salt() -> None:
     assert UNSAFE.hash("same 1") != UNSAFE.hash("same 1")
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.text(max_size=120), st.text(max_size=120))
 def test_passwords_are_compared_whole(password: str, other: str) -> None:
     """No two different texts share a hash, whatever characters, case or length they have."""
@@ -164,6 +164,7 @@ def test_bcrypt_of_the_defective_kind_is_refused() -> None:
         SAFE.check_import(bcrypt_hash(b"x", b"2x"))
 
 
+@pytest.mark.slow
 def test_bcrypt_needs_its_extra() -> None:
     """Without the extra, a bcrypt hash is refused at import with a sentence that names it, and matches nothing."""
     program = f"""
@@ -177,7 +178,8 @@ try:
 except ImportRefusedError as refused:
     print(refused)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = python("-c", program)
+    assert done.returncode == 0, done.stderr
     assert "pip install 'coatcheck[bcrypt]'" in done.stdout
 
 
@@ -271,7 +273,7 @@ def test_refusal_belongs_to_the_error_tree() -> None:
     assert issubclass(ImportRefusedError, ValueError)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     st.text(max_size=80)
     | st.from_regex(r"\$(argon2id\$v=19|scrypt|2b)\$[mltrpn=0-9,]{0,12}\$[A-Za-z0-9+/]{0,30}\$[A-Za-z0-9+/]{0,30}")

@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from starlette.requests import Request
 
 from coatcheck.claims.payload import UserContext
@@ -237,7 +237,6 @@ def test_a_bad_answer_of_an_origin_function_is_an_error(answer: Any) -> None:
         info.website_origin(None, {})
 
 
-@settings(deadline=None)
 @given(st.text() | st.from_regex(r"\s?(https?://)?[a-z0-9.:/?#\[\]@%-]{0,20}"))
 def test_any_text_is_normalised_or_refused(text: str) -> None:
     """Whatever the text: a normal form, which normalises to itself, or one of our errors."""

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from starlette.requests import Request
 
 from coatcheck.recipes.session.response import SetCookie, cookies_of, http_date, key_of, parse_cookies
@@ -56,7 +56,6 @@ def test_cookies_are_read_tolerantly(header: str, cookies: list[tuple[str, str]]
     assert parse_cookies(header) == cookies
 
 
-@settings(deadline=None)
 @given(st.text() | st.text(alphabet='sAccessToken=%;, \t"0fFé\x00'))
 def test_no_cookie_header_raises(header: str) -> None:
     """A header that anyone can send never makes a request fail."""
@@ -65,7 +64,6 @@ def test_no_cookie_header_raises(header: str) -> None:
         assert isinstance(value, str)
 
 
-@settings(deadline=None)
 @given(st.binary())
 def test_no_bytes_in_a_request_raise(header: bytes) -> None:
     """Bytes that are no text are read as Latin-1, as HTTP has it."""
@@ -105,7 +103,6 @@ def test_a_cookie_is_written_in_one_form(written: SetCookie, header: str) -> Non
     assert written.header() == header
 
 
-@settings(deadline=None)
 @given(
     st.text(min_size=1).filter(lambda text: text.isprintable()),
     st.sampled_from(["lax", "strict", "none"]),
@@ -138,7 +135,6 @@ def test_the_key_of_anyones_cookie(header: str, key: tuple[str, str, str]) -> No
     assert key_of(header) == key
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_no_set_cookie_header_raises(header: str) -> None:
     """An application's own cookies, however odd, never break a response."""

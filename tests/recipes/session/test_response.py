@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from http.cookies import SimpleCookie
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from starlette.datastructures import MutableHeaders
 
 from coatcheck.recipes.session.config import TransferMethod
@@ -363,7 +363,6 @@ ENTRIES: list[Mutation] = [
 ]
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(ENTRIES), max_size=6))
 def test_any_log_leaves_one_value_of_each_item(entries: list[Mutation]) -> None:
     """Whatever happened: one cookie per key, one value per header, each exposed once, and twice is once."""
@@ -382,7 +381,6 @@ def test_any_log_leaves_one_value_of_each_item(entries: list[Mutation]) -> None:
     assert set(exposed) == {"x-a"} | {n for n in names if n.startswith("st-") or n in ("front-token", "anti-csrf")}
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(ENTRIES), max_size=6))
 def test_clearing_everything_leaves_no_token(entries: list[Mutation]) -> None:
     """After a log that ends by clearing both methods, no response holds a token."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from starlette.requests import Request
 
 from coatcheck.recipes.exceptions import ConfigurationError
@@ -293,7 +293,6 @@ def test_the_bearer_scheme_is_exact(header: str, token: str | None) -> None:
     assert parse_bearer(header) == token
 
 
-@settings(deadline=None)
 @given(st.text() | st.text().map(lambda rest: f"Bearer {rest}"))
 def test_no_authorization_header_raises(header: str) -> None:
     """Whatever is sent, there is a trimmed token or none."""
@@ -301,7 +300,6 @@ def test_no_authorization_header_raises(header: str) -> None:
     assert token is None or (token == token.strip() != "" and token in header)
 
 
-@settings(deadline=None)
 @given(st.binary(), st.binary(), st.sampled_from(ANSWERS))
 def test_no_bytes_in_a_request_raise(authorization: bytes, cookie: bytes, answer: TokenTransferMethod) -> None:
     """Selecting never fails, whatever bytes the headers hold."""

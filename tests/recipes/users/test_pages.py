@@ -6,7 +6,7 @@ import base64
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 from sqlalchemy import update
 
 from coatcheck.recipes.exceptions import BadInputError
@@ -165,7 +165,7 @@ def test_garbage_tokens(store: Database, token: str) -> None:
 scalars = st.none() | st.booleans() | st.integers() | st.text()
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200)
 @given(st.text() | st.builds(token_of, scalars | st.lists(scalars | st.lists(scalars, max_size=2), max_size=4)))
 def test_any_token_is_a_place_or_bad_input(store: Database, token: str) -> None:
     """Whatever is given as a token, the answer is a page or bad input."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
@@ -19,6 +18,8 @@ from coatcheck import App, InputAppInfo
 from coatcheck.recipes import session
 from coatcheck.server.cli import run
 from coatcheck.server.cli.settings import misspelt
+
+from ...kit import python
 
 CONFIG = """
 from coatcheck import App, InputAppInfo
@@ -93,13 +94,7 @@ def config(tmp_path: Path) -> Path:
 
 def process(*arguments: str, **variables: str) -> tuple[int, str]:
     """Run a command as a process: exit code, standard error."""
-    done = subprocess.run(
-        [sys.executable, "-m", "coatcheck", *arguments],
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = python("-m", "coatcheck", *arguments, env={**os.environ, **variables})
     return done.returncode, done.stderr
 
 
@@ -119,9 +114,10 @@ def line_of(text: str, source: str = CONFIG) -> int:
 # Options
 
 
+@pytest.mark.slow
 def test_the_version_is_that_of_the_package() -> None:
     """`coatcheck --version` prints name and version."""
-    done = subprocess.run([sys.executable, "-m", "coatcheck", "--version"], capture_output=True, text=True, timeout=60)
+    done = python("-m", "coatcheck", "--version")
     assert re.fullmatch(r"coatcheck \d+\.\d+\.\d+\n", done.stdout)
 
 
@@ -265,6 +261,7 @@ def test_the_testing_token_is_the_one_given_or_one_that_is_printed(
     assert client.get("/auth/testing/clock", headers=headers).json()["manual"] is True
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_told_before_a_database_is_made(tmp_path: Path) -> None:
     """Somebody else's port is one line naming it and the option; no database file appears."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
@@ -275,6 +272,7 @@ def test_a_port_in_use_is_told_before_a_database_is_made(tmp_path: Path) -> None
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.slow
 def test_an_unreachable_database_is_told_without_its_password(tmp_path: Path) -> None:
     """A database that does not answer ends the start, in one line in which the password is masked."""
     with closing(socket.socket()) as taken:
@@ -331,6 +329,7 @@ def test_a_module_that_fails_on_import_is_told_with_its_line(
     assert said in one_line(err)
 
 
+@pytest.mark.slow
 def test_with_log_level_debug_the_traceback_is_shown(config: Path) -> None:
     """Who asks for it sees the whole traceback of their module, and the same line last."""
     code, err = process("serve", "--port", "0", "--recipes", "config:crash", "--log-level", "debug")

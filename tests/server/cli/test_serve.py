@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 import shutil
 import signal
@@ -24,7 +23,10 @@ from typing import Any
 import httpx2
 import pytest
 
-START_S = 30
+from ...kit import LIMIT_S, awaited, free_port, plain_environment
+
+pytestmark = pytest.mark.slow
+
 SEED = Path(__file__).parents[2] / "seed" / "second_factor_claim.py"
 PASSWORD = "correct horse 1"
 
@@ -56,12 +58,12 @@ class Serving:
 
     def client(self) -> httpx2.Client:
         # Reading the authorities' certificates, which plain HTTP does not need, takes longer than any request here.
-        return httpx2.Client(base_url=self.url, timeout=20, verify=False)
+        return httpx2.Client(base_url=self.url, timeout=LIMIT_S, verify=False)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and return the exit code."""
         self.process.send_signal(number)
-        return self.process.wait(START_S)
+        return self.process.wait(LIMIT_S)
 
 
 @contextmanager
@@ -69,12 +71,11 @@ def serving(directory: Path, *options: str) -> Iterator[Serving]:
     """Run a server in `directory` until the block ends, ready to answer."""
     port = free_port()
     log_file = directory / f"log-{port}"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COATCHECK_")}
     with log_file.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "coatcheck", "serve", *options],
             cwd=directory,
-            env={**environment, "COATCHECK_PORT": str(port)},
+            env=plain_environment(COATCHECK_PORT=str(port)),
             stderr=log,
         )
     server = Serving(process, port, log_file)
@@ -84,45 +85,33 @@ def serving(directory: Path, *options: str) -> Iterator[Serving]:
     finally:
         if process.poll() is None:
             process.terminate()
-        process.wait(START_S)
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        process.wait(LIMIT_S)
 
 
 def wait_until_ready(server: Serving) -> None:
-    deadline, pause = time.monotonic() + START_S, threading.Event()
-    while time.monotonic() < deadline and server.process.poll() is None:
+    def healthy() -> bool | None:
         try:
             with server.client() as client:
-                if client.get("/healthz").status_code == 200:
-                    return
+                return client.get("/healthz").status_code == 200 or None
         except httpx2.TransportError:
-            pause.wait(0.02)
-    pytest.fail(f"the server did not start:\n{server.log}")
+            return None
+
+    awaited(healthy, server.log_file, server.process)
 
 
 def wait_until_workers(server: Serving, count: int) -> None:
-    deadline, pause = time.monotonic() + START_S, threading.Event()
-    while time.monotonic() < deadline:
-        if len(set(re.findall(r"Started server process \[(\d+)\]", server.log))) == count:
-            return
-        pause.wait(0.02)
-    pytest.fail(f"there are not {count} workers:\n{server.log}")
+    def complete() -> bool | None:
+        return len(set(re.findall(r"Started server process \[(\d+)\]", server.log))) == count or None
+
+    awaited(complete, server.log_file)
 
 
-def wait_until_refused(port: int) -> None:
-    deadline, pause = time.monotonic() + START_S, threading.Event()
-    while time.monotonic() < deadline:
+def wait_until_refused(server: Serving) -> None:
+    def refused() -> bool | None:
         with closing(socket.socket()) as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return
-        pause.wait(0.02)
-    pytest.fail("the server still accepts connections")
+            return probe.connect_ex(("127.0.0.1", server.port)) != 0 or None
+
+    awaited(refused, server.log_file)
 
 
 def credentials(email: str) -> dict[str, Any]:
@@ -264,12 +253,12 @@ def test_sigterm_lets_the_request_under_way_finish(tmp_path: Path) -> None:
         connection.sendall(head.encode())
         assert b"100 Continue" in connection.recv(4096)
         server.process.send_signal(signal.SIGTERM)
-        wait_until_refused(server.port)
+        wait_until_refused(server)
         connection.sendall(body)
         answer = connection.makefile("rb").read()
         assert b"200 OK" in answer
         assert b'"status":"OK"' in answer
-        assert server.process.wait(START_S) == 0
+        assert server.process.wait(LIMIT_S) == 0
     assert "Traceback" not in server.log
 
 
@@ -298,9 +287,9 @@ def test_kill_minus_9_during_refreshes_loses_no_session(tmp_path: Path) -> None:
     with ThreadPoolExecutor(clients) as pool:
         with serving(tmp_path) as server:
             running = [pool.submit(refresh_until_it_dies, number) for number in range(clients)]
-            assert going.wait(START_S)
+            assert going.wait(LIMIT_S)
             assert server.stop(signal.SIGKILL) == -signal.SIGKILL
-            held = [future.result(START_S) for future in running]
+            held = [future.result(LIMIT_S) for future in running]
         with serving(tmp_path) as server, server.client() as client:
             answers = [refresh(client, token) for token in held]
             assert [answer.status_code for answer in answers] == [200] * clients

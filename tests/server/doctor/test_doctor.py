@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,8 @@ from coatcheck.recipes.kit.services import set_default_services
 from coatcheck.server.asgi import AuthMiddleware
 from coatcheck.server.cli import run
 from coatcheck.server.doctor import Diagnosis, Finding, diagnose, examine, report
+
+from ...kit import python
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
@@ -258,9 +259,10 @@ def test_what_is_no_application_is_one_line(doctor: Run, name: str, said: str) -
 
 
 def process(*arguments: str) -> str:
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=60).stdout
+    return python(*arguments).stdout
 
 
+@pytest.mark.slow
 def test_a_django_project_is_looked_at_through_its_wsgi_module(tmp_path: Path) -> None:
     """Its settings say in which order the middlewares are, and its `init` which App is served."""
     for name, text in PROJECT.items():
@@ -274,6 +276,7 @@ def test_a_django_project_is_looked_at_through_its_wsgi_module(tmp_path: Path) -
     ]
 
 
+@pytest.mark.slow
 def test_no_framework_is_imported_to_look_at_another() -> None:
     """What the application does not bring along, the doctor does not need."""
     out = process(

@@ -9,8 +9,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -18,7 +16,10 @@ from textwrap import dedent
 import httpx2
 import pytest
 
-START_S = 30
+from ...kit import LIMIT_S, awaited, plain_environment
+
+pytestmark = pytest.mark.slow
+
 PAGE = (Path(__file__).parents[3] / "docs" / "testing.md").read_text()
 TOKEN = "only-for-my-tests"
 FORM = {"formFields": [{"id": "email", "value": "ann@example.com"}, {"id": "password", "value": "correct horse 1"}]}
@@ -36,12 +37,11 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     setting, command, *arguments = shlex.split(shown(r"^ {4}COATCHECK_TESTING_TOKEN=[^\n]*\n"))
     assert (setting, command) == (f"COATCHECK_TESTING_TOKEN={TOKEN}", "coatcheck")
     log = tmp_path_factory.mktemp("page") / "log"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COATCHECK_")}
     with log.open("wb") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "coatcheck", *arguments],
             cwd=log.parent,
-            env={**environment, "COATCHECK_TESTING_TOKEN": TOKEN, "COATCHECK_PORT": "0"},
+            env=plain_environment(COATCHECK_TESTING_TOKEN=TOKEN, COATCHECK_PORT="0"),
             stdout=subprocess.DEVNULL,
             stderr=errors,
         )
@@ -49,17 +49,12 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"http://localhost:{port_of(process, log)}"
     finally:
         process.terminate()
-        process.wait(START_S)
+        process.wait(LIMIT_S)
 
 
 def port_of(process: subprocess.Popen[bytes], log: Path) -> str:
     """Wait until the log names the port."""
-    deadline, pause = time.monotonic() + START_S, threading.Event()
-    while time.monotonic() < deadline and process.poll() is None:
-        if port := re.search(r"port (\d+)", log.read_text()):
-            return port[1]
-        pause.wait(0.02)
-    pytest.fail(f"the server did not start:\n{log.read_text()}")
+    return awaited(lambda: re.search(r"port (\d+)", log.read_text()), log, process)[1]
 
 
 @pytest.mark.skipif(shutil.which("curl") is None or shutil.which("bash") is None, reason="the page uses bash and curl")
@@ -71,7 +66,7 @@ def test_the_commands_of_the_page(url: str) -> None:
     commands = shown(r"^ {4}testing\(\) \{.*?(?=^\S)")
     script = commands.replace("http://localhost:3567", url).replace("curl -s", "curl --no-progress-meter -w '\\n'")
     environment = {**os.environ, "USER_ID": user_id}
-    ran = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, timeout=60, env=environment)
+    ran = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, timeout=LIMIT_S, env=environment)
     assert ran.returncode == 0, ran.stderr
     answers = [json.loads(line) for line in ran.stdout.splitlines()]
     assert len(answers) == len(re.findall(r"^testing .*\$base", commands, re.MULTILINE)) == 9

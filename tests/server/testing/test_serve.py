@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -20,9 +17,10 @@ import httpx2
 import jwt
 import pytest
 
-from ...kit import form
+from ...kit import LIMIT_S, awaited, form, plain_environment
 
-START_S = 30
+pytestmark = pytest.mark.slow
+
 HOUR, DAY = 3_600, 86_400
 NAME = "x-coatcheck-testing"
 CLOCK, OUTBOX = "/auth/testing/clock", "/auth/testing/outbox"
@@ -76,12 +74,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """Run a server with a manual clock, a stub provider and a protected route, on a free port."""
     directory = tmp_path_factory.mktemp("manual")
     (directory / "config.py").write_text(CONFIG)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COATCHECK_")}
     with (directory / "out").open("wb") as out, (directory / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "coatcheck", "serve", "--manual-clock", "--recipes", "config:recipes"],
             cwd=directory,
-            env={**environment, "COATCHECK_PORT": "0"},
+            env=plain_environment(COATCHECK_PORT="0"),
             stdout=out,
             stderr=log,
         )
@@ -89,27 +86,26 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         yield started(process, directory)
     finally:
         process.terminate()
-        code = process.wait(START_S)
+        code = process.wait(LIMIT_S)
     assert code == 0
 
 
 def started(process: subprocess.Popen[bytes], directory: Path) -> Serving:
     """Wait for the port in the log and the token on standard output."""
-    deadline, pause = time.monotonic() + START_S, threading.Event()
-    while time.monotonic() < deadline and process.poll() is None:
+
+    def answer() -> Serving | None:
         port = re.search(r"port (\d+)", (directory / "log").read_text())
         token = re.fullmatch(rf"{NAME}: (\S+)\n", (directory / "out").read_text())
-        if port and token:
-            return Serving(directory, f"http://127.0.0.1:{port[1]}", token[1])
-        pause.wait(0.02)
-    pytest.fail(f"the server did not start:\n{(directory / 'log').read_text()}")
+        return Serving(directory, f"http://127.0.0.1:{port[1]}", token[1]) if port and token else None
+
+    return awaited(answer, directory / "log", process)
 
 
 @pytest.fixture
 def client(server: Serving) -> Iterator[httpx2.Client]:
     """Open a client that prefers headers and knows the token."""
     headers = {"st-auth-mode": "header", NAME: server.token}
-    with httpx2.Client(base_url=server.url, timeout=20, headers=headers) as client:
+    with httpx2.Client(base_url=server.url, timeout=LIMIT_S, headers=headers) as client:
         yield client
 
 

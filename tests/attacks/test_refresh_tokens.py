@@ -1,4 +1,4 @@
-"""Attacks on sessions: stolen, forged, leaked and replayed tokens."""
+"""Attacks on sessions and refresh tokens: stolen, forged, leaked and replayed tokens."""
 
 from __future__ import annotations
 
