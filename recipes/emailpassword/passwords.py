@@ -138,6 +138,7 @@ class BcryptHash:
 
     def matches(self, password: bytes) -> bool:
         """Whether it is the hash of the first 72 bytes of `password`."""
+        assert bcrypt is not None  # `parse` refuses such hashes without it
         try:
             return bcrypt.checkpw(password[:BCRYPT_INPUT_BYTES], self.modular.encode("ascii"))
         except ValueError:  # 53 characters of the alphabet that do not decode

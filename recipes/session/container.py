@@ -48,24 +48,29 @@ class Functions(Protocol):
         user_context: UserContext,
     ) -> ClaimsValidationResult:
         """Refetch what has to be refetched and run every validator."""
+        ...
 
     async def revoke_session(self, session_handle: str, user_context: UserContext) -> bool:
         """End a session."""
+        ...
 
     async def get_session_information(
         self, session_handle: str, user_context: UserContext
     ) -> SessionInformationResult | None:
         """Return what is stored about a session."""
+        ...
 
     async def update_session_data_in_database(
         self, session_handle: str, new_session_data: JSONObject | None, user_context: UserContext
     ) -> bool:
         """Replace the data stored with a session."""
+        ...
 
     async def regenerate_access_token(
         self, access_token: str, new_access_token_payload: JSONObject | None, user_context: UserContext
     ) -> RegenerateAccessTokenOkResult | None:
         """Store a new payload and sign an access token with it."""
+        ...
 
 
 TransportOf = Callable[[Request, UserContext], Transport]

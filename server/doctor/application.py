@@ -22,12 +22,15 @@ class _Framework(Protocol):
 
     def recognises(self, application: object, /) -> bool:
         """Whether an application is one of this framework."""
+        ...
 
     def app_of(self, application: Any, /) -> App | None:
         """Return the App that an application names."""
+        ...
 
     def inspection(self, application: Any, path: str, /) -> Inspection:
         """Return what a look into an application shows; its CORS is read for this path of the auth API."""
+        ...
 
 
 _FRAMEWORKS: tuple[_Framework, ...] = (asgi, flask, django)
@@ -44,7 +47,8 @@ def app_of(application: Any) -> App | None:
     if isinstance(application, TokenMiddleware):
         return application.api.app
     framework = _framework_of(application)
-    return (framework and framework.app_of(application)) or default_app()
+    found = None if framework is None else framework.app_of(application)
+    return found or default_app()
 
 
 def inspection_of(app: App, application: object | None) -> Inspection:
