@@ -15,23 +15,13 @@ from starlette.types import Message, Receive, Scope, Send
 
 from ..claims.payload import UserContext
 from ..recipes.app import App
-from ..recipes.kit.request import AnyRequest, as_request, handshake_of, request_context
+from ..recipes.kit.request import AnyRequest as AnyRequest, as_request as as_request, handshake_of, request_context
 from ..recipes.session.container import SessionContainer
 from ..recipes.session.interface import OverrideGlobalClaimValidators
 from ..recipes.session.response import response_log
 from .api import AuthAPI, finish
 from .errors import error_response
-from .guard import Guard, answer_to, requires
-
-__all__ = [
-    "AnyRequest",
-    "AuthMiddleware",
-    "as_request",
-    "requires",
-    "session_exception_handler",
-    "user_context",
-    "verify_session",
-]
+from .guard import Guard, answer_to, requires as requires
 
 AnyASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 """An ASGI application of any framework; each types its messages in its own way."""

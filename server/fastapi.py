@@ -20,17 +20,8 @@ from ..recipes.kit.request import as_request
 from ..recipes.session.container import SessionContainer
 from ..recipes.session.interface import OverrideGlobalClaimValidators
 from ..recipes.session.response import ACCESS_COOKIE
-from .asgi import AuthMiddleware, session_exception_handler, user_context
+from .asgi import AuthMiddleware, session_exception_handler as session_exception_handler, user_context as user_context
 from .guard import Guard
-
-__all__ = [
-    "SESSION_RESPONSES",
-    "SessionDependency",
-    "get_middleware",
-    "session_exception_handler",
-    "user_context",
-    "verify_session",
-]
 
 S_co = TypeVar("S_co", bound=SessionContainer | None, covariant=True)
 

@@ -16,24 +16,11 @@ from ...recipes.exceptions import ConfigurationError
 from ...recipes.kit.app_info import normal_path
 from ...recipes.thirdparty.config import ProviderClientConfig, ProviderConfig, ProviderInput
 from .grants import StubClient
-from .page import PERSONAS, Persona
-from .provider import StubProvider
-from .script import RecordedRequest, Script, StubError
+from .page import PERSONAS as PERSONAS, Persona as Persona
+from .provider import StubProvider as StubProvider
+from .script import RecordedRequest as RecordedRequest, Script as Script, StubError as StubError
 from .shapes import shape_of
 from .transport import StubTransport
-
-__all__ = [
-    "PERSONAS",
-    "Persona",
-    "RecordedRequest",
-    "Script",
-    "StubError",
-    "StubProvider",
-    "provider_of",
-    "stub",
-    "stub_providers",
-    "stub_routes",
-]
 
 _DEFAULT_BASE_PATH = "/auth"
 
