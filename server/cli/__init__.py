@@ -173,7 +173,7 @@ def doctor(recipes: str | None) -> int:
     configuration are called: the values of claims are fetched for a user who does not exist. The exit code is 1 if
     there is an error.
     """
-    with serve_command.make_context("serve", []) as served:
+    with serve_command.make_context("serve", [], parent=click.get_current_context()) as served:
         target = target_of(replace(Settings(**served.params), recipes=recipes))
     with closing(target.app):
         diagnosis = diagnose(target.app, target.application)
