@@ -1,80 +1,36 @@
-"""Stub identity providers: `stub("google")` is a provider to sign in with, without Google and without a network."""
+"""Stub identity providers: `stub("google")` is a provider to sign in with, without Google and without a network.
+
+`stub` loads the third-party recipe and its HTTP client with its first use; serving an App needs neither.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from starlette.routing import BaseRoute, Route
 
 from ...recipes.app import App
 from ...recipes.exceptions import ConfigurationError
-from ...recipes.kit.app_info import normal_path
-from ...recipes.thirdparty.config import ProviderClientConfig, ProviderConfig, ProviderInput
-from .grants import StubClient
 from .page import PERSONAS as PERSONAS, Persona as Persona
-from .provider import StubProvider as StubProvider
+from .provider import StubProvider as StubProvider, browser_path
 from .script import RecordedRequest as RecordedRequest, Script as Script, StubError as StubError
-from .shapes import shape_of
-from .transport import StubTransport
 
-_DEFAULT_BASE_PATH = "/auth"
+if TYPE_CHECKING:
+    from .make import provider_of as provider_of, stub as stub
+else:  # type checkers would take every name for one that exists
 
-_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,27}")
-
-
-def stub(
-    third_party_id: str,
-    personas: Iterable[Persona] | None = None,
-    *,
-    clients: Sequence[ProviderClientConfig] | None = None,
-    config: ProviderConfig | None = None,
-    api_base_path: str = _DEFAULT_BASE_PATH,
-    include_in_non_public_tenants_by_default: bool = False,
-) -> ProviderInput:
-    """Return a provider that is played in this process; only an App with `unsafe_for_tests=True` accepts it.
-
-    An id that begins with the id of a built-in provider is played like that provider, any other id as an OpenID Connect
-    provider with discovery. `clients` replaces the made-up client; a client without a secret must use PKCE. `config`
-    adds to the provider's configuration. `api_base_path` is the App's; browsers find the authorization page below it.
-    """
-    if not _ID.fullmatch(third_party_id):
-        raise ConfigurationError(
-            f"stub({third_party_id!r}): an id is made of at most 28 small letters, digits, - and _"
-        )
-    given = config or ProviderConfig(third_party_id)
-    known = tuple(clients or given.clients or [_client(third_party_id)])
-    provider = StubProvider(
-        third_party_id,
-        [StubClient(client.client_id, client.client_secret, client.additional_config or {}) for client in known],
-        name=given.name,
-        personas=PERSONAS if personas is None else personas,
-    )
-    return ProviderInput(
-        config=replace(given, third_party_id=third_party_id, clients=known, **_endpoints(third_party_id, given)),
-        include_in_non_public_tenants_by_default=include_in_non_public_tenants_by_default,
-        transport=StubTransport(provider),
-        browser_endpoint=_browser_path(third_party_id, normal_path(api_base_path, "api_base_path")),
-        unsafe_for_tests=True,
-    )
-
-
-def provider_of(provider: ProviderInput) -> StubProvider:
-    """Return the StubProvider behind a provider that `stub` made, with its script, personas and tokens."""
-    if not isinstance(provider.transport, StubTransport):
-        raise TypeError(f"{provider.config.third_party_id} is no stub")
-    return provider.transport.app
+    def __getattr__(name: str) -> Any:
+        if name in ("stub", "provider_of"):
+            return getattr(import_module(".make", __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def stub_routes(app: App) -> list[BaseRoute]:
     """Return the page of each stub provider as a route; ConfigurationError if it sends browsers to another path."""
     routes: list[BaseRoute] = []
     for given, provider in _stubs(app):
-        path = _browser_path(provider.third_party_id, app.info.api_base_path)
+        path = browser_path(provider.third_party_id, app.info.api_base_path)
         if given.browser_endpoint != path:
             raise ConfigurationError(
                 f"stub({provider.third_party_id!r}) sends browsers to {given.browser_endpoint}, but this API serves "
@@ -90,43 +46,9 @@ def stub_providers(app: App) -> list[StubProvider]:
     return [provider for _, provider in _stubs(app)]
 
 
-def _browser_path(third_party_id: str, api_base_path: str) -> str:
-    """Return the path of a stub provider's authorization page on the API's domain."""
-    return f"{api_base_path}/stub/{third_party_id}/authorize"
-
-
-def _stubs(app: App) -> list[tuple[ProviderInput, StubProvider]]:
+def _stubs(app: App) -> list[tuple[Any, StubProvider]]:
     if not app.has_recipe("thirdparty"):
         return []
-    inputs: tuple[ProviderInput, ...] = app.recipe("thirdparty").config.providers
-    return [(given, given.transport.app) for given in inputs if isinstance(given.transport, StubTransport)]
-
-
-def _client(third_party_id: str) -> ProviderClientConfig:
-    """Return a client that needs no registration anywhere."""
-    kind = shape_of(third_party_id).kind
-    made = ProviderClientConfig(f"stub-{third_party_id}-client", f"stub-{third_party_id}-secret")
-    if kind == "apple":
-        return replace(made, client_secret=None, additional_config=_apple())
-    return replace(made, additional_config=_ADDITIONAL.get(kind))
-
-
-_ADDITIONAL: dict[str, dict[str, Any]] = {
-    "active-directory": {"directoryId": "3f1c3a2e-5d8b-4d0e-9a55-0d1f5c2b7e61"},
-    "okta": {"oktaDomain": "https://stub.okta.invalid"},
-    "boxy-saml": {"boxyURL": "https://boxy.invalid"},
-}
-"""What these providers need in their configuration besides a client, in their own spelling."""
-
-
-def _apple() -> dict[str, Any]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    return {"keyId": "STUBKEY001", "teamId": "STUBTEAM01", "privateKey": pem}
-
-
-def _endpoints(third_party_id: str, given: ProviderConfig) -> dict[str, Any]:
-    """Return the discovery address of a provider that is not built in, unless its configuration has endpoints."""
-    if shape_of(third_party_id).kind != "custom" or given.token_endpoint or given.oidc_discovery_endpoint:
-        return {}
-    return {"oidc_discovery_endpoint": f"https://{third_party_id.replace('_', '-')}.stub.invalid"}
+    # The provider behind the transport tells; to name the transport's class would load the HTTP client.
+    played = [(given, getattr(given.transport, "app", None)) for given in app.recipe("thirdparty").config.providers]
+    return [(given, provider) for given, provider in played if isinstance(provider, StubProvider)]

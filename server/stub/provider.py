@@ -44,6 +44,11 @@ class SlowAnswerError(Exception):
     """The stub must not answer in time; its transport turns this into a time-out."""
 
 
+def browser_path(third_party_id: str, api_base_path: str) -> str:
+    """Return the path of a stub provider's authorization page on the API's domain."""
+    return f"{api_base_path}/stub/{third_party_id}/authorize"
+
+
 class StubProvider:
     """One provider with its clients, personas, script, codes and tokens."""
 

@@ -55,6 +55,16 @@ def requirements(distribution: str) -> set[str]:
     return found
 
 
+def test_an_app_without_providers_loads_no_http_client() -> None:
+    """Neither an App, nor serving it, nor a test App loads httpx2; the third-party recipe does."""
+    code = (
+        "import sys; from coatcheck import App; from coatcheck.server import create_app; "
+        "from coatcheck.testing import make_app; before = 'httpx2' in sys.modules; "
+        "from coatcheck.recipes import thirdparty; print(before, 'httpx2' in sys.modules)"
+    )
+    assert python("-c", code).stdout.strip() == "False True"
+
+
 def test_the_base_installation_is_small() -> None:
     """The base install is at most 25 packages."""
     needed = requirements("coatcheck")
