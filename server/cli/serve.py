@@ -126,6 +126,10 @@ def _serve_here(app: App, settings: Settings, taken: socket.socket, *, testing_t
         logger.info("stopped")
 
 
+WORKER_ANSWER_S = 60
+"""How long a worker may take to answer its supervisor before it is replaced; a busy machine needs more than 5 s."""
+
+
 class NoDelayProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # a variable, because httptools may be missing
     """HTTP with TCP_NODELAY: the second packet does not wait until the client confirms the first, which takes 40 ms.
 
@@ -146,6 +150,7 @@ def _serve_in_workers(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
+        timeout_worker_healthcheck=WORKER_ANSWER_S,
         http=NoDelayProtocol,
         **_options(settings),
     )
