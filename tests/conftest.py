@@ -12,11 +12,9 @@ from starlette.testclient import TestClient
 
 from coatcheck import App
 from coatcheck.claims import Clock, ManualClock
-from coatcheck.recipes.app import default_app
-from coatcheck.recipes.kit.services import set_default_services
 from coatcheck.server import create_app
 
-from .kit import API, PostgresSchemas, app_of, new_postgres_database
+from .kit import API, PostgresSchemas, app_of, new_postgres_database, without_default_app
 
 # A slow machine fails no test, and examples may share the fixtures of a test.
 ALLOWED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
@@ -39,7 +37,7 @@ def postgres_schemas() -> Iterator[PostgresSchemas]:
 
 @pytest.fixture(scope="module")
 def tables_exist() -> bool:
-    """Tell whether a database may have its tables before its first use; files about that use say no."""
+    """Whether a database may have its tables before its first use; files about that use say no."""
     return True
 
 
@@ -79,9 +77,5 @@ def serve() -> Iterator[Callable[..., TestClient]]:
 @pytest.fixture
 def no_default_app() -> Iterator[None]:
     """Leave the process without a default App, before and after."""
-    set_default_services(None)
-    yield
-    left = default_app()
-    set_default_services(None)
-    if left is not None:
-        left.close()
+    with without_default_app():
+        yield
