@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,18 +12,13 @@ from starlette.testclient import TestClient
 
 from coatcheck import App
 from coatcheck.claims import Clock, ManualClock
-from coatcheck.recipes.app import default_app
-from coatcheck.recipes.kit.services import set_default_services
 from coatcheck.server import create_app
 
-from .kit import API, PostgresSchemas, app_of, new_postgres_database
+from .kit import API, PostgresSchemas, app_of, new_postgres_database, without_default_app
 
 # A slow machine fails no test, and examples may share the fixtures of a test.
-settings.register_profile(
-    "coatcheck",
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
+ALLOWED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+settings.register_profile("coatcheck", deadline=None, suppress_health_check=ALLOWED)
 settings.load_profile("coatcheck")
 
 
@@ -42,7 +37,7 @@ def postgres_schemas() -> Iterator[PostgresSchemas]:
 
 @pytest.fixture(scope="module")
 def tables_exist() -> bool:
-    """Tell whether a database may have its tables before its first use; files about that use say no."""
+    """Whether a database may have its tables before its first use; files about that use say no."""
     return True
 
 
@@ -63,38 +58,24 @@ def clock() -> ManualClock:
 @pytest.fixture
 def make_app(clock: ManualClock) -> Iterator[Callable[..., App]]:
     """Make Apps in memory; keywords go to `session.init`, except those an App takes itself."""
-    made: list[App] = []
-
-    def make(*, clock: Clock = clock, **options: Any) -> App:
-        made.append(app_of(clock, **options))
-        return made[-1]
-
-    yield make
-    for app in made:
-        app.close()
+    with ExitStack() as made:
+        yield lambda *, clock=clock, **options: made.enter_context(closing(app_of(clock, **options)))
 
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., TestClient]]:
     """Open HTTP clients on Apps: `serve(app, routes=[...])`; the client keeps cookies as a browser does."""
-    clients: list[TestClient] = []
+    with ExitStack() as clients:
 
-    def open_client(app: App, routes: list[BaseRoute] | None = None, base_url: str = API) -> TestClient:
-        client = TestClient(create_app(app, routes or []), base_url=base_url, raise_server_exceptions=False)
-        clients.append(client)
-        return client
+        def open_client(app: App, routes: Sequence[BaseRoute] = (), base_url: str = API) -> TestClient:
+            client = TestClient(create_app(app, [*routes]), base_url=base_url, raise_server_exceptions=False)
+            return clients.enter_context(closing(client))
 
-    yield open_client
-    for client in clients:
-        client.close()
+        yield open_client
 
 
 @pytest.fixture
 def no_default_app() -> Iterator[None]:
     """Leave the process without a default App, before and after."""
-    set_default_services(None)
-    yield
-    left = default_app()
-    set_default_services(None)
-    if left is not None:
-        left.close()
+    with without_default_app():
+        yield

@@ -28,6 +28,8 @@ from starlette.types import ASGIApp, Message
 from coatcheck import App, InputAppInfo
 from coatcheck.claims import Clock
 from coatcheck.recipes import emailpassword, session, usermetadata
+from coatcheck.recipes.app import default_app
+from coatcheck.recipes.kit.services import set_default_services
 from coatcheck.recipes.thirdparty.config import ProviderInput
 from coatcheck.server.stub import Persona, provider_of
 from coatcheck.sessions.schema import metadata, schema_table
@@ -307,3 +309,14 @@ def new_postgres_database() -> Iterator[PostgresSchemas]:
     with admin.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     admin.dispose()
+
+
+@contextmanager
+def without_default_app() -> Iterator[None]:
+    """Leave the process without a default App, before and after."""
+    set_default_services(None)
+    yield
+    left = default_app()
+    set_default_services(None)
+    if left is not None:
+        left.close()

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.slow
 BESIDE = ("README.md", "LICENSE", "MANIFEST.in", "CHANGELOG.md", "CONTRIBUTING.md", "pyproject.toml")
 SDIST = "from setuptools import build_meta; build_meta.build_sdist('dist')"
 CHECK = f"""
-import importlib, pathlib
+import importlib, pathlib, sys
+sys.path.append({sysconfig.get_path("purelib")!r})
 for name in {CONFIG["packages"]!r}:
     importlib.import_module(name)
 import coatcheck
@@ -27,9 +28,9 @@ print(pathlib.Path(coatcheck.__file__).parent, (pathlib.Path(coatcheck.__file__)
 """
 
 
-def run(*command: str | Path, cwd: Path, **variables: str) -> str:
+def run(*command: str | Path, cwd: Path) -> str:
     """Run a command to its end and return what it printed."""
-    environment = plain_environment(PIP_DISABLE_PIP_VERSION_CHECK="1", **variables)
+    environment = plain_environment(PIP_DISABLE_PIP_VERSION_CHECK="1")
     ran = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=LIMIT_S)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout.strip()
@@ -78,8 +79,7 @@ def test_every_package_can_be_installed_and_imported(interpreter: Path, checkout
     how = ("-e",) if kind == "editable" else ()
     options = ("-q", "--no-deps", "--no-build-isolation", "--force-reinstall")
     run(interpreter, "-m", "pip", "install", *options, *how, source, cwd=checkout.parent)
-    borrowed = sysconfig.get_path("purelib")
-    where, typed = run(interpreter, "-W", "error", "-c", CHECK, cwd=checkout.parent, PYTHONPATH=borrowed).rsplit(" ", 1)
+    where, typed = run(interpreter, "-W", "error", "-c", CHECK, cwd=checkout.parent).rsplit(" ", 1)
     assert (Path(where).is_relative_to(checkout), typed) == (kind == "editable", "True")
     for layer in LAYERS:
         found = f"import importlib.util; print(importlib.util.find_spec({layer!r}))"

@@ -21,7 +21,7 @@ import coatcheck
 from coatcheck.claims import BooleanClaim
 from coatcheck.recipes.app import default_app
 
-from ..kit import python
+from ..kit import ROOT, python
 
 VERBATIM = Path(__file__).parents[1] / "seed" / "verbatim"
 SHA256 = {
@@ -145,16 +145,14 @@ def test_a_sign_in_over_http_carries_the_claim(
 
 
 DJANGO_PROJECT = """
-import asyncio, importlib.util, json, sys
+import asyncio, importlib, json, sys
 
 import django
 from django.conf import settings
 from django.http import JsonResponse
 from django.urls import path
 
-spec = importlib.util.spec_from_file_location("this_test", sys.argv[1])
-this_test = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(this_test)
+this_test = importlib.import_module(sys.argv[1])
 
 settings.configure(
     ROOT_URLCONF=__name__,
@@ -202,7 +200,7 @@ def test_a_sign_in_over_http_carries_the_claim_in_django(tmp_path: Path) -> None
     """The same in a Django project with the SDK's middleware, whose views are protected by the SDK's decorators."""
     project = tmp_path / "project.py"
     project.write_text(DJANGO_PROJECT)
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    result = python("-W", "error", "-m", "coatcheck.shim", project, __file__, env=environment)
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT)}
+    result = python("-W", "error", "-m", "coatcheck.shim", project, "tests.shim.test_seed", env=environment)
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout) == [False, {"sync": True}, {"async": True}, 401]

@@ -26,10 +26,7 @@ from coatcheck.recipes.exceptions import (
 from coatcheck.recipes.session import InputOverrideConfig, SessionContainer
 
 from ...kit import Make
-
-TrueClaim = BooleanClaim("st-true", lambda *_: True)
-NoneClaim = BooleanClaim("st-none", lambda *_: None)
-U1 = RecipeUserId("u1")
+from .calls import U1, NoneClaim, TrueClaim, new
 
 
 @pytest.fixture
@@ -38,11 +35,6 @@ def app(make_app: Make) -> Iterator[App]:
     made = make_app()
     with made.active():
         yield made
-
-
-def new(**arguments: Any) -> SessionContainer:
-    """Create a session of u1."""
-    return session.sync.create_new_session_without_request_response("public", U1, **arguments)
 
 
 def with_claim(claim: BooleanClaim) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from coatcheck import App, RecipeUserId
+from coatcheck import App
 from coatcheck.claims import (
     BooleanClaim,
     ClaimsValidationResult,
@@ -27,14 +27,7 @@ from coatcheck.recipes.session import InputOverrideConfig, SessionContainer
 from coatcheck.recipes.session.results import GetClaimValueOkResult, SessionDoesNotExistError
 
 from ...kit import Make
-
-TrueClaim = BooleanClaim("st-true", lambda *_: True)
-
-
-NoneClaim = BooleanClaim("st-none", lambda *_: None)
-
-
-U1 = RecipeUserId("u1")
+from .calls import U1, NoneClaim, TrueClaim, new
 
 
 @pytest.fixture
@@ -43,11 +36,6 @@ def app(make_app: Make) -> Iterator[App]:
     made = make_app()
     with made.active():
         yield made
-
-
-def new(**arguments: Any) -> SessionContainer:
-    """Create a session of u1."""
-    return session.sync.create_new_session_without_request_response("public", U1, **arguments)
 
 
 def recording() -> tuple[list[tuple[str, Any]], InputOverrideConfig]:
