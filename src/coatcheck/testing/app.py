@@ -12,8 +12,8 @@ from ..recipes import emailpassword, session, usermetadata
 from ..recipes.app import App
 from ..recipes.kit.app_info import InputAppInfo
 from ..recipes.kit.recipe import RecipeSpecification
-from ..recipes.kit.services import standing_in
 from ..server.stub import stub_providers
+from .fast import FastApp, standing_in
 
 APP_INFO = InputAppInfo("Test", "http://localhost:3567", website_domain="http://localhost:3000")
 """The name and the addresses of an App for tests, unless the test gives others."""
@@ -34,7 +34,7 @@ def make_app(recipe_list: Sequence[RecipeSpecification] | None = None, **config:
     providers forget what the test planned and did not use.
     """
     given = {"app_info": APP_INFO, "database": "sqlite://", "clock": _clock(), **config}
-    app = App(**given, recipe_list=default_recipes() if recipe_list is None else recipe_list, unsafe_for_tests=True)
+    app = FastApp(**given, recipe_list=default_recipes() if recipe_list is None else recipe_list, unsafe_for_tests=True)
     app.outbox.replaces_smtp = True
     try:
         with app.active(), standing_in(app):
