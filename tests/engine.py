@@ -22,7 +22,7 @@ from coatcheck.sessions.key_store import Cipher
 from coatcheck.sessions.keys import KeyRing
 from coatcheck.sessions.rows import SessionRow
 from coatcheck.sessions.session import EngineSession
-from coatcheck.testing.fast import CopiedDatabase
+from coatcheck.testing.app import CopiedDatabase
 
 VALIDITY_MS = 3_600_000
 ROTATION_MS = 604_800_000

@@ -11,7 +11,7 @@ import pytest
 from coatcheck.claims.clock import Clock
 from coatcheck.server.stub import Persona
 from coatcheck.sessions.database import Database
-from coatcheck.testing.fast import CopiedDatabase
+from coatcheck.testing.app import CopiedDatabase
 
 ADA = Persona("1001", "ada@example.com")
 

@@ -19,7 +19,7 @@ from coatcheck.sessions.exceptions import DatabaseError, SigningKeyError
 from coatcheck.sessions.key_store import Cipher
 from coatcheck.sessions.keys import KeyRing
 from coatcheck.sessions.signing_key import KeyMaker, KeySource
-from coatcheck.testing.fast import LentKeys
+from coatcheck.testing.app import LentKeys
 
 from ..engine import MakeRing
 

@@ -19,7 +19,7 @@ from coatcheck.sessions.database import Database
 from coatcheck.sessions.key_store import Cipher
 from coatcheck.sessions.keys import KeyRing
 from coatcheck.testing import make_app
-from coatcheck.testing.fast import KEPT, CopiedDatabase, LentKeys
+from coatcheck.testing.app import KEPT, CopiedDatabase, LentKeys
 
 from ..kit import python
 
@@ -207,7 +207,7 @@ FORKED = """
 import os
 from coatcheck.claims.clock import ManualClock
 from coatcheck.sessions import schema
-from coatcheck.testing.fast import CopiedDatabase
+from coatcheck.testing.app import CopiedDatabase
 
 def complete():
     database = CopiedDatabase(clock=ManualClock())
