@@ -22,7 +22,7 @@ T = TypeVar("T")
 MaybeAwaitable: TypeAlias = Awaitable[T] | T
 
 
-async def settled(value: MaybeAwaitable[T]) -> T:
+async def awaited(value: MaybeAwaitable[T]) -> T:
     """Return `value`, or its result if it is awaitable."""
     if inspect.isawaitable(value):
         return cast("T", await value)
@@ -84,7 +84,7 @@ class SessionClaim(ABC, Generic[T]):
             "current_payload": copied_value(current_payload),
             "user_context": user_context,
         }
-        value: T | None = await settled(self._binding.call(values))
+        value: T | None = await awaited(self._binding.call(values))
         return value
 
     @overload

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .claim import MaybeAwaitable, SessionClaim, settled
+from .claim import MaybeAwaitable, SessionClaim, awaited
 from .clock import frozen_clock
 from .payload import JSONObject, UserContext, copied_value, same_value
 from .recipe_user_id import RecipeUserId
@@ -127,7 +127,7 @@ class _Run:
         claim = validator.claim
         if claim is None or any(claim is other for other in self.fetched):
             return
-        if not await settled(validator.should_refetch(self.payload, self.user_context)):
+        if not await awaited(validator.should_refetch(self.payload, self.user_context)):
             return
         self.fetched.append(claim)
         value = await claim.fetch(
@@ -143,7 +143,7 @@ class _Run:
     async def failures(self, validators: Sequence[SessionClaimValidator]) -> list[ClaimValidationError]:
         failures = []
         for validator in validators:
-            result = await settled(validator.validate(self.payload, self.user_context))
+            result = await awaited(validator.validate(self.payload, self.user_context))
             if not isinstance(result, ClaimValidationResult):
                 raise TypeError(f"{validator!r} returned {result!r}, not a ClaimValidationResult")
             if not result.is_valid:

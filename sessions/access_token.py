@@ -17,7 +17,7 @@ from .encoding import decoded_object, object_of
 from .exceptions import TryRefreshTokenError
 from .key_store import DYNAMIC
 from .keys import KeyRing
-from .session import EngineSession, settled_session
+from .session import EngineSession, confirmed_session
 
 MOST_TOKENS = 2_000
 LONGEST_TOKEN = 8_192
@@ -167,7 +167,7 @@ class AccessTokens:
         _check_structure(payload)
         expires_ms = self._check_times(payload)
         kind: Literal["d", "s"] = "d" if kid.startswith(DYNAMIC + "-") else "s"
-        verified = VerifiedToken(payload, kind, settled_session(payload, token))
+        verified = VerifiedToken(payload, kind, confirmed_session(payload, token))
         self._cache.put(token, Entry(verified, expires_ms, kid, key))
         self._remember_header(token, kid)
         return verified

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, TimeoutError as PoolTimeo
 
 from ..claims.clock import Clock
 from . import schema
-from .engines import check_engine, is_memory, make_engine, parse_url, pool_limit, shown
+from .engines import check_engine, is_memory, make_engine, masked, parse_url, pool_limit
 from .exceptions import DatabaseError
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class Database:
         check_engine(engine)
         self.inline = is_memory(engine.url)
         """Whether callers use it in their own thread, because it is in memory and never makes them wait."""
-        self.url = shown(engine.url)
+        self.url = masked(engine.url)
         """The URL with masked passwords."""
         self.connections = pool_limit(engine)
         """How many connections there are at most; None if the pool of the application sets no limit."""

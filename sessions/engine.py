@@ -30,10 +30,10 @@ from .session import (
     TokenInfo,
     access_payload,
     claims_differ,
+    confirmed_session,
     from_json,
     pairing_of,
     session_of,
-    settled_session,
     to_json,
 )
 
@@ -103,7 +103,7 @@ class SessionEngine:
         The first use of a token from a refresh confirms that refresh, and gives the session a new access token. Raises
         UnauthorisedError if the session is gone; never reports theft.
         """
-        session = None if check_database else settled_session(payload, token)
+        session = None if check_database else confirmed_session(payload, token)
         if session is not None:
             return session
         pairing = pairing_of(payload)

@@ -47,7 +47,7 @@ def parse_url(text: str) -> URL:
         )
     url = url.set(drivername=_DRIVERS[url.drivername])
     if url.drivername == "sqlite" and not _plain_sqlite(url):
-        raise DatabaseURLError(f"{shown(url)} is not understood; write sqlite:///file.db, or sqlite:// for memory")
+        raise DatabaseURLError(f"{masked(url)} is not understood; write sqlite:///file.db, or sqlite:// for memory")
     return url
 
 
@@ -59,10 +59,10 @@ def make_engine(url: URL) -> Engine:
         return _postgres_engine(url)
     except ModuleNotFoundError:
         raise DatabaseURLError(
-            f'the driver for {shown(url)} is not installed: pip install "coatcheck[postgres]"'
+            f'the driver for {masked(url)} is not installed: pip install "coatcheck[postgres]"'
         ) from None
     except SQLAlchemyError as error:
-        raise DatabaseURLError(f"{shown(url)} cannot be used: {str(error).splitlines()[0]}") from None
+        raise DatabaseURLError(f"{masked(url)} cannot be used: {str(error).splitlines()[0]}") from None
 
 
 def check_engine(engine: Engine) -> None:
@@ -95,7 +95,7 @@ def pool_limit(engine: Engine) -> int | None:
     return None if overflow < 0 or pool.size() == 0 else pool.size() + overflow
 
 
-def shown(url: URL) -> str:
+def masked(url: URL) -> str:
     """Return `url` as text for a log, with every password masked."""
     secret = {name: "***" for name in url.query if "password" in name.lower() or "secret" in name.lower()}
     return url.update_query_dict(secret).render_as_string(hide_password=True)

@@ -133,7 +133,7 @@ def session_of(
     )
 
 
-def settled_session(payload: Mapping[str, Any], access_token: str) -> EngineSession | None:
+def confirmed_session(payload: Mapping[str, Any], access_token: str) -> EngineSession | None:
     """Return the session of a verified access token; None if its use must first confirm a refresh."""
     return session_of(payload, access_token, updated=False) if parent_of(payload) is None else None
 

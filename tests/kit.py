@@ -31,6 +31,7 @@ from coatcheck.recipes import emailpassword, session, usermetadata
 from coatcheck.recipes.thirdparty.config import ProviderInput
 from coatcheck.server.stub import Persona, provider_of
 from coatcheck.sessions.schema import metadata, schema_table
+from coatcheck.testing.app import FastApp
 
 T = TypeVar("T")
 
@@ -63,7 +64,7 @@ def app_of(
     **options: Any,
 ) -> App:
     """Make an App, in memory by default; keywords go to `session.init`, except those an App takes itself."""
-    return App(
+    return FastApp(
         app_info=InputAppInfo(
             app_name="Test",
             api_domain=api_domain,
