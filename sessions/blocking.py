@@ -60,7 +60,7 @@ async def hashing(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 
 async def patient_hashing(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Like `hashing`, but never refused: for a user whose one-time token has been used up, so cannot try again."""
+    """Like `hashing`, but never refused: for a user whose one-time token is spent, and who cannot try again."""
     return await _hashes.run(partial(fn, *args, **kwargs), patient=True)
 
 

@@ -153,7 +153,7 @@ def set_payload(connection: Connection, handle: str, payload: str, *, at_ms: int
 
 
 def alter_payload(connection: Connection, handle: str, change: Callable[[str], str], *, at_ms: int) -> bool:
-    """Replace the custom claims by `change` of them, which may be called again; False if there is no such session."""
+    """Replace the custom claims by the result of `change`, which may run again; False if there is no such session."""
     for _ in range(_ATTEMPTS):
         row = find(connection, handle, at_ms=at_ms)
         if row is None:
@@ -167,7 +167,7 @@ def alter_payload(connection: Connection, handle: str, change: Callable[[str], s
 def handles_of(
     connection: Connection, recipe_user_ids: Sequence[str], *, tenant_id: str | None, at_ms: int
 ) -> list[str]:
-    """Return the handles of these sessions, oldest first; those of all tenants if `tenant_id` is None."""
+    """Return the handles of these login methods' sessions, oldest first; of all tenants if `tenant_id` is None."""
     values = {"user_ids": list(recipe_user_ids), "at_ms": at_ms}
     if tenant_id is None:
         return list(connection.execute(_HANDLES, values).scalars())
