@@ -1,4 +1,4 @@
-"""What a session asserts: claims, validators and the clock they read. Pure: no I/O, no HTTP, no database."""
+"""What a session asserts: claims, validators and the clock that they read. No I/O, no HTTP, no database."""
 
 from .claim import SessionClaim
 from .clock import Clock, ManualClock, current_clock

@@ -13,7 +13,7 @@ Duration = float | timedelta
 
 
 def milliseconds(duration: Duration) -> int:
-    """Return how many milliseconds a duration has, rounded; TypeError for what is neither a number nor a timedelta."""
+    """Return a duration in milliseconds, rounded; TypeError if it is neither a number nor a timedelta."""
     if isinstance(duration, timedelta):
         return round(duration / timedelta(milliseconds=1))
     if isinstance(duration, int | float):
@@ -22,10 +22,10 @@ def milliseconds(duration: Duration) -> int:
 
 
 class Clock:
-    """Tells the time of the system."""
+    """The clock of the system."""
 
     def now_ms(self) -> int:
-        """Milliseconds since the epoch."""
+        """Return the milliseconds since the epoch."""
         return time.time_ns() // 1_000_000
 
 
@@ -39,7 +39,7 @@ class ManualClock(Clock):
         self._now_ms = Clock().now_ms() if start_ms is None else start_ms
 
     def now_ms(self) -> int:
-        """Milliseconds since the epoch, as last advanced."""
+        """Return the milliseconds since the epoch at which the clock stands."""
         now_ms = self._now_ms
         for clock, distance_ms in _set_back.get():
             if clock is self:
@@ -55,7 +55,7 @@ class ManualClock(Clock):
 
     @contextmanager
     def set_back(self, seconds: Duration) -> Iterator[None]:
-        """Let the clock stand `seconds` (or a timedelta) earlier, in this context, while the block runs."""
+        """Set the clock back by `seconds` (or a timedelta) in this context while the block runs."""
         distance_ms = milliseconds(seconds)
         if distance_ms < 0:
             raise ValueError("a clock cannot be set back by a negative number of seconds")
@@ -70,15 +70,15 @@ _set_back: ContextVar[tuple[tuple[ManualClock, int], ...]] = ContextVar("coatche
 
 
 system_clock = Clock()
-"""The clock of the system, which is current where no other is."""
+"""The clock of the system, the default of `current_clock`."""
 
 current_clock: ContextVar[Clock] = ContextVar("coatcheck_clock", default=system_clock)
-"""The clock of the running call; an App binds its own around every call it makes."""
+"""The clock of the running call; an App sets its own clock around every call."""
 
 
 @contextmanager
 def frozen_clock() -> Iterator[None]:
-    """Let the clock stand still, in this context, while the block runs (docs/protocol.md, rule 13.16)."""
+    """Stop the current clock in this context while the block runs (docs/protocol.md, rule 13.16)."""
     token = current_clock.set(ManualClock(current_clock.get().now_ms()))
     try:
         yield

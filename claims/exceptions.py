@@ -9,17 +9,17 @@ CoatcheckError
 │   ├── DatabaseError               the database cannot be reached or used
 │   │   └── SchemaTooNewError       it was written by a newer coatcheck
 │   ├── SigningKeyError             a signing key is missing or cannot be decrypted
-│   ├── HashingBusyError            more passwords wait to be hashed than can be (HTTP 503)
+│   ├── HashingBusyError            too many password hashes are waiting (HTTP 503)
 │   └── SessionError                the outcomes of checking a session
 │       ├── UnauthorisedError, TryRefreshTokenError, TokenTheftError,
 │       └── InvalidClaimsError, ClearDuplicateSessionCookiesError
 ├── RecipeError                     recipes/    configuration, overrides, input
 │   ├── ConfigurationError          (ValueError) found at init
 │   │   └── OverrideError           (TypeError) an override that cannot work, with file and line
-│   ├── ForeignAwaitError           a plain call met an override that needs an event loop
+│   ├── ForeignAwaitError           a synchronous call reached an override that needs an event loop
 │   ├── NotInitialisedError         no App is active
 │   ├── ImportRefusedError          (ValueError) a password hash that could not be checked
-│   ├── ProviderError               a provider could not be asked, or answered something that will not do
+│   ├── ProviderError               a provider did not answer, or its answer cannot be used
 │   ├── UnknownTenantError          answered with HTTP 404
 │   └── BadInputError               answered with HTTP 400
 │       └── ClientTypeNotFoundError a provider has no client of the type a request asks for
@@ -51,8 +51,8 @@ class ProtectedClaimError(ClaimError, ValueError):
 
 
 class ClaimKeyError(ClaimError, ValueError):
-    """The key of a claim is empty, no text, or names a field that the server owns."""
+    """The key of a claim is empty, not a string, or the name of a field that the server owns."""
 
 
 class FetchSignatureError(ClaimError, TypeError):
-    """The `fetch_value` of a claim has a signature that no argument order fits."""
+    """No order of arguments fits the signature of a claim's `fetch_value`."""

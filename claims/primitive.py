@@ -1,4 +1,4 @@
-"""Claims that hold one value, and the demands one can make of it."""
+"""The built-in claims: one value, true or false, or a list; and the validators that each of them makes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class PrimitiveClaim(TimedClaim[T]):
-    """A claim that holds one JSON value: a text, a number, a boolean, an object."""
+    """A claim that holds one JSON value: a string, a number, a boolean or an object."""
 
     # Spelled out one by one, because mypy cannot infer T from the union alone.
     @overload
@@ -48,8 +48,8 @@ class PrimitiveClaim(TimedClaim[T]):
 class PrimitiveClaimValidators(Generic[T]):
     """Makes validators for one claim.
 
-    Every method takes a max age in seconds and, for the case that a session needs two demands of one kind, an id; by
-    default the age is the claim's and the id its key.
+    Every method takes a max age in seconds, by default that of the claim, and an id, by default the claim's key. Two
+    demands of one kind need different ids.
     """
 
     def __init__(self, claim: TimedClaim[T], default_max_age_in_sec: float | None = None) -> None:
@@ -59,7 +59,7 @@ class PrimitiveClaimValidators(Generic[T]):
     def has_value(
         self, val: T, max_age_in_sec: float | None = None, id_: str | None = None, *, max_age: float | None = None
     ) -> TimedClaimValidator:
-        """Demand that the value equals `val`, deeply, and with true told apart from 1."""
+        """Demand that the value equals `val` at every level; true and 1 are different."""
         age = chosen_age("max_age_in_sec", max_age_in_sec, max_age)
         expected: T = copied_value(val)
         return TimedClaimValidator(
@@ -76,7 +76,7 @@ class PrimitiveClaimValidators(Generic[T]):
 
 
 class BooleanClaim(PrimitiveClaim[bool]):
-    """A claim that is true or false; nothing is coerced, so a fetched 1 stays 1 and is not true."""
+    """A claim that is true or false; no value is converted, so a fetched 1 stays 1 and is not true."""
 
     @cached_property
     def validators(self) -> BooleanClaimValidators:
@@ -112,7 +112,7 @@ class PrimitiveArrayClaim(TimedClaim[list[E]], Generic[E]):
     ) -> JSONObject:
         """Return a copy of `payload` that holds a list of the elements of `value`, marked with the present time.
 
-        Raises ClaimError if `value` is neither None nor a collection: a text, for one, is not a list of letters.
+        Raises ClaimError if `value` is neither None nor a collection; a string is not a list of letters.
         """
         if value is not None and not _is_list(value):
             raise ClaimError(f"claim {self.key!r} holds a list, not {value!r}")
@@ -126,9 +126,9 @@ class PrimitiveArrayClaim(TimedClaim[list[E]], Generic[E]):
 class PrimitiveArrayClaimValidators(Generic[E]):
     """Makes validators for one claim that holds a list.
 
-    Elements are compared deeply, and with true told apart from 1. A claim without a value fails every demand, also
-    that of an absence (docs/protocol.md, rule 13.14). `includes_all`, `includes_any` and `excludes_all` take any
-    collection, or one element standing for a list of one.
+    Elements are compared at every level; true and 1 are different. A claim without a value fails every demand, that of
+    an absence too (docs/protocol.md, rule 13.14). `includes_all`, `includes_any` and `excludes_all` take a collection,
+    or one element in place of a list of one.
     """
 
     def __init__(self, claim: TimedClaim[list[E]], default_max_age_in_sec: float | None = None) -> None:
@@ -159,7 +159,7 @@ class PrimitiveArrayClaimValidators(Generic[E]):
         *,
         max_age: float | None = None,
     ) -> TimedClaimValidator:
-        """Demand that every element of `val` is in the list; an empty `val` asks for nothing."""
+        """Demand that every element of `val` is in the list; an empty `val` demands nothing."""
         age = chosen_age("max_age_in_seconds", max_age_in_seconds, max_age)
         given, wanted = _elements(val)
         return self._validator(
@@ -174,7 +174,7 @@ class PrimitiveArrayClaimValidators(Generic[E]):
         *,
         max_age: float | None = None,
     ) -> TimedClaimValidator:
-        """Demand that at least one element of `val` is in the list; an empty `val` can never be met."""
+        """Demand that at least one element of `val` is in the list; an empty `val` always fails."""
         age = chosen_age("max_age_in_seconds", max_age_in_seconds, max_age)
         given, wanted = _elements(val)
         return self._validator(
@@ -217,12 +217,12 @@ class PrimitiveArrayClaimValidators(Generic[E]):
 
 
 def _is_list(value: object) -> bool:
-    # An object and a text are single JSON values, although Python can iterate over them.
+    # An object and a string are single JSON values, although Python can iterate over them.
     return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
 
 
 def _elements(val: Any) -> tuple[Any, list[Any]]:
-    """Return `val` as the client is shown it, and the list it stands for."""
+    """Return `val` as the client sees it, and the list of its elements."""
     if _is_list(val):
         elements = copied_value(list(val))
         return elements, elements

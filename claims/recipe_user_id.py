@@ -1,4 +1,4 @@
-"""The id of one login method, told apart from the id of the user who owns it."""
+"""The id of one login method, as a type of its own, so that it is not confused with the id of a user."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RecipeUserId:
-    """The id of a login method; hashable, equal by its text, and `str()` gives the id."""
+    """The id of a login method: hashable, compared by its text; `str()` returns the id."""
 
     recipe_user_id: str
 

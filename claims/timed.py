@@ -1,4 +1,4 @@
-"""Claims stored as a value with the time at which it was put there: {"v": value, "t": milliseconds}."""
+"""Claims stored as a value with its time, {"v": value, "t": milliseconds}, and the validator for all of them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TimedClaim(SessionClaim[T]):
         return {**payload, self.key: {"v": copied_value(value), "t": current_clock.get().now_ms()}}
 
     def remove_from_payload(self, payload: JSONObject, user_context: UserContext | None = None) -> JSONObject:
-        """Return a copy of `payload` without this claim; it need not have been there."""
+        """Return a copy of `payload` without this claim; a payload without it is copied unchanged."""
         return {name: value for name, value in payload.items() if name != self.key}
 
     def remove_from_payload_by_merge_(self, payload: JSONObject, user_context: UserContext | None = None) -> JSONObject:
@@ -44,7 +44,7 @@ class TimedClaim(SessionClaim[T]):
         return {**payload, self.key: None}
 
     def get_value_from_payload(self, payload: JSONObject, user_context: UserContext | None = None) -> T | None:
-        """Return a copy of the value held by `payload`; None where there is none or it is not a stored claim."""
+        """Return a copy of the value in `payload`; None if there is none or it is not a stored claim."""
         stored = self._stored(payload)
         value: T | None = None if stored is None else copied_value(stored["v"])
         return value
@@ -75,8 +75,8 @@ def _is_time(value: object) -> bool:
 class TimedClaimValidator(SessionClaimValidator):
     """Demands a value that is no older than `max_age` seconds and that `accepts` (docs/protocol.md, rule 13.10).
 
-    `expectation` is the one entry that tells the client what was wanted: {"expectedValue": true}. Without a `max_age` a
-    value never expires; with 0 it is fetched anew for every check.
+    `expectation` tells the client what was expected, for example {"expectedValue": true}. Without a `max_age` a value
+    never expires; with 0 it is fetched for every check.
     """
 
     def __init__(
@@ -95,14 +95,18 @@ class TimedClaimValidator(SessionClaimValidator):
         self._accepts = accepts
 
     def should_refetch(self, payload: JSONObject, user_context: UserContext) -> bool:
-        """Tell whether there is no value, or an expired one; with a max age of 0, always."""
+        """Whether the value is missing or has expired; always true with a max age of 0."""
         fetched_at = self._claim.get_last_refetch_time(payload, user_context)
         if fetched_at is None or self._claim.get_value_from_payload(payload, user_context) is None:
             return True
         return self.max_age is not None and (self.max_age == 0 or _age(fetched_at) > self.max_age)
 
     async def validate(self, payload: JSONObject, user_context: UserContext) -> ClaimValidationResult:
-        """Judge the value in `payload`; the reason is one of three (docs/protocol.md, rule 13.11)."""
+        """Check the value in `payload`; a refusal has one of three reasons (docs/protocol.md, rule 13.11).
+
+        {"message": "value does not exist" or "wrong value", "expectedValue": ..., "actualValue": ...} or
+        {"message": "expired", "ageInSeconds": ..., "maxAgeInSeconds": ...}.
+        """
         value = self._claim.get_value_from_payload(payload, user_context)
         fetched_at = self._claim.get_last_refetch_time(payload, user_context)
         if value is None or fetched_at is None:
@@ -119,12 +123,12 @@ class TimedClaimValidator(SessionClaimValidator):
 
 
 def chosen_age(name: str, age: float | None, max_age: float | None) -> float | None:
-    """Return whichever of the two spellings of the age was used; raise TypeError if it was both."""
+    """Return the age given under one of its two names; raise TypeError if both are given."""
     if age is not None and max_age is not None:
         raise TypeError(f"max_age is another name for {name}: give only one of them")
     return max_age if age is None else age
 
 
 def _age(fetched_at: int) -> float:
-    """Seconds since `fetched_at` (milliseconds since the epoch)."""
+    """Return the seconds since `fetched_at` (milliseconds since the epoch)."""
     return (current_clock.get().now_ms() - fetched_at) / 1000

@@ -1,4 +1,7 @@
-"""Validators: what a route demands of a session's claims, and how a refusal is told to the client."""
+"""Validators: what a route demands of a session's claims, and one validation run.
+
+A run first fetches the claims that are missing or expired, then asks every validator.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .claim import MaybeAwaitable, SessionClaim, settled
+from .claim import MaybeAwaitable, SessionClaim, awaited
 from .clock import frozen_clock
 from .payload import JSONObject, UserContext, copied_value, same_value
 from .recipe_user_id import RecipeUserId
@@ -15,7 +18,7 @@ from .recipe_user_id import RecipeUserId
 
 @dataclass(frozen=True, slots=True)
 class ClaimValidationResult:
-    """The verdict of one validator (docs/protocol.md, rule 13.20).
+    """The result of one validator (docs/protocol.md, rule 13.20).
 
     `reason` is any JSON object, usually with a "message", or None; a valid result always has the reason {}.
     """
@@ -37,19 +40,19 @@ class ClaimValidationError:
 
     @property
     def id(self) -> str:
-        """The validator's id, under the name it has on the wire."""
+        """The validator's id, under the name that HTTP clients see."""
         return self.id_
 
     def to_json(self) -> JSONObject:
-        """Return `{"id", "reason"}`; without the key "reason" where there is none."""
+        """Return {"id": ..., "reason": ...}; without the key "reason" if there is none."""
         return {"id": self.id_} if self.reason is None else {"id": self.id_, "reason": self.reason}
 
 
 class SessionClaimValidator(ABC):
     """One demand on the access-token payload (docs/protocol.md, rule 13.19).
 
-    Subclass it, implement `validate`, and set `claim` if the value should be fetched where it is missing. Both methods
-    may be plain or async; both only look at the payload.
+    Subclass it, implement `validate`, and set `claim` if a missing value should be fetched. Both methods may be plain
+    or async; they only read the payload.
     """
 
     claim: SessionClaim[Any] | None = None
@@ -59,12 +62,12 @@ class SessionClaimValidator(ABC):
 
     @abstractmethod
     def validate(self, payload: JSONObject, user_context: UserContext) -> MaybeAwaitable[ClaimValidationResult]:
-        """Judge `payload`."""
+        """Check `payload`."""
 
     def should_refetch(self, payload: JSONObject, user_context: UserContext) -> MaybeAwaitable[bool]:
-        """Tell whether the claim is to be fetched before validating: by default, where it has no value.
+        """Whether the claim is fetched before validation; by default, if it has no value.
 
-        Asked only of validators that have a claim.
+        Called only for validators that have a claim.
         """
         return self.claim is not None and self.claim.get_value_from_payload(payload, user_context) is None
 
@@ -74,7 +77,7 @@ class SessionClaimValidator(ABC):
 
 @dataclass(frozen=True, slots=True)
 class ClaimsValidationResult:
-    """What a run found: the failures, in the order of the validators, and the new payload if a fetch changed it.
+    """The result of a run: the failures, in the order of the validators, and the new payload if a fetch changed it.
 
     `access_token_payload_update` is the whole new payload, protected fields included, or None.
     """
@@ -94,9 +97,9 @@ async def validate_claims(
 ) -> ClaimsValidationResult:
     """Validate a payload, fetching the claims whose validators ask for it (docs/protocol.md, rules 13.15 to 13.18).
 
-    Neither the payload nor the session is touched: the caller stores the update, and does so whether or not there were
-    failures. The clock stands still meanwhile, so a value cannot expire between being judged fresh and being validated.
-    What a `fetch_value` or a validator raises passes through unchanged.
+    Neither the payload nor the session is changed: the caller stores the update, also if there are failures. The clock
+    stands still during the run, so a value cannot expire between the decision not to fetch it and its validation.
+    Exceptions of a `fetch_value` or a validator reach the caller unchanged.
     """
     if not claim_validators:
         return ClaimsValidationResult()
@@ -111,7 +114,7 @@ async def validate_claims(
 
 @dataclass(slots=True)
 class _Run:
-    """The payload as it grows in one run; `fetched` holds the claims already asked for a value, by identity."""
+    """The state of one run; `fetched` lists the claims that were asked for a value, compared by identity."""
 
     user_id: str
     recipe_user_id: RecipeUserId
@@ -124,7 +127,7 @@ class _Run:
         claim = validator.claim
         if claim is None or any(claim is other for other in self.fetched):
             return
-        if not await settled(validator.should_refetch(self.payload, self.user_context)):
+        if not await awaited(validator.should_refetch(self.payload, self.user_context)):
             return
         self.fetched.append(claim)
         value = await claim.fetch(
@@ -140,7 +143,7 @@ class _Run:
     async def failures(self, validators: Sequence[SessionClaimValidator]) -> list[ClaimValidationError]:
         failures = []
         for validator in validators:
-            result = await settled(validator.validate(self.payload, self.user_context))
+            result = await awaited(validator.validate(self.payload, self.user_context))
             if not isinstance(result, ClaimValidationResult):
                 raise TypeError(f"{validator!r} returned {result!r}, not a ClaimValidationResult")
             if not result.is_valid:

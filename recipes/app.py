@@ -13,13 +13,12 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast
 import sqlalchemy
 
 from ..claims.clock import Clock, ManualClock, system_clock
-from ..sessions import signing_key
 from ..sessions.access_token import AccessTokens
 from ..sessions.database import IN_MEMORY_WARNING, Database
 from ..sessions.engine import SessionEngine
 from ..sessions.key_store import Cipher
 from ..sessions.keys import KeyRing
-from ..sessions.signing_key import KeySource
+from ..sessions.signing_key import GENERATED
 from . import accountlinking, multitenancy, usermetadata
 from .chain.trace import Trace, explain, trace
 from .delivery.outbox import Outbox
@@ -69,10 +68,11 @@ class App(Services):
     `database` is a URL or a SQLAlchemy Engine; in memory where none is given. `encryption_key` seals private keys in
     the database; by default it is read from the environment variable COATCHECK_ENCRYPTION_KEY. `sync_overrides="loop"`
     lets the plain (`.sync`) functions run overrides that need an event loop. `unsafe_for_tests` permits manual clocks
-    and stub providers, makes password hashes and databases in memory fast, and borrows for the latter signing keys
-    that earlier Apps of the process had. Whatever is wrong is a ConfigurationError here; no connection is opened.
+    and stub providers, and makes password hashes fast. A wrong option is a ConfigurationError here; no connection is
+    opened.
     """
 
+    key_source = GENERATED
     outbox: Outbox
     recipes_by_id: dict[str, Recipe[Any, Any]]
 
@@ -101,11 +101,8 @@ class App(Services):
         self.clock = _permitted_clock(clock, unsafe_for_tests)
         self.outbox = Outbox()
         self.users = UserDirectory()
-        self.database = _database(database, supertokens_config, self.clock, prepared=unsafe_for_tests)
+        self.database = self._database(database, supertokens_config)
         self.cipher = _cipher(encryption_key or os.environ.get(ENCRYPTION_KEY_VARIABLE) or None)
-        # A file or a server would keep a key that others have by then, other processes and the real App among them.
-        self._lent_keys = lent = signing_key.LentKeys() if self.database.prepared else None
-        self.key_source = KeySource() if lent is None else KeySource(lent.generate, lent.mark)
         specifications = _checked_list(recipe_list)
         self.recipes_by_id = {}
         for specification in (*specifications, *_implicit(specifications)):
@@ -159,9 +156,20 @@ class App(Services):
     def close(self) -> None:
         """Close the database's connections; the next use opens new ones."""
         self.database.close()
-        if self._lent_keys is not None:
-            self.keys.forget()
-            self._lent_keys.give_back()
+
+    # The test kit overrides `_open_database` and `key_source`, because its Apps are made in milliseconds.
+
+    def _open_database(self, target: str | sqlalchemy.Engine) -> Database:
+        return Database(target, clock=self.clock)
+
+    def _database(self, given: str | sqlalchemy.Engine | None, config: SupertokensConfig | None) -> Database:
+        named = None if config is None else config.database()
+        if given == "":
+            raise ConfigurationError("database is empty: name one, or leave it out to keep everything in memory")
+        try:
+            return self._open_database(given or named or "sqlite://")
+        except ValueError as error:
+            raise ConfigurationError(f"database: {error}") from error
 
 
 def current_app() -> App:
@@ -235,19 +243,6 @@ def _permitted_clock(clock: Clock | None, unsafe_for_tests: bool) -> Clock:
     if isinstance(clock, ManualClock) and not unsafe_for_tests:
         raise ConfigurationError("a ManualClock is for tests: pass unsafe_for_tests=True along with it")
     return system_clock if clock is None else clock
-
-
-def _database(
-    given: str | sqlalchemy.Engine | None, config: SupertokensConfig | None, clock: Clock, *, prepared: bool
-) -> Database:
-    named = None if config is None else config.database()
-    if given == "":
-        raise ConfigurationError("database is empty: name one, or leave it out to keep everything in memory")
-    target = given or named or "sqlite://"
-    try:
-        return Database(target, clock=clock, prepared=prepared)
-    except ValueError as error:
-        raise ConfigurationError(f"database: {error}") from error
 
 
 def _cipher(secret: str | None) -> Cipher:

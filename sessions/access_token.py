@@ -1,4 +1,4 @@
-"""The access token: a JWT of version 5, minted and verified (docs/protocol.md, section 3)."""
+"""The access token: a JWT of version 5, minted, verified and remembered (docs/protocol.md, section 3)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .encoding import decoded_object, object_of
 from .exceptions import TryRefreshTokenError
 from .key_store import DYNAMIC
 from .keys import KeyRing
-from .session import EngineSession, settled_session
+from .session import EngineSession, confirmed_session
 
 MOST_TOKENS = 2_000
 LONGEST_TOKEN = 8_192
@@ -25,10 +25,10 @@ LONGEST_TOKEN = 8_192
 
 
 class VerifiedToken(NamedTuple):
-    """An access token whose signature and times were good: its payload, shared and not to be changed, and its key kind.
+    """An access token whose signature and times were good; its payload is shared and must not be changed.
 
-    `kind` is "d" for a token signed with a dynamic key and "s" for one signed with a static key. `session` is what it
-    stands for, None where that has to be asked of the database because the token follows a refresh.
+    `kind` is "d" for a token signed with a dynamic key and "s" for one signed with a static key. `session` is the
+    session of the token, None if only the database knows it because the token follows a refresh.
     """
 
     payload: Mapping[str, Any]
@@ -37,7 +37,7 @@ class VerifiedToken(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What is remembered of a token: what it says, until when, and under which key it was verified."""
+    """A remembered token: its content, its expiry, and the key that verified it."""
 
     verified: VerifiedToken
     expires_ms: float
@@ -46,10 +46,10 @@ class Entry(NamedTuple):
 
 
 class TokenCache:
-    """At most 2,000 verified tokens in two generations: when the young one is full it becomes the old one.
+    """At most 2,000 verified tokens in two generations: when the young one is full, it becomes the old one.
 
-    Plain dictionaries, each operation on them atomic: threads that collide lose an entry at worst, never raise.
-    `young` may be read directly, which spares the busiest path a call; what is not in it may still be remembered.
+    Every operation on the plain dictionaries is atomic, so threads at the same time may lose an entry, but never raise.
+    `young` may be read directly, which saves the busiest path a call; a token that is not there may be in the old one.
     """
 
     def __init__(self, most_tokens: int = MOST_TOKENS) -> None:
@@ -58,7 +58,7 @@ class TokenCache:
         self._old: dict[str, Entry] = {}
 
     def get(self, token: str) -> Entry | None:
-        """Return what is remembered of exactly this token."""
+        """Return the entry of exactly this token, None if it is not remembered."""
         entry = self.young.get(token)
         if entry is None:
             entry = self._old.get(token)
@@ -81,7 +81,7 @@ class TokenCache:
 
 
 IAT_LEEWAY_MS = 5_000
-"""How far in the future `iat` (and `nbf`) may lie, for hosts whose clocks differ; `exp` has no leeway."""
+"""How far in the future `iat` and `nbf` may be, because the clocks of hosts differ; `exp` has no leeway."""
 
 VERSION = "5"
 
@@ -92,10 +92,10 @@ _MOST_HEADERS = 256
 
 
 class AccessTokens:
-    """Mints access tokens with the keys of one ring and verifies those that were signed with them.
+    """Mints access tokens with the keys of one ring, and verifies tokens that were signed with them.
 
-    Verified tokens are remembered (see TokenCache); their `exp` and key are checked again each time. Anti-CSRF,
-    lineage, tenant, claims and the kind of key are the caller's to check.
+    Verified tokens are remembered (see TokenCache); their `exp` and key are checked again each time. The caller checks
+    anti-CSRF, lineage, tenant, claims and the kind of key.
     """
 
     def __init__(self, keys: KeyRing, clock: Clock) -> None:
@@ -109,8 +109,8 @@ class AccessTokens:
         return self._keys.sign(payload, static=static, version=VERSION)
 
     def candidate(self, token: str) -> bool:
-        """Tell whether `token` looks like one of ours, by its form alone; never raises (docs/protocol.md, rule 3.4)."""
-        # What is good has our form, and is remembered: to verify it next costs nothing more.
+        """Whether `token` has the form of an access token of ours; never raises (docs/protocol.md, rule 3.4)."""
+        # A good token has our form, and is remembered, so verifying it next costs nothing.
         try:
             good = token in self._cache.young or self.verify_in_memory(token) is not None
         except (TryRefreshTokenError, TypeError):
@@ -118,7 +118,7 @@ class AccessTokens:
         return good or self._has_our_form(token)
 
     def verify_in_memory(self, token: str) -> VerifiedToken | None:
-        """Verify `token` without I/O; None if keys have to be read first, TryRefreshTokenError if it is not good."""
+        """Verify `token` without I/O; None if the keys must be read first, TryRefreshTokenError if it is not good."""
         now_ms = self._now_ms()
         trusted = self._keys.trusted(now_ms)
         if trusted is None:
@@ -137,7 +137,7 @@ class AccessTokens:
         return None
 
     def verify(self, token: str) -> VerifiedToken:
-        """Verify `token`, reading the keys again where needed; TryRefreshTokenError if it is not good."""
+        """Verify `token`, reading the keys again if needed; TryRefreshTokenError if it is not good."""
         verified = self.verify_in_memory(token)
         if verified is not None:
             return verified
@@ -167,7 +167,7 @@ class AccessTokens:
         _check_structure(payload)
         expires_ms = self._check_times(payload)
         kind: Literal["d", "s"] = "d" if kid.startswith(DYNAMIC + "-") else "s"
-        verified = VerifiedToken(payload, kind, settled_session(payload, token))
+        verified = VerifiedToken(payload, kind, confirmed_session(payload, token))
         self._cache.put(token, Entry(verified, expires_ms, kid, key))
         self._remember_header(token, kid)
         return verified
@@ -184,7 +184,7 @@ class AccessTokens:
         return expires_ms
 
     def _remember_header(self, token: str, kid: str) -> None:
-        # Only headers of tokens with a good signature get here, so there are as many as keys and versions.
+        # Only tokens with a good signature come here, so there are as many headers as keys and versions.
         if len(self._kids) >= _MOST_HEADERS:
             self._kids = {}
         self._kids[token[: token.index(".")]] = kid
@@ -204,7 +204,7 @@ def read_unverified(token: str) -> JSONObject:
 def _segments(token: str) -> list[str]:
     if isinstance(token, str):
         segments = token.split(".")
-        # To delete the alphabet takes a fraction of the time that matching it does.
+        # Deleting the alphabet is many times faster than matching it.
         if all(segments) and token.encode("ascii", "replace").translate(None, _ALPHABET) == b"..":
             return segments
     raise TryRefreshTokenError("the access token is not a JWT")
@@ -216,7 +216,7 @@ def _kid_in(segment: str) -> str:
     except ValueError:
         raise TryRefreshTokenError("the header of the access token is not a JSON object") from None
     kid = header.get("kid")
-    # jku, jwk, x5u and x5c are never looked at; crit asks for something that is not understood (RFC 7515, 4.1.11).
+    # jku, jwk, x5u and x5c are never read; crit demands an extension that is not known here (RFC 7515, 4.1.11).
     expected = header.get("typ") == "JWT" and header.get("alg") == signing_key.ALGORITHM and "crit" not in header
     if not expected or header.get("version", VERSION) != VERSION or not isinstance(kid, str) or not kid:
         raise TryRefreshTokenError("the header of the access token is not one of ours")
@@ -226,7 +226,7 @@ def _kid_in(segment: str) -> str:
 def _check_structure(payload: Mapping[str, Any]) -> None:
     strings = all(isinstance(payload.get(name), str) for name in _STRINGS)
     numbers = all(_is_number(payload.get(name)) for name in _NUMBERS)
-    # OAuth2 access and id tokens are signed with the same keys and carry stt 1 and 2.
+    # OAuth2 access and id tokens are signed with the same keys and have stt 1 and 2.
     if not (strings and numbers and payload.get("stt", 0) == 0):
         raise TryRefreshTokenError("the access token does not have the members of a session")
 

@@ -1,4 +1,4 @@
-"""The one seam between async code and blocking work: `await blocking(fn, ...)`, and `hashing` for passwords."""
+"""How async code runs work that blocks: `await blocking(fn, ...)`, and `await hashing(fn, ...)` for passwords."""
 
 from __future__ import annotations
 
@@ -20,60 +20,61 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 DATABASE_CONNECTIONS = 8
-"""Threads for blocking work, as many as a database pool has connections."""
+"""How many threads each pool for blocking work has: as many as a database pool has connections."""
 
 BACKGROUND_WAITING = 256
-"""How many pieces of work may wait in the background before callers do theirs themselves."""
+"""How many background jobs may wait before callers run theirs themselves."""
 
 HASHES_WAITING_PER_CPU = 32
 """How many password hashes may wait for each processor before more are refused."""
 
 
 class CallersLoop(asyncio.SelectorEventLoop):
-    """An event loop that one caller runs for a single call at a time, as a test client does.
+    """An event loop that one caller runs for one call at a time, as a test client does.
 
-    Nothing else could run on it meanwhile, so work that blocks is done right there, with the loop out of sight.
+    Nothing else runs on it meanwhile, so blocking work runs in the same thread, with the running loop hidden from it.
     """
 
 
 async def blocking(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a plain function that may block, without blocking the event loop.
 
-    Where no event loop runs in this thread, or a CallersLoop, the function is simply called; otherwise a worker thread
-    calls it with a copy of the context. If the caller is cancelled, work already begun runs to its end and its result
-    is dropped.
+    If this thread runs no event loop, or a CallersLoop, the function is called directly; otherwise a worker thread
+    calls it with a copy of the context. If the caller is cancelled, work that has started runs to its end and its
+    result is dropped.
     """
     return await _called_on(_pool, partial(fn, *args, **kwargs))
 
 
 async def database_work(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Like `blocking`, in threads of its own: slow mail servers and providers do not keep the database waiting."""
+    """Like `blocking`, in separate threads, so that slow mail servers and providers do not delay the database."""
     return await _called_on(_database, partial(fn, *args, **kwargs))
 
 
 async def hashing(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Like `blocking`, for password hashes: one per processor at a time, HashingBusyError when too many wait.
+    """Like `blocking`, for password hashes: one per processor at a time, HashingBusyError if too many wait.
 
-    The limit holds for the whole process, whether calls come from event loops or from threads without one.
+    The limit holds for the whole process, for calls from event loops and from threads without one.
     """
     return await _hashes.run(partial(fn, *args, **kwargs))
 
 
 async def patient_hashing(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Like `hashing`, but never refused: for whoever has proved already who they are, and spent what proved it."""
+    """Like `hashing`, but never refused: for a user whose one-time token is spent, and who cannot try again."""
     return await _hashes.run(partial(fn, *args, **kwargs), patient=True)
 
 
 def in_background(work: Callable[[], object]) -> None:
-    """Let a worker thread do `work`, with a copy of the context, while the caller goes on; it sees to its own failures.
+    """Run `work` in a worker thread, with a copy of the context, while the caller continues.
 
-    Where too much waits already, or the process is about to end, the caller does it here and now.
+    If too many jobs wait, or the process is about to end, it runs at once in the caller's thread. `work` handles its
+    own exceptions.
     """
     _background.do(work)
 
 
 class WorkerPool:
-    """Threads made when first needed, and made anew in a forked process."""
+    """Threads that are started at the first use, and again in a forked process."""
 
     def __init__(self, name: str, workers: int) -> None:
         self._name = name
@@ -83,14 +84,14 @@ class WorkerPool:
         self._lock = threading.Lock()
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Let a worker do `work` with a copy of the present context."""
+        """Run `work` in a worker thread with a copy of the current context."""
         return self._threads().submit(_called, contextvars.copy_context(), work)
 
     def _threads(self) -> ThreadPoolExecutor:
         executor = self._executor
         if executor is not None and self._process == os.getpid():
             return executor
-        if self._process != os.getpid():  # the parent's threads did not survive the fork, its lock may be held
+        if self._process != os.getpid():  # A fork copies no threads, but it may copy a lock that is held.
             self._executor, self._lock, self._process = None, threading.Lock(), os.getpid()
         with self._lock:
             if self._executor is None:
@@ -99,9 +100,9 @@ class WorkerPool:
 
 
 def after_work(tidy: Callable[[], object]) -> None:
-    """Have `tidy` called in the worker thread after each piece of work, for what a framework keeps per thread.
+    """Call `tidy` in the worker thread after each piece of work, to clean up what a framework keeps per thread.
 
-    Its failures are logged, since the work itself has been done.
+    Its exceptions are logged, not raised, because the work itself has been done.
     """
     _tidying.add(tidy)
 
@@ -109,7 +110,7 @@ def after_work(tidy: Callable[[], object]) -> None:
 def _called(context: contextvars.Context, work: Callable[[], T]) -> T:
     try:
         return context.run(work)
-    except StopIteration as stop:  # a future cannot carry it: the caller would wait for ever
+    except StopIteration as stop:  # A future cannot hold it, so the caller would wait for ever.
         raise RuntimeError("the function raised StopIteration") from stop
     finally:
         for tidy in tuple(_tidying):
@@ -120,47 +121,49 @@ def _called(context: contextvars.Context, work: Callable[[], T]) -> T:
 
 
 class Turnstile:
-    """Lets `at_once` callers work and up to `waiting` more wait, and refuses the rest.
+    """Counts places: `at_once` callers work and up to `waiting` more wait.
 
     A caller takes a place with `enter`, works while it holds one of the `turns`, and gives the place back with `leave`.
     """
 
     def __init__(self, at_once: int, waiting: int) -> None:
         self._at_once = at_once
-        self._limit = at_once + waiting
-        self._begin()
+        self.places = at_once + waiting
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._process = os.getpid()
-        self._inside = 0
+        self._taken = 0
         self._lock = threading.Lock()
         self.turns = threading.Semaphore(self._at_once)
 
-    def enter(self, *, patient: bool = False) -> None:
-        """Take a place; HashingBusyError if there is none, unless the caller is patient."""
+    def enter(self, *, patient: bool = False) -> bool:
+        """Take a place and return True; False if all are taken and the caller is not patient."""
         if self._process != os.getpid():
-            self._begin()
+            self._reset()
         with self._lock:
-            if self._inside >= self._limit and not patient:
-                raise HashingBusyError(f"{self._limit} password hashes are already under way or waiting")
-            self._inside += 1
+            if self._taken >= self.places and not patient:
+                return False
+            self._taken += 1
+            return True
 
     def leave(self) -> None:
         """Give the place back."""
         with self._lock:
-            self._inside -= 1
+            self._taken -= 1
 
 
 class HashingPool:
-    """A pool of its own, so that slow hashes cannot keep the database waiting."""
+    """A separate pool for password hashes, so that they do not delay the database."""
 
     def __init__(self, at_once: int, waiting: int) -> None:
         self._turnstile = Turnstile(at_once, waiting)
         self._workers = WorkerPool("hashing", at_once)
 
     async def run(self, work: Callable[[], T], *, patient: bool = False) -> T:
-        """Do `work` when it is its turn; HashingBusyError at once when too many wait already, unless it is patient."""
-        self._turnstile.enter(patient=patient)
+        """Run `work` in its turn; HashingBusyError at once if too many wait, unless the caller is patient."""
+        if not self._turnstile.enter(patient=patient):
+            raise HashingBusyError(f"{self._turnstile.places} password hashes are already running or waiting")
         loop = asyncio._get_running_loop()
         if loop is None or isinstance(loop, CallersLoop):
             try:
@@ -177,22 +180,20 @@ class HashingPool:
 
 
 class Background:
-    """A pool of its own, so that slow mail servers cannot keep the database waiting."""
+    """A separate pool for jobs that no caller waits for, such as mails."""
 
     def __init__(self, at_once: int, waiting: int) -> None:
         self._turnstile = Turnstile(at_once, waiting)
         self._workers = WorkerPool("background", at_once)
 
     def do(self, work: Callable[[], object]) -> None:
-        """Do `work` soon; at once, and here, when too much waits already."""
-        try:
-            self._turnstile.enter()
-        except HashingBusyError:
+        """Run `work` soon in a worker thread; at once in this one if too many jobs wait."""
+        if not self._turnstile.enter():
             work()
             return
         try:
             future = self._workers.submit(work)
-        except RuntimeError:  # No thread begins while the interpreter ends.
+        except RuntimeError:  # No thread can be started while the interpreter ends.
             self._turnstile.leave()
             work()
         else:
@@ -204,11 +205,11 @@ async def _called_on(pool: WorkerPool, work: Callable[[], T]) -> T:
     if loop is None:
         return work()
     if isinstance(loop, CallersLoop):
-        return _out_of_sight(loop, work)
+        return _outside_loop(loop, work)
     return await asyncio.wrap_future(pool.submit(work))
 
 
-def _out_of_sight(loop: asyncio.AbstractEventLoop, work: Callable[[], T]) -> T:
+def _outside_loop(loop: asyncio.AbstractEventLoop, work: Callable[[], T]) -> T:
     asyncio._set_running_loop(None)
     try:
         return work()

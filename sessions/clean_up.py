@@ -1,4 +1,4 @@
-"""Clean-up without a timer: now and then a write that is done anyway deletes one batch of what has expired."""
+"""Clean-up without a timer: from time to time a write also deletes one batch of expired rows."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ _MARK = (
 class CleanUp:
     """Deletes expired rows of one kind, in batches; `delete_batch(connection, now_ms)` returns how many it deleted.
 
-    When it last ran is kept in the database, so that processes share the work and a restart does not postpone it; the
-    first run is due one interval after the first write.
+    The time of the last run is stored in the database, so that processes share the work and a restart does not delay
+    it. The first run is due one interval after the first write.
     """
 
     def __init__(
@@ -53,27 +53,27 @@ class CleanUp:
         self._delete_batch = delete_batch
         self._due_ms = 0
 
-    def begin(self, connection: Connection) -> None:
-        """Begin to count in a database in which nobody has."""
+    def seed_row(self, connection: Connection) -> None:
+        """Store the present time as that of the last run, in a database that has none."""
         now_ms = self._clock.now_ms()
         connection.execute(_INSERT, {"kind": self._kind, "ran_at": now_ms})
         self._due_ms = now_ms + INTERVAL_MS
 
     def after_write(self) -> None:
-        """Delete one batch if a clean-up is due; call it outside a transaction. A failure is logged, not raised."""
+        """Delete one batch if a clean-up is due, outside any transaction; a DatabaseError is logged, not raised."""
         now_ms = self._clock.now_ms()
         if now_ms < self._due_ms:
             return
         try:
             self._due_ms = self._database.write(lambda connection: self._turn(connection, now_ms))
         except IntegrityError:
-            _log.debug("another process has begun to count the clean-ups of %s", self._kind)
+            _log.debug("another process has stored the first time of the clean-ups of %s", self._kind)
         except DatabaseError as error:
-            # What was written before is safe and must be answered; the next write tries again.
+            # The write before this has succeeded, so the caller must not fail; the next write tries again.
             _log.warning("clean-up of %s failed: %s", self._kind, error)
 
     def run(self) -> int:
-        """Delete everything that has expired, batch by batch, and return how many rows that was."""
+        """Delete all expired rows, batch by batch, and return how many there were."""
         now_ms, total = self._clock.now_ms(), 0
         while True:
             deleted = self._database.write(lambda connection: self._delete_batch(connection, now_ms))
@@ -82,7 +82,7 @@ class CleanUp:
                 return total
 
     def _turn(self, connection: Connection, now_ms: int) -> int:
-        """Do what is due and return when the next clean-up is."""
+        """Delete one batch if it is due, and return the time of the next clean-up."""
         ran_at = connection.execute(_FIND, {"this": self._kind}).scalar()
         if ran_at is None:
             connection.execute(_INSERT, {"kind": self._kind, "ran_at": now_ms})
@@ -90,7 +90,7 @@ class CleanUp:
         if now_ms < ran_at + INTERVAL_MS:
             return int(ran_at) + INTERVAL_MS
         if self._mark(connection, ran_at, now_ms) and self._delete_batch(connection, now_ms) >= BATCH:
-            # There may be more: the next write, here or elsewhere, finds the clean-up still due.
+            # There may be more rows, so the next write of any process finds the clean-up still due.
             self._mark(connection, now_ms, ran_at)
             return now_ms
         return now_ms + INTERVAL_MS

@@ -1,4 +1,4 @@
-"""The database: every transaction is a closure of a connection, retried where the database asks for it."""
+"""The database: every transaction is a function of a connection, retried if the database asks for it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, select
-from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy import URL, Connection, Engine, select
+from sqlalchemy.exc import DBAPIError, IntegrityError, TimeoutError as PoolTimeoutError
 
 from ..claims.clock import Clock
 from . import schema
-from .engines import check_engine, engine_of_copy, is_memory, make_engine, parse_url, pool_limit, shown
+from .engines import check_engine, is_memory, make_engine, masked, parse_url, pool_limit
 from .exceptions import DatabaseError
 
 T = TypeVar("T")
@@ -27,48 +26,39 @@ IN_MEMORY_WARNING = (
     "sessions, users and signing keys are kept in memory and end with this process; "
     "name a database (sqlite:///coatcheck.db or postgresql+psycopg://...) to keep them"
 )
-"""What an App logs, once, when it was given no database."""
+"""The warning that an App logs once if it was given no database."""
 
 _ATTEMPTS = 12
 _LONGEST_S = 15.0
 _FIRST_DELAY_S = 0.004
 _LONGEST_DELAY_S = 0.25
 
-# Serialization failure, deadlock, lock not available, and an object that another process created meanwhile.
+# Serialization failure, deadlock, lock not available, and a table that another process created meanwhile.
 _RETRIED_SQLSTATES = frozenset({"40001", "40P01", "55P03", "42P07"})
 _SQLITE_BUSY_OR_LOCKED = frozenset({5, 6})
 
 
 class Database:
-    """SQLite or PostgreSQL, named by a URL or given as an engine of the application's own.
+    """SQLite or PostgreSQL, named by a URL or given as an engine of the application.
 
-    No connection is opened before the first use, which also brings the tables up to date. An engine of the
-    application's own gets no listeners and is not closed here. A bad target raises DatabaseURLError, a ValueError.
-    With `prepared`, for tests, a database in memory has its tables from the beginning.
+    No connection is opened before the first use, which also brings the tables up to date. An engine of the application
+    gets no listeners and is not closed here. A target that cannot be used raises DatabaseURLError, a ValueError.
     """
 
-    def __init__(self, target: str | Engine, *, clock: Clock, prepared: bool = False) -> None:
+    def __init__(self, target: str | Engine, *, clock: Clock) -> None:
         self.clock = clock
         self._owned = isinstance(target, str)
-        self._engine = engine = _engine_of(target, prepared=prepared)
+        self._engine = engine = self._make_engine(parse_url(target)) if isinstance(target, str) else target
         check_engine(engine)
-        self.prepared = prepared and self._owned and is_memory(engine.url)
-        """Whether it has its tables from the beginning; nothing in it outlives `close` then."""
         self.inline = is_memory(engine.url)
-        """Whether callers work in their own thread: a database in memory never keeps them waiting."""
-        self.url = shown(engine.url)
-        """The URL, passwords masked."""
+        """Whether callers use it in their own thread, because it is in memory and never makes them wait."""
+        self.url = masked(engine.url)
+        """The URL with masked passwords."""
         self.connections = pool_limit(engine)
-        """How many connections there are at most; None where a foreign pool sets no limit."""
+        """How many connections there are at most; None if the pool of the application sets no limit."""
         self._local = threading.local()
         self._inherited: list[object] = []
-        self._first_rows: list[Work[None]] = []
         self._begin_in_this_process()
-
-    def when_new(self, add_rows: Work[None]) -> None:
-        """Let `add_rows` fill a prepared database before its first use: in a test, one transaction instead of many."""
-        if self.prepared:
-            self._first_rows.append(add_rows)
 
     def read(self, work: Work[T]) -> T:
         """Run `work` in a transaction of its own and return what it returns; it may run more than once."""
@@ -77,8 +67,8 @@ class Database:
     def write(self, work: Work[T]) -> T:
         """Run `work` in a write transaction of its own and return what it returns; it may run more than once.
 
-        An IntegrityError reaches the caller as it is, because constraints are how races are lost; anything else the
-        database refuses becomes a DatabaseError.
+        An IntegrityError reaches the caller unchanged, because a constraint decides which of several processes wins;
+        all other errors of the database become a DatabaseError.
         """
         return self._run(work, write=True)
 
@@ -93,7 +83,7 @@ class Database:
             self._tables_ensured = 0
 
     def refuse_nesting(self) -> None:
-        """Raise DatabaseError if this thread is inside a transaction, where beginning another could wait for ever."""
+        """Raise DatabaseError if this thread is inside a transaction, because a second one could wait for ever."""
         if getattr(self._local, "busy", False):
             raise DatabaseError(
                 "a transaction was begun inside another one; "
@@ -112,18 +102,15 @@ class Database:
             return
         with self._lock:
             tables = len(schema.metadata.tables)
-            if self.prepared and not self._tables_ensured:
-                self._retried(self._add_first_rows, write=True)
-            elif self._tables_ensured != tables:
+            if self._tables_ensured != tables:
                 self._ensure_tables()
             self._tables_ensured = tables
 
-    def _add_first_rows(self, connection: Connection) -> None:
-        for add_rows in self._first_rows:
-            add_rows(connection)
+    def _make_engine(self, url: URL) -> Engine:
+        return make_engine(url)
 
     def _ensure_tables(self) -> None:
-        # Looking first spares a write lock, and the right to create tables, where there is nothing to do.
+        # Reading first needs no write lock and no right to create tables if there is nothing to do.
         if not self._retried(schema.is_current, write=False):
             self._retried(schema.ensure, write=True)
 
@@ -151,13 +138,13 @@ class Database:
                 connection.commit()
                 return result
         except DBAPIError as error:
-            error.hide_parameters = True  # Whoever logs it must not log what was to be stored.
+            error.hide_parameters = True  # The parameters may be secrets, and the error may be logged.
             raise
         finally:
             self._local.busy = False
 
     def _complaint(self, error: Exception) -> str:
-        # The first line of the driver's own words: SQLAlchemy's would add the statement, later ones add values.
+        # Only the first line of the driver's message: other lines, and SQLAlchemy's message, contain values.
         cause = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
         return f"database {self.url}: {cause.splitlines()[0]}"
 
@@ -169,7 +156,7 @@ class Database:
             self._finalizer = weakref.finalize(self, _dispose, self._engine, self._pid)
 
     def _forget_parent(self) -> None:
-        # The parent's connections must be neither used nor closed here; holding them keeps them from finalizers.
+        # The parent's connections must be neither used nor closed here; a reference to them keeps finalizers away.
         self._inherited.append(self._engine.pool)
         if self._owned:
             self._finalizer.detach()
@@ -177,16 +164,9 @@ class Database:
         self._begin_in_this_process()
 
 
-def _engine_of(target: str | Engine, *, prepared: bool) -> Engine:
-    if not isinstance(target, str):
-        return target
-    url = parse_url(target)
-    return engine_of_copy() if prepared and is_memory(url) else make_engine(url)
-
-
 def _begin_sqlite(connection: Connection, *, write: bool) -> None:
-    # The driver begins late and never IMMEDIATE, so BEGIN is written out; whatever the driver's own settings or an
-    # application's listeners have begun until now is empty, and ended first.
+    # The driver begins late and never IMMEDIATE, so BEGIN is executed here. A transaction that the driver or a listener
+    # of the application has begun before is empty; it is ended first.
     connection.begin()
     raw: Any = connection.connection.dbapi_connection
     if raw.in_transaction:
@@ -207,9 +187,9 @@ def _is_disconnect(error: Exception) -> bool:
 
 def _delay(attempt: int) -> float:
     longest = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2**attempt)
-    return random.uniform(_FIRST_DELAY_S / 4, longest)  # noqa: S311 - spreads retries, guards nothing
+    return random.uniform(_FIRST_DELAY_S / 4, longest)  # noqa: S311 - this only spreads retries in time
 
 
 def _dispose(engine: Engine, pid: int) -> None:
     if os.getpid() == pid:
-        engine.pool.dispose()  # Nobody will want another pool from this engine.
+        engine.pool.dispose()  # engine.dispose() would make a new pool.

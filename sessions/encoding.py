@@ -1,4 +1,4 @@
-"""Base64url without padding (RFC 4648, section 5), of which every byte string has exactly one form."""
+"""Base64url without padding (RFC 4648, section 5), with one text for every byte string, and JSON objects in it."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ def base64url(data: bytes) -> str:
 
 
 def from_base64url(text: str) -> bytes:
-    """Return the bytes that `text` stands for; ValueError if it is not exactly what `base64url` makes of them."""
+    """Return the bytes that `text` encodes; ValueError if it is not exactly what `base64url` returns for them."""
     padded = text.encode("ascii").translate(_TO_STANDARD) + b"=" * (-len(text) % 4)
     data = binascii.a2b_base64(padded, strict_mode=True)
-    # The decoder overlooks spare bits and lets the standard alphabet pass; either would be a second spelling.
+    # The decoder ignores unused bits and accepts the standard alphabet; both would give a second text.
     if base64url(data) != text:
-        raise ValueError("not base64url in its one form")
+        raise ValueError("not the one base64url text of its bytes")
     return data
 
 
 def decoded_object(segment: str) -> JSONObject:
-    """Return the JSON object a base64url segment holds; ValueError if it holds anything else."""
+    """Return the JSON object in a base64url segment; ValueError if there is anything else in it."""
     return object_of(from_base64url(segment))
 
 
 def object_of(data: bytes) -> JSONObject:
-    """Return the JSON object in `data`, members in their order.
+    """Return the JSON object in `data`, with its members in their order.
 
-    ValueError for anything else, for NaN and infinities, for a name given twice (readers could disagree on its
-    value), and for nesting deeper than the parser goes.
+    Raises ValueError for anything else, for NaN and infinities, for a repeated name (readers could take different
+    values), and for nesting that is too deep for the parser.
     """
     try:
         value = _decoder.decode(data.decode())
@@ -50,7 +50,7 @@ def object_of(data: bytes) -> JSONObject:
 def _unique(pairs: list[tuple[str, Any]]) -> JSONObject:
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise ValueError("a name is given twice in a JSON object")
+        raise ValueError("a JSON object repeats a name")
     return result
 
 

@@ -1,4 +1,4 @@
-"""The session engine: creates, verifies, refreshes and regenerates, each in one transaction without locks.
+"""The session engine creates, verifies, refreshes, changes and revokes sessions, each in a transaction without locks.
 
 Tokens are signed after the transaction, so that no connection waits for RSA.
 """
@@ -14,8 +14,7 @@ from sqlalchemy import Connection
 from ..claims.clock import Clock
 from ..claims.payload import PROTECTED, merged, refuse_protected, without_protected
 from ..claims.recipe_user_id import RecipeUserId
-from . import rotation
-from . import rows as session_rows
+from . import rotation, rows as session_rows
 from .access_token import AccessTokens, read_unverified
 from .clean_up import CleanUp
 from .database import Database
@@ -29,32 +28,153 @@ from .session import (
     Pairing,
     SessionInformation,
     TokenInfo,
-    UnlinkedDirectory,
     access_payload,
     claims_differ,
+    confirmed_session,
     from_json,
     pairing_of,
     session_of,
-    settled_session,
     to_json,
 )
 
 
-class SessionRecords:
-    """The stored sessions, by handle and by user; a session that has expired is no session."""
+class SessionEngine:
+    """Sessions with their tokens, in one database; an expired session counts as none. Times are in milliseconds.
 
-    def __init__(self, database: Database, clock: Clock, *, directory: Directory) -> None:
+    Without `absolute_lifetime_ms` a session lives as long as it is refreshed every `refresh_token_validity_ms`.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        keys: KeyRing,
+        tokens: AccessTokens,
+        directory: Directory,
+        access_token_validity_ms: int,
+        refresh_token_validity_ms: int,
+        absolute_lifetime_ms: int | None = None,
+    ) -> None:
         self._database = database
         self._clock = clock
         self._directory = directory
+        self._keys = keys
+        self._access_tokens = tokens
+        self._lifetimes = rotation.Lifetimes(access_token_validity_ms, refresh_token_validity_ms, absolute_lifetime_ms)
+        self._refresh_tokens: RefreshTokens | None = None
         self._clean_up = CleanUp(database, clock, kind="sessions", delete_batch=session_rows.remove_expired)
 
-    def begin(self, connection: Connection) -> None:
-        """Begin to count the clean-ups of a database in which nobody has, in the caller's transaction."""
-        self._clean_up.begin(connection)
+    def create(
+        self,
+        *,
+        tenant_id: str,
+        recipe_user_id: str,
+        payload: Mapping[str, Any] | None,
+        data: Mapping[str, Any] | None,
+        anti_csrf: bool,
+        static: bool,
+    ) -> EngineSession:
+        """Store a new session and return it with its tokens; raises ProtectedClaimError."""
+        refuse_protected(payload or {})
+        now_ms = self._clock.now_ms()
+        token = self._chain().first(new_handle(tenant_id), anti_csrf=anti_csrf)
+        row = SessionRow(
+            handle=token.handle,
+            tenant_id=tenant_id,
+            recipe_user_id=recipe_user_id,
+            cur=token.hash2,
+            salt=NO_SALT,
+            salt_drawn_at=0,
+            session_data=to_json(data),
+            payload=to_json(payload),
+            expires_at=self._lifetimes.refresh_expiry(now_ms, now_ms),
+            created_at=now_ms,
+            use_static_key=static,
+        )
+        user_id = self._database.write(lambda connection: self._add(connection, row))
+        session = self._issued(row, user_id, token, now_ms)
+        self._clean_up.after_write()
+        return session
+
+    def verify(self, payload: Mapping[str, Any], token: str, *, check_database: bool) -> EngineSession:
+        """Return the session of an access token whose signature was verified (docs/protocol.md, rule 6.4).
+
+        The first use of a token from a refresh confirms that refresh, and gives the session a new access token. Raises
+        UnauthorisedError if the session is gone; never reports theft.
+        """
+        session = None if check_database else confirmed_session(payload, token)
+        if session is not None:
+            return session
+        pairing = pairing_of(payload)
+        now_ms = self._clock.now_ms()
+        row = self._used(payload["sessionHandle"], pairing, now_ms)
+        paired = pairing.parent_hash1 is not None and rotation.is_confirmed(row, hex_hash(pairing.hash1))
+        if not paired and not (check_database and claims_differ(payload, row.payload)):
+            return session_of(payload, token, updated=False)
+        confirmed = Pairing(pairing.hash1, None, pairing.anti_csrf_token)
+        expires_ms = self._lifetimes.access_expiry(now_ms, row.created_at)
+        fresh = access_payload(row, payload["sub"], confirmed, issued_ms=now_ms, expires_ms=expires_ms)
+        return self._signed(row, fresh)
+
+    def refresh(
+        self,
+        refresh_token: str,
+        *,
+        anti_csrf_token: str | None,
+        check_anti_csrf: bool,
+        anti_csrf: bool,
+        static: bool | None,
+    ) -> EngineSession:
+        """Spend a refresh token and return the session with new tokens (docs/protocol.md, rule 6.5).
+
+        `anti_csrf` demands a new anti-CSRF token, `static` a kind of signing key (None: as stored). Raises
+        UnauthorisedError, or TokenTheftError if the token is neither the confirmed one nor its child.
+        """
+        token = self._chain().read(refresh_token)
+        if check_anti_csrf:
+            self._check_anti_csrf(token, anti_csrf_token)
+        now_ms = self._clock.now_ms()
+        row, user_id = self._database.write(lambda connection: self._spend(connection, token, static, now_ms))
+        if not rotation.is_confirmed(row, token.hash2):
+            raise TokenTheftError(user_id, RecipeUserId(row.recipe_user_id), row.handle)
+        if not from_json(row.payload).keys().isdisjoint(PROTECTED):
+            raise UnauthorisedError("the stored payload of the session contains a protected field")
+        child = self._chain().child(token, bytes.fromhex(row.salt), anti_csrf=anti_csrf)
+        return self._issued(row, user_id, child, now_ms)
+
+    def tenant_of(self, refresh_token: str) -> str:
+        """Return the tenant of a refresh token, spent or not; UnauthorisedError if it is no token of ours."""
+        return self._chain().read(refresh_token).tenant_id
+
+    def regenerate(
+        self, token: str, payload: Mapping[str, Any] | None
+    ) -> tuple[EngineSession, TokenInfo | None] | None:
+        """Replace the custom claims of the session of an access token, and mint a new token with them.
+
+        The new token keeps expiry and pairing. If the old token has expired, the claims are stored, but no token is
+        minted. Returns None if there is no such session. Raises ProtectedClaimError.
+        """
+        refuse_protected(payload or {})
+        claims, text, now_ms = read_unverified(token), to_json(payload), self._clock.now_ms()
+
+        def work(connection: Connection) -> SessionRow | None:
+            handle = claims["sessionHandle"]
+            stored = session_rows.set_payload(connection, handle, text, at_ms=now_ms)
+            return session_rows.find(connection, handle, at_ms=now_ms) if stored else None
+
+        row = self._database.write(work)
+        if row is None:
+            return None
+        expires_ms = int(claims["exp"]) * 1000
+        fresh = access_payload(row, claims["sub"], pairing_of(claims), issued_ms=now_ms, expires_ms=expires_ms)
+        if expires_ms <= now_ms:
+            return session_of(fresh, token, updated=False), None
+        session = self._signed(row, fresh)
+        return session, TokenInfo(session.access_token, expires_ms, fresh["iat"] * 1000)
 
     def information(self, handle: str) -> SessionInformation | None:
-        """Return what is stored about a session, or None if there is none."""
+        """Return what is stored about a session, None if there is no such session."""
         now_ms = self._clock.now_ms()
 
         def work(connection: Connection) -> SessionInformation | None:
@@ -79,17 +199,8 @@ class SessionRecords:
         text, now_ms = to_json(data), self._clock.now_ms()
         return self._database.write(lambda connection: session_rows.set_data(connection, handle, text, at_ms=now_ms))
 
-    def update_payload(self, handle: str, payload: Mapping[str, Any] | None) -> bool:
-        """Replace the custom claims of a session; False if there is no such session.
-
-        Access tokens already issued keep the old claims. Raises ProtectedClaimError.
-        """
-        refuse_protected(payload or {})
-        text, now_ms = to_json(payload), self._clock.now_ms()
-        return self._database.write(lambda connection: session_rows.set_payload(connection, handle, text, at_ms=now_ms))
-
     def merge_payload(self, handle: str, update: Mapping[str, Any]) -> bool:
-        """Lay `update` over the custom claims, None removing a key; False if there is no such session.
+        """Change the custom claims by `update`, in which None removes a key; False if there is no such session.
 
         Raises ProtectedClaimError.
         """
@@ -130,152 +241,12 @@ class SessionRecords:
         """Delete every expired session and return how many there were."""
         return self._clean_up.run()
 
-    def _handles(
-        self, connection: Connection, user_id: str, linked: bool, tenant_id: str | None, now_ms: int
-    ) -> list[str]:
-        ids = [user_id]
-        if linked:
-            ids = list(dict.fromkeys([user_id, *self._directory.login_method_ids(connection, user_id)]))
-        return session_rows.handles_of(connection, ids, tenant_id=tenant_id, at_ms=now_ms)
-
-
-__all__ = ["Directory", "EngineSession", "SessionEngine", "SessionInformation", "TokenInfo", "UnlinkedDirectory"]
-
-
-class SessionEngine(SessionRecords):
-    """Sessions with their tokens, in one database; times are in milliseconds.
-
-    Without `absolute_lifetime_ms` a session lives for as long as it is refreshed every `refresh_token_validity_ms`.
-    """
-
-    def __init__(
-        self,
-        database: Database,
-        clock: Clock,
-        *,
-        keys: KeyRing,
-        tokens: AccessTokens,
-        directory: Directory,
-        access_token_validity_ms: int,
-        refresh_token_validity_ms: int,
-        absolute_lifetime_ms: int | None = None,
-    ) -> None:
-        super().__init__(database, clock, directory=directory)
-        self._keys = keys
-        self._access_tokens = tokens
-        self._lifetimes = rotation.Lifetimes(access_token_validity_ms, refresh_token_validity_ms, absolute_lifetime_ms)
-        self._refresh_tokens: RefreshTokens | None = None
-
-    def create(
-        self,
-        *,
-        tenant_id: str,
-        recipe_user_id: str,
-        payload: Mapping[str, Any] | None,
-        data: Mapping[str, Any] | None,
-        anti_csrf: bool,
-        static: bool,
-    ) -> EngineSession:
-        """Store a new session and return it with its tokens; raises ProtectedClaimError."""
-        refuse_protected(payload or {})
-        now_ms = self._clock.now_ms()
-        token = self._chain().first(new_handle(tenant_id), anti_csrf=anti_csrf)
-        row = SessionRow(
-            handle=token.handle,
-            tenant_id=tenant_id,
-            recipe_user_id=recipe_user_id,
-            cur=token.hash2,
-            salt=NO_SALT,
-            salt_drawn_at=0,
-            session_data=to_json(data),
-            payload=to_json(payload),
-            expires_at=self._lifetimes.refresh_expiry(now_ms, now_ms),
-            created_at=now_ms,
-            use_static_key=static,
-        )
-        user_id = self._database.write(lambda connection: self._add(connection, row))
-        session = self._issued(row, user_id, token, now_ms)
-        self._clean_up.after_write()
-        return session
-
-    def verify(self, payload: Mapping[str, Any], token: str, *, check_database: bool) -> EngineSession:
-        """Return the session of an access token whose signature was verified (docs/protocol.md, rule 6.4).
-
-        The first use of a token that a refresh has issued confirms that refresh, and yields a replacement. Raises
-        UnauthorisedError where the session is gone; never reports theft.
-        """
-        session = None if check_database else settled_session(payload, token)
-        if session is not None:
-            return session
-        pairing = pairing_of(payload)
-        now_ms = self._clock.now_ms()
-        row = self._used(payload["sessionHandle"], pairing, now_ms)
-        paired = pairing.parent_hash1 is not None and rotation.is_confirmed(row, hex_hash(pairing.hash1))
-        if not paired and not (check_database and claims_differ(payload, row.payload)):
-            return session_of(payload, token, updated=False)
-        confirmed = Pairing(pairing.hash1, None, pairing.anti_csrf_token)
-        expires_ms = self._lifetimes.access_expiry(now_ms, row.created_at)
-        fresh = access_payload(row, payload["sub"], confirmed, issued_ms=now_ms, expires_ms=expires_ms)
-        return self._signed(row, fresh)
-
-    def refresh(
-        self,
-        refresh_token: str,
-        *,
-        anti_csrf_token: str | None,
-        check_anti_csrf: bool,
-        anti_csrf: bool,
-        static: bool | None,
-    ) -> EngineSession:
-        """Spend a refresh token and return the session with new tokens (docs/protocol.md, rule 6.5).
-
-        `anti_csrf` asks for a new anti-CSRF token, `static` for a kind of signing key (None: as stored). Raises
-        UnauthorisedError, or TokenTheftError if the token is neither the confirmed one nor a child of it.
-        """
-        token = self._chain().read(refresh_token)
-        if check_anti_csrf:
-            self._check_anti_csrf(token, anti_csrf_token)
-        now_ms = self._clock.now_ms()
-        row, user_id = self._database.write(lambda connection: self._spend(connection, token, static, now_ms))
-        if not rotation.is_confirmed(row, token.hash2):
-            raise TokenTheftError(user_id, RecipeUserId(row.recipe_user_id), row.handle)
-        if not from_json(row.payload).keys().isdisjoint(PROTECTED):
-            raise UnauthorisedError("the stored payload of the session contains a protected field")
-        child = self._chain().child(token, bytes.fromhex(row.salt), anti_csrf=anti_csrf)
-        return self._issued(row, user_id, child, now_ms)
-
-    def tenant_of(self, refresh_token: str) -> str:
-        """Return the tenant of a refresh token, spent or not; UnauthorisedError for text that is none of ours."""
-        return self._chain().read(refresh_token).tenant_id
-
-    def regenerate(
-        self, token: str, payload: Mapping[str, Any] | None
-    ) -> tuple[EngineSession, TokenInfo | None] | None:
-        """Replace the custom claims of the session that an access token names, and re-mint the token with them.
-
-        The new token keeps expiry and pairing. The claims are stored but no token is minted for one that has expired;
-        None if there is no such session. Raises ProtectedClaimError.
-        """
-        refuse_protected(payload or {})
-        claims, text, now_ms = read_unverified(token), to_json(payload), self._clock.now_ms()
-
-        def work(connection: Connection) -> SessionRow | None:
-            handle = claims["sessionHandle"]
-            stored = session_rows.set_payload(connection, handle, text, at_ms=now_ms)
-            return session_rows.find(connection, handle, at_ms=now_ms) if stored else None
-
-        row = self._database.write(work)
-        if row is None:
-            return None
-        expires_ms = int(claims["exp"]) * 1000
-        fresh = access_payload(row, claims["sub"], pairing_of(claims), issued_ms=now_ms, expires_ms=expires_ms)
-        if expires_ms <= now_ms:
-            return session_of(fresh, token, updated=False), None
-        session = self._signed(row, fresh)
-        return session, TokenInfo(session.access_token, expires_ms, fresh["iat"] * 1000)
+    def seed_rows(self, connection: Connection) -> None:
+        """Store the present time as that of the last clean-up, in a database that has none."""
+        self._clean_up.seed_row(connection)
 
     def _chain(self) -> RefreshTokens:
-        # Deriving it twice at once does no harm: both are equal.
+        # Two threads may both derive the keys; the results are equal.
         if self._refresh_tokens is None:
             self._refresh_tokens = RefreshTokens(self._keys.master_secret())
         return self._refresh_tokens
@@ -324,3 +295,11 @@ class SessionEngine(SessionRecords):
     ) -> EngineSession:
         token = self._access_tokens.mint(payload, static=row.use_static_key)
         return session_of(payload, token, updated=True, refresh_token=refresh_token)
+
+    def _handles(
+        self, connection: Connection, user_id: str, linked: bool, tenant_id: str | None, now_ms: int
+    ) -> list[str]:
+        ids = [user_id]
+        if linked:
+            ids = list(dict.fromkeys([user_id, *self._directory.login_method_ids(connection, user_id)]))
+        return session_rows.handles_of(connection, ids, tenant_id=tenant_id, at_ms=now_ms)

@@ -12,7 +12,7 @@ class SessionsError(CoatcheckError):
 
 
 class DatabaseError(SessionsError):
-    """The database cannot be reached, or refuses what is asked of it."""
+    """The database cannot be reached, or it refuses an operation."""
 
 
 class SchemaTooNewError(DatabaseError):
@@ -24,11 +24,11 @@ class SigningKeyError(SessionsError):
 
 
 class HashingBusyError(SessionsError):
-    """Too many password hashes are waiting already; the caller should try again later (HTTP 503)."""
+    """Too many password hashes are waiting; the caller should try again later (HTTP 503)."""
 
 
 class SessionError(SessionsError):
-    """An outcome of checking a session that the client must be told."""
+    """A result of checking a session that the client must be told."""
 
 
 class UnauthorisedError(SessionError):
@@ -40,11 +40,11 @@ class UnauthorisedError(SessionError):
 
 
 class TryRefreshTokenError(SessionError):
-    """There is an access token, but it is not acceptable now: the client should refresh."""
+    """There is an access token, but it is not accepted now; the client should refresh."""
 
 
 class TokenTheftError(SessionError):
-    """A refresh token was used that is neither the confirmed one nor its child."""
+    """A refresh token was used that is neither the confirmed token nor its child."""
 
     def __init__(self, user_id: str, recipe_user_id: RecipeUserId, session_handle: str) -> None:
         super().__init__("token theft detected")
@@ -54,7 +54,7 @@ class TokenTheftError(SessionError):
 
 
 class InvalidClaimsError(SessionError):
-    """Claim validators failed; `payload` lists the failures in the validators' order."""
+    """Claim validators failed; `payload` lists the failures in the order of the validators."""
 
     def __init__(self, msg: str, payload: list[ClaimValidationError]) -> None:
         super().__init__(msg)
@@ -62,4 +62,4 @@ class InvalidClaimsError(SessionError):
 
 
 class ClearDuplicateSessionCookiesError(SessionError):
-    """A refresh carried a session cookie twice; the one of the older domain is being cleared."""
+    """A refresh had a session cookie twice; the response clears the cookie of the older domain."""

@@ -1,4 +1,4 @@
-"""The tables of signing keys and of the master secret, and what is done to their rows."""
+"""The tables of signing keys and of the master secret, their rows, and the cipher that seals what is stored."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ master_secrets = Table(
 
 _ONLY_ROW = 1
 
-# Built once, because every new database begins with them.
+# Built once, because every new database needs them first.
 _LOAD = select(signing_keys).order_by(signing_keys.c.kind, signing_keys.c.generation.desc())
 _ADD = insert(signing_keys)
 _COLUMNS = tuple(signing_keys.c.keys())
@@ -70,10 +70,10 @@ _ADD_MASTER = insert(master_secrets)
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """One signing key as stored; `public_key` is PEM, `private_key` is sealed and empty once revoked.
+    """One stored signing key; `public_key` is PEM, `private_key` is sealed, and empty once the key is revoked.
 
-    Generations count up within a kind. Two processes that make a key at the same moment draw the same generation,
-    and the constraint lets one of them win.
+    Generations count up within a kind. Two processes that make a key at the same moment use the same generation, and
+    the constraint refuses one of them.
     """
 
     kid: str
@@ -92,7 +92,7 @@ def load(connection: Connection) -> tuple[StoredKey, ...]:
 
 
 def in_order(keys: Iterable[StoredKey]) -> tuple[StoredKey, ...]:
-    """Return keys as `load` does: dynamic before static, newest first."""
+    """Return keys in the order of `load`: dynamic before static, newest first."""
     return tuple(sorted(keys, key=lambda key: (key.kind, -key.generation)))
 
 
@@ -102,7 +102,7 @@ def add(connection: Connection, key: StoredKey) -> None:
 
 
 def revoke_all(connection: Connection) -> None:
-    """Mark every key as revoked and forget its private half."""
+    """Mark every key as revoked and delete its private half."""
     connection.execute(update(signing_keys).values(state=REVOKED, private_key=""))
 
 
@@ -131,11 +131,11 @@ _SHORTEST_SECRET = 16
 
 
 class Cipher:
-    """Seals what must not be readable in a leaked database, under a key derived from `secret` (HKDF-SHA-256, RFC 5869).
+    """Seals secrets, so that a leaked database does not reveal them; its key is derived from `secret` (RFC 5869).
 
-    `secret` should be random, e.g. 32 bytes in base64; a passphrase is not stretched, so it must be at least 16
-    characters long (ValueError). With None, values are stored as they are and marked so; they stay readable after a
-    secret is introduced.
+    `secret` should be random, for example 32 bytes in base64; it must have at least 16 characters (ValueError), because
+    a passphrase is not stretched. With None, values are stored unencrypted and marked as such; they stay readable when
+    a secret is configured later.
     """
 
     def __init__(self, secret: str | bytes | None) -> None:
@@ -143,18 +143,18 @@ class Cipher:
 
     @property
     def encrypts(self) -> bool:
-        """Whether what is sealed from now on is encrypted, rather than marked as plain."""
+        """Whether values sealed from now on are encrypted."""
         return self._aead is not None
 
     def seal(self, data: bytes, *, bound_to: str = "") -> str:
-        """Return the text under which `data` is stored; it opens only with the same `bound_to`."""
+        """Return the text to store for `data`; it opens only with the same `bound_to`."""
         if self._aead is None:
             return _PLAIN + base64.b64encode(data).decode()
         nonce = os.urandom(_NONCE_BYTES)
         return _SEALED + base64.b64encode(nonce + self._aead.encrypt(nonce, data, bound_to.encode())).decode()
 
     def open(self, sealed: str, *, bound_to: str = "") -> bytes:
-        """Return the data behind `sealed`; SigningKeyError, saying what to do, if it cannot be opened."""
+        """Return the data in `sealed`; SigningKeyError, with advice, if it cannot be opened."""
         marker, _, body = sealed.partition(":")
         try:
             data = base64.b64decode(body, validate=True)

@@ -1,11 +1,11 @@
-"""The key ring of an App: which keys sign, which are trusted, and the secret that refresh tokens hang on."""
+"""The key ring of an App: which keys sign, which keys are trusted, and the secret behind refresh tokens."""
 
 from __future__ import annotations
 
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,10 @@ from . import key_store, signing_key
 from .database import Database
 from .exceptions import DatabaseError, SigningKeyError
 from .key_store import DYNAMIC, REVOKED, STATIC, TRUSTED, Cipher, StoredKey
-from .signing_key import KeyMaker
+from .signing_key import GENERATED, KeyMaker, KeySource
 
 OVERLAP_MS = 600_000
-"""How long a dynamic key is published before it signs: as long as the slowest consumers cache a key set."""
+"""How long a dynamic key is published before it signs: as long as the slowest consumers keep a key set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,12 @@ class KeySchedule:
         return self.rotation_ms + 2 * self.access_token_validity_ms
 
     def verifies(self, key: StoredKey, now_ms: int) -> bool:
-        """Tell whether tokens signed with `key` are accepted."""
+        """Whether tokens signed with `key` are accepted."""
         in_time = key.kind == STATIC or now_ms < key.created_ms + self.verification_ms
         return key.state == TRUSTED and in_time
 
     def is_due(self, keys: Sequence[StoredKey], now_ms: int) -> bool:
-        """Tell whether the next dynamic key should be made now (docs/protocol.md, rule 12.4)."""
+        """Whether the next dynamic key should be made now (docs/protocol.md, rule 12.4)."""
         newest = next((key for key in keys if key.kind == DYNAMIC and key.state == TRUSTED), None)
         return newest is None or now_ms + self.overlap_ms > newest.created_ms + self.rotation_ms
 
@@ -55,7 +55,7 @@ class KeySchedule:
         kind = STATIC if static else DYNAMIC
         able = [key for key in keys if key.kind == kind and self._may_sign(key, now_ms)]
         published = (key for key in able if static or now_ms >= key.created_ms + self.overlap_ms)
-        # Where no key has been published for long enough, the one published longest disturbs least.
+        # If no key has been published for long enough, most consumers know the one that was published first.
         return next(published, able[-1] if able else None)
 
     def status(self, key: StoredKey, keys: Sequence[StoredKey], now_ms: int) -> str:
@@ -75,28 +75,29 @@ class KeySchedule:
 
 
 RING_MAX_AGE_MS = 60_000
-"""How long the keys last read are relied on; so a revocation is noticed by every process within this time."""
+"""How long keys are used before they are read again; every process notices a revocation within this time."""
 
 RELOAD_COOLDOWN_MS = 500
-"""After a reload for an unknown key id, others are not looked for until this time has passed."""
+"""How long after a reload for an unknown key id no other unknown id causes a reload."""
 
 FAILURE_COOLDOWN_MS = 5_000
-"""After a reload that failed, verification does not try again until this time has passed."""
+"""How long after a failed reload verification does not try again."""
 
 STALE_LIMIT_MS = 600_000
-"""How long the keys last read go on verifying while the database cannot be reached."""
+"""How long the keys last read still verify while the database cannot be reached."""
 
 JWKS_MAX_AGE_S = 300
-"""How long consumers may keep the key set: half the time a key is published before it signs."""
+"""How long consumers may keep the key set: half the time that a key is published before it signs."""
 
 _log = logging.getLogger("coatcheck.sessions")
 
 JWKS = list[dict[str, str]]
+"""Public keys: [{"kty": "RSA", "kid": ..., "n": ..., "e": ..., "alg": "RS256", "use": "sig"}, ...]."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
-    """What may be shown of a signing key; `status` is signing, published, verifying, expired or revoked."""
+    """The public facts about a signing key; `status` is signing, published, verifying, expired or revoked."""
 
     kid: str
     created_ms: int
@@ -106,7 +107,7 @@ class KeyInfo:
 
 @dataclass(frozen=True, slots=True)
 class _Ring:
-    """The keys as last read: a value that is replaced as a whole, so that readers need no lock."""
+    """The keys as last read; replaced as a whole, so that readers need no lock."""
 
     read_ms: int
     keys: tuple[StoredKey, ...]
@@ -116,9 +117,8 @@ class _Ring:
 class KeyRing:
     """The signing keys of one database, made when first needed and read again every minute.
 
-    Nothing here but `begin`, `trusted` and `is_cooling_down` may be called inside a transaction of the same database,
-    since it may have to open one. `generate` makes an RSA key; tests, which cannot wait for one each, bring their own,
-    and a `mark` that tells apart the ids of keys that several Apps have had.
+    Inside a transaction of the same database only `seed_rows`, `trusted` and `is_cooling_down` may be called, because
+    the other methods may open one.
     """
 
     def __init__(
@@ -129,13 +129,12 @@ class KeyRing:
         access_token_validity_ms: int,
         rotation_ms: int,
         cipher: Cipher,
-        generate: Callable[[], RSAPrivateKey] = signing_key.generate,
-        mark: str = "",
+        source: KeySource = GENERATED,
     ) -> None:
         self._database = database
         self._clock = clock
         self._schedule = KeySchedule(rotation_ms, access_token_validity_ms)
-        self._maker = KeyMaker(database, clock, cipher=cipher, generate=generate, mark=mark)
+        self._maker = KeyMaker(database, clock, cipher=cipher, source=source)
         self.encrypted = cipher.encrypts
         """Whether private keys made from now on are encrypted in the database."""
         self._ring: _Ring | None = None
@@ -145,14 +144,14 @@ class KeyRing:
         self._looked_ms: int | None = None
         self._failed_ms: int | None = None
 
-    def begin(self, connection: Connection) -> None:
-        """Make the first key and the master secret of a database that has neither, in the caller's transaction."""
+    def seed_rows(self, connection: Connection) -> None:
+        """Add the first key and the master secret to a database that has neither, in the caller's transaction."""
         key, self._master = self._maker.make_first(connection)
         self._private.clear()
         self._keep((key,), self._clock.now_ms())
 
     def forget(self) -> None:
-        """Forget every key: the next use reads them from the database, or makes one."""
+        """Forget every key; the next use reads them from the database, or makes one."""
         self._ring = None
         self._private.clear()
 
@@ -164,22 +163,22 @@ class KeyRing:
         return signing_key.sign(payload, self._private_key(key), headers)
 
     def trusted(self, now_ms: int) -> Mapping[str, RSAPublicKey] | None:
-        """Return the public keys by kid; None when they have to be read (again) first. No I/O."""
+        """Return the public keys by kid, None if they have to be read first; no I/O."""
         ring = self._ring
         return ring.public if ring is not None and now_ms - ring.read_ms < RING_MAX_AGE_MS else None
 
     def is_cooling_down(self, now_ms: int) -> bool:
-        """Tell whether an unknown kid was looked for so recently that it is not worth doing again. No I/O."""
+        """Whether the keys were read for an unknown kid so recently that another causes no reload; no I/O."""
         return self._looked_ms is not None and now_ms - self._looked_ms < RELOAD_COOLDOWN_MS
 
     def look_up(self, kid: str) -> RSAPublicKey | None:
-        """Return the trusted public key of that kid, reading the keys again where that may help.
+        """Return the trusted public key of that kid, after reading the keys again if that may help.
 
-        While the database cannot be read, the keys last read go on verifying for ten minutes.
+        While the database cannot be read, the keys last read still verify for ten minutes.
         """
         seen, now_ms = self._ring, self._clock.now_ms()
         with self._lock:
-            # Whoever waited for the lock finds the keys just read by another thread, and does not read them again.
+            # Another thread may have read the keys while this one waited for the lock.
             if self._ring is seen and self._is_worth_reading(kid, now_ms):
                 self._try_reload(now_ms)
             ring = self._ring
@@ -188,7 +187,7 @@ class KeyRing:
         return ring.public.get(kid)
 
     def jwks(self) -> JWKS:
-        """Return the JSON Web Keys of all keys that verify, dynamic ones first, newest first."""
+        """Return the public keys of all keys that verify, dynamic ones first, newest first."""
         with self._lock:
             ring = self._fresh(self._clock.now_ms())
         return [signing_key.jwk(kid, key) for kid, key in ring.public.items()]
@@ -198,30 +197,37 @@ class KeyRing:
         return JWKS_MAX_AGE_S
 
     def rotate(self, *, revoke: bool = False) -> KeyInfo:
-        """Publish a new dynamic key, which signs once it has been published for the overlap, and return it.
+        """Publish a new dynamic key and return it; it signs after the overlap.
 
-        With `revoke`, all earlier keys, static ones too, are no longer trusted: here at once, in other processes
-        within a minute. New keys then sign immediately.
+        With `revoke`, no earlier key, dynamic or static, is trusted any more: in this process at once, in others within
+        a minute. The new keys then sign immediately.
         """
         with self._lock:
             kid = self._maker.replace(revoke=revoke)
             self._read(self._clock.now_ms())
         return next(info for info in self.list() if info.kid == kid)
 
+    def list(self) -> Sequence[KeyInfo]:
+        """Return every key in the database, dynamic ones first, newest first."""
+        keys, now_ms = self._database.read(key_store.load), self._clock.now_ms()
+        return [
+            KeyInfo(key.kid, key.created_ms, self._schedule.status(key, keys, now_ms), key.algorithm) for key in keys
+        ]
+
     def master_secret(self) -> bytes:
-        """Return the 32 random bytes that belong to this database, sealed at rest like private keys."""
+        """Return the 32 random bytes that belong to this database; they are stored sealed, like private keys."""
         if self._master is None:
             self._master = self._maker.master_secret()
         return self._master
 
     def clean_up(self) -> int:
-        """Delete the dynamic keys too old to verify anything and return how many there were."""
+        """Delete the dynamic keys that are too old to verify and return how many there were."""
         horizon_ms = self._clock.now_ms() - self._schedule.verification_ms
         return self._database.write(lambda c: key_store.remove_dynamic(c, created_until_ms=horizon_ms))
 
     @property
     def _lock(self) -> threading.Lock:
-        # One per process: a lock that some thread of the parent held at the fork would never be released here.
+        # One per process: a lock that is held by a thread of the parent at the fork is never released in the child.
         return self._locks.setdefault(os.getpid(), threading.Lock())
 
     def _signer(self, *, static: bool) -> StoredKey:
@@ -240,7 +246,7 @@ class KeyRing:
                 ring = self._keep(self._maker.make(STATIC if static else DYNAMIC, needed=needed), now_ms)
         key = self._schedule.signer(ring.keys, now_ms, static=static)
         if key is None:
-            raise SigningKeyError("a signing key was made, but is not to be found in the database")
+            raise SigningKeyError("a signing key was made, but the database does not have it")
         return key
 
     def _fresh(self, now_ms: int) -> _Ring:
@@ -286,10 +292,3 @@ class KeyRing:
         if private is None:
             private = self._private[key.kid] = self._maker.open_private(key)
         return private
-
-    def list(self) -> Sequence[KeyInfo]:
-        """Return every key in the database, dynamic ones first, newest first."""
-        keys, now_ms = self._database.read(key_store.load), self._clock.now_ms()
-        return [
-            KeyInfo(key.kid, key.created_ms, self._schedule.status(key, keys, now_ms), key.algorithm) for key in keys
-        ]

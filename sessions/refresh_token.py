@@ -1,7 +1,7 @@
-"""The refresh token: a signed text that names its session, its parent and nothing secret of the database.
+"""The refresh token: a signed text that names its session and its parent, and contains no secret of the database.
 
-Six base64url fields joined by dots: version and key id, session handle, secret, hash1 of the parent, anti-CSRF flag,
-and a MAC over the five before it.
+It has six base64url fields joined by dots: version and key id, session handle, secret, hash1 of the parent, anti-CSRF
+flag, and a MAC over the other five.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ def hex_hash(text: str) -> str:
 
 
 def derived_key(master_secret: bytes, label: bytes) -> bytes:
-    """Return the 32-byte key that serves one purpose, named by `label` (RFC 5869, the expand step)."""
+    """Return the 32-byte key for the purpose that `label` names (RFC 5869, the expand step)."""
     return hmac.digest(master_secret, label + b"\x01", "sha256")
 
 
 def new_handle(tenant_id: str) -> str:
-    """Draw a session handle; it ends in `_<tenant id>` unless the tenant is the default one."""
+    """Draw a session handle; it ends with `_<tenant id>` unless the tenant is the default one."""
     handle = str(uuid.uuid4())
     return handle if tenant_id == DEFAULT_TENANT else f"{handle}_{tenant_id}"
 
@@ -52,9 +52,9 @@ def tenant_of(handle: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """A refresh token whose MAC holds; `text` is exactly what the client sent or is to be sent.
+    """A refresh token with a valid MAC; `text` is exactly what the client has sent or will get.
 
-    `hash1` is what the access token beside it carries, `hash2` is all that the database keeps of a confirmed one.
+    The access token issued with it contains `hash1`; the database stores only `hash2`, once the token is confirmed.
     """
 
     text: str = field(repr=False)
@@ -65,7 +65,7 @@ class RefreshToken:
     hash2: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Hashed once; a frozen instance can be filled only from below.
+        # Hashed once; a frozen dataclass sets its own fields in this way only.
         object.__setattr__(self, "hash1", hex_hash(self.text))
         object.__setattr__(self, "hash2", hex_hash(self.hash1))
 
@@ -79,7 +79,7 @@ class RefreshTokens:
     """Issues and reads refresh tokens under the keys derived from one master secret; does no I/O."""
 
     def __init__(self, master_secret: bytes) -> None:
-        # Copying a keyed object costs less than keying one anew.
+        # Copying a keyed object is faster than making a new one.
         self._keyed_mac = hmac.new(derived_key(master_secret, MAC_LABEL), digestmod="sha256")
         self._child_key = derived_key(master_secret, CHILD_LABEL)
         self._anti_csrf_key = derived_key(master_secret, ANTI_CSRF_LABEL)
@@ -90,18 +90,18 @@ class RefreshTokens:
         return self._issue(handle, secrets.token_bytes(_SECRET_BYTES), parent_hash1=None, anti_csrf=anti_csrf)
 
     def child(self, parent: RefreshToken, salt: bytes, *, anti_csrf: bool) -> RefreshToken:
-        """Derive the successor of `parent`: the same for the same salt and flag (docs/protocol.md, rule 5.5)."""
-        # The salt has a fixed length and the flag is one byte, so no two inputs run into the same text.
+        """Derive the successor of `parent`, the same for the same salt and flag (docs/protocol.md, rule 5.5)."""
+        # The salt has a fixed length and the flag is one byte, so no two inputs give the same text.
         message = salt + _FLAGS[anti_csrf] + parent.text.encode("ascii")
         secret = hmac.digest(self._child_key, message, "sha256")
         return self._issue(parent.handle, secret, parent_hash1=parent.hash1, anti_csrf=anti_csrf)
 
     def read(self, text: str) -> RefreshToken:
-        """Return what a token says; anything that is not exactly a token of ours raises UnauthorisedError."""
+        """Return the token in `text`; UnauthorisedError if it is not exactly a token of ours."""
         try:
             return self._read(text)
         except ValueError:
-            # The reason is left out on purpose: it could only help whoever tampers.
+            # The message gives no reason, because only an attacker could use it.
             raise UnauthorisedError("the refresh token is not valid") from None
 
     def anti_csrf_token(self, token: RefreshToken) -> str | None:
@@ -126,7 +126,7 @@ class RefreshTokens:
         if len(text) > _LONGEST:
             raise ValueError
         body, _, mac = text.rpartition(".")
-        # The texts are compared, not the bytes they stand for: another spelling of the same MAC is another token.
+        # The texts are compared, not the decoded bytes, because one token must have one text.
         if not hmac.compare_digest(self._mac(body).encode("ascii"), mac.encode("ascii")):
             raise ValueError
         head, *fields = body.split(".")

@@ -40,12 +40,12 @@ class Lifetimes:
 
 
 def is_confirmed(row: SessionRow, hash2: str) -> bool:
-    """Say whether the token with this hash of its hash is the confirmed one."""
+    """Whether the token with this hash of its hash is the confirmed one."""
     return hmac.compare_digest(hash2, row.cur)
 
 
 def is_child_of_confirmed(row: SessionRow, parent_hash1: str | None) -> bool:
-    """Say whether a token with this parent is a child of the confirmed one."""
+    """Whether a token with this parent is a child of the confirmed one."""
     return parent_hash1 is not None and is_confirmed(row, hex_hash(parent_hash1))
 
 
@@ -63,7 +63,7 @@ def spent(row: SessionRow, token: RefreshToken, *, static: bool | None, now_ms: 
         if not is_child_of_confirmed(row, token.parent_hash1):
             return row
         changes |= {"cur": token.hash2, "expires_at": expires_at}
-    # A salt from the future is judged by the same measure: the clocks of two servers differ a little.
+    # abs(): the clocks of two servers may differ.
     if changes or row.salt == NO_SALT or abs(now_ms - row.salt_drawn_at) > SIBLINGS_EQUAL_MS:
         changes |= {"salt": secrets.token_hex(_SALT_BYTES), "salt_drawn_at": now_ms}
     if static is not None and static != row.use_static_key:

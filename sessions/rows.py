@@ -1,7 +1,7 @@
 """The table of sessions, and every statement that touches it.
 
-Each function takes the connection of the transaction it runs in. A row that has expired is treated as absent, so that
-nobody can tell whether it has been cleaned up yet; only `delete` counts it.
+Each function takes the connection of the transaction in which it runs. An expired row is treated as absent, so that a
+clean-up changes no answer; only `remove` and `remove_many` count it.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from .schema import metadata
 
 NO_SALT = ""
 _ATTEMPTS = 50
+_LOST = f"the session was changed by others {_ATTEMPTS} times in a row"
 _CHUNK = 500
 
 table = Table(
@@ -51,7 +52,7 @@ table = Table(
     Index("coatcheck_sessions_recipe_user_id", "recipe_user_id"),
 )
 
-# Compiled once: what varies is bound, and the salt of a row without one is "" because NULL equals nothing.
+# Compiled once, with bound values; a row without a salt has the salt "" because NULL equals nothing.
 _alive = table.c.expires_at > bindparam("at_ms")
 _this = table.c.handle == bindparam("this")
 _INSERT = insert(table)
@@ -80,7 +81,7 @@ _DELETE_EXPIRED = delete(table).where(table.c.handle.in_(_expired.order_by(table
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """One session as stored: times in milliseconds, claims and data as JSON texts, `salt` in hexadecimal or ""."""
+    """One stored session: times in milliseconds, claims and data as JSON texts, `salt` in hexadecimal or ""."""
 
     handle: str
     tenant_id: str
@@ -112,9 +113,9 @@ def find(connection: Connection, handle: str, *, at_ms: int) -> SessionRow | Non
 def settle(
     connection: Connection, handle: str, decide: Callable[[SessionRow], SessionRow], *, at_ms: int
 ) -> SessionRow | None:
-    """Bring a session to the state that `decide` wants of what it is, and return it; None if it is absent.
+    """Change a session to the row that `decide` returns for its present row, and return that; None if it is absent.
 
-    No row is locked: a write that finds the row changed changes nothing, and the decision is taken anew.
+    No row is locked: if another process has changed the row meanwhile, `decide` is called again with the new row.
     """
     for _ in range(_ATTEMPTS):
         row = find(connection, handle, at_ms=at_ms)
@@ -123,7 +124,7 @@ def settle(
         wanted = decide(row)
         if wanted is row or _move(connection, row, wanted, at_ms=at_ms):
             return wanted
-    raise DatabaseError(f"the session was changed by others {_ATTEMPTS} times in a row")
+    raise DatabaseError(_LOST)
 
 
 def _move(connection: Connection, row: SessionRow, wanted: SessionRow, *, at_ms: int) -> bool:
@@ -152,7 +153,7 @@ def set_payload(connection: Connection, handle: str, payload: str, *, at_ms: int
 
 
 def alter_payload(connection: Connection, handle: str, change: Callable[[str], str], *, at_ms: int) -> bool:
-    """Replace the custom claims by `change` of them, losing no concurrent change; False if there is no such session."""
+    """Replace the custom claims by the result of `change`, which may run again; False if there is no such session."""
     for _ in range(_ATTEMPTS):
         row = find(connection, handle, at_ms=at_ms)
         if row is None:
@@ -160,7 +161,7 @@ def alter_payload(connection: Connection, handle: str, change: Callable[[str], s
         values = {"this": handle, "at_ms": at_ms, "seen_payload": row.payload, "new_payload": change(row.payload)}
         if connection.execute(_SWAP_PAYLOAD, values).rowcount > 0:
             return True
-    raise DatabaseError(f"the session was changed by others {_ATTEMPTS} times in a row")
+    raise DatabaseError(_LOST)
 
 
 def handles_of(
@@ -179,7 +180,7 @@ def remove(connection: Connection, handle: str) -> bool:
 
 
 def remove_many(connection: Connection, handles: Sequence[str]) -> list[str]:
-    """Delete sessions, expired or not, and return the handles of those that existed, in the order given."""
+    """Delete sessions, expired or not, and return the handles of those that existed, in the given order."""
     distinct = list(dict.fromkeys(handles))
     deleted: set[str] = set()
     for start in range(0, len(distinct), _CHUNK):
@@ -194,5 +195,5 @@ def remove_of_users(connection: Connection, recipe_user_ids: Sequence[str]) -> N
 
 
 def remove_expired(connection: Connection, at_ms: int) -> int:
-    """Delete one batch of expired sessions and return how many it was."""
+    """Delete one batch of expired sessions and return how many there were."""
     return connection.execute(_DELETE_EXPIRED, {"at_ms": at_ms}).rowcount

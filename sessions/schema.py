@@ -1,4 +1,4 @@
-"""The one MetaData all tables are declared on, and how a database is brought to this version of it."""
+"""The MetaData on which all tables are declared, and how a database is brought to this version of it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from sqlalchemy import Column, Connection, Integer, MetaData, Table, insert, ins
 from .exceptions import DatabaseError, SchemaTooNewError
 
 metadata = MetaData()
-"""Every table of the library; each is declared beside the module that owns it, and its name begins `coatcheck_`."""
+"""Every table of the library; the module that owns a table declares it, with a name that begins with `coatcheck_`."""
 
 SCHEMA_VERSION = 1
-"""The version of the tables this library reads and writes."""
+"""The version of the tables that this library reads and writes."""
 
 Upgrade = Callable[[Connection], None]
 
@@ -26,12 +26,12 @@ schema_table = Table(
     Column("version", Integer, nullable=False),
 )
 
-_LOCK_ID = 0x636F6174  # "coat": the advisory lock under which one process at a time touches the tables
+_LOCK_ID = 0x636F6174  # "coat": the advisory lock under which one process at a time changes the tables
 _ONLY_ROW = 1
 
 
 def is_current(connection: Connection, *, version: int = SCHEMA_VERSION) -> bool:
-    """Tell whether the database needs nothing; reads only."""
+    """Whether the database has every table in this version; only reads."""
     missing = _missing_tables(connection)
     return not missing and _stored_version(connection) == version
 
@@ -39,9 +39,9 @@ def is_current(connection: Connection, *, version: int = SCHEMA_VERSION) -> bool
 def ensure(
     connection: Connection, *, version: int = SCHEMA_VERSION, upgrades: Mapping[int, Upgrade] = UPGRADES
 ) -> None:
-    """Create the tables that are missing and upgrade those of an older version, in the caller's write transaction.
+    """Create missing tables and upgrade those of an older version, in the caller's write transaction.
 
-    Raises SchemaTooNewError where a newer version of the library has been at work.
+    Raises SchemaTooNewError if a newer version of the library has written the database.
     """
     _lock(connection)
     fresh = schema_table.name not in inspect(connection).get_table_names()
@@ -72,11 +72,11 @@ def _missing_tables(connection: Connection) -> list[Table]:
 def _stored_version(connection: Connection) -> int:
     version: int | None = connection.execute(select(schema_table.c.version)).scalar_one_or_none()
     if version is None:
-        raise DatabaseError(f"the table {schema_table.name} has lost its row with the version of the schema")
+        raise DatabaseError(f"the table {schema_table.name} has no row with the version of the schema")
     return version
 
 
 def _lock(connection: Connection) -> None:
-    # SQLite needs none: its write transaction (BEGIN IMMEDIATE) has the database to itself.
+    # SQLite needs no lock, because no other connection writes during a write transaction (BEGIN IMMEDIATE).
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _LOCK_ID})

@@ -1,4 +1,4 @@
-"""What the session engine hands out, and what it asks about users."""
+"""What the session engine returns, the payloads and front tokens in it, and what the engine asks about users."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class TokenInfo:
     created_time: int
 
     def to_json(self) -> JSONObject:
-        """Return it as it is written on the wire."""
+        """Return {"token": ..., "expiry": ..., "createdTime": ...}."""
         return {"token": self.token, "expiry": self.expiry, "createdTime": self.created_time}
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSession:
-    """A session as an operation left it.
+    """A session after an operation.
 
     `payload` is the whole payload of `access_token` and may be shared: copy it before changing it. `updated` says that
-    the access token is another than the client sent; `refresh_token` is set by creating and refreshing only.
+    the client gets a new access token; only creating and refreshing set `refresh_token`.
     """
 
     handle: str
@@ -62,7 +62,7 @@ class SessionInformation:
 
 
 class Directory(Protocol):
-    """Knows which login methods belong to one user; asked inside the engine's transactions."""
+    """Knows which login methods belong to one user; called inside the engine's transactions."""
 
     def primary_id(self, connection: Connection, recipe_user_id: str) -> str:
         """Return the id of the user who owns a login method; an unknown id is its own owner."""
@@ -73,24 +73,12 @@ class Directory(Protocol):
         ...
 
 
-class UnlinkedDirectory:
-    """The directory of an application without linked accounts: every login method is a user."""
-
-    def primary_id(self, connection: Connection, recipe_user_id: str) -> str:
-        """Return the id given."""
-        return recipe_user_id
-
-    def login_method_ids(self, connection: Connection, user_id: str) -> Sequence[str]:
-        """Return the id given, alone."""
-        return [user_id]
-
-
 _compact_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """What ties an access token to the refresh token it came with; a parent is there until the client has used it."""
+    """What connects an access token with its refresh token; there is a parent until the client has used the token."""
 
     hash1: str
     parent_hash1: str | None
@@ -98,12 +86,12 @@ class Pairing:
 
 
 def pairing_of(payload: Mapping[str, Any]) -> Pairing:
-    """Return the pairing that a payload states; an empty parent, or one of a wrong type, is none."""
+    """Return the pairing in a payload; an empty parent, or one of a wrong type, counts as none."""
     return Pairing(payload["refreshTokenHash1"], parent_of(payload), _text(payload.get("antiCsrfToken")))
 
 
 def parent_of(payload: Mapping[str, Any]) -> str | None:
-    """Return the parent in the pairing that a payload states."""
+    """Return the parent in the pairing of a payload."""
     return _text(payload.get("parentRefreshTokenHash1"))
 
 
@@ -145,37 +133,37 @@ def session_of(
     )
 
 
-def settled_session(payload: Mapping[str, Any], access_token: str) -> EngineSession | None:
-    """Return the session of a verified access token; None where a refresh has to be confirmed first."""
+def confirmed_session(payload: Mapping[str, Any], access_token: str) -> EngineSession | None:
+    """Return the session of a verified access token; None if its use must first confirm a refresh."""
     return session_of(payload, access_token, updated=False) if parent_of(payload) is None else None
 
 
 def claims_differ(payload: Mapping[str, Any], stored: str) -> bool:
-    """Say whether the custom claims of a token are others than those stored; `true` and `1` are different."""
+    """Whether the custom claims of a token differ from the stored ones; `true` and `1` are different."""
     claims = without_protected(payload)
     return to_json(claims) != stored and _sorted(claims) != _sorted(without_protected(from_json(stored)))
 
 
 def to_json(value: Mapping[str, Any] | None) -> str:
-    """Return an object as compact JSON, nothing as `{}`; what JSON cannot express raises TypeError or ValueError."""
+    """Return an object as compact JSON, None as `{}`; a value that is no JSON raises TypeError or ValueError."""
     return _compact_json(value or {})
 
 
 def from_json(text: str) -> JSONObject:
-    """Return the object that a stored text expresses."""
+    """Return the object in a stored text."""
     return cast(JSONObject, json.loads(text))
 
 
 def _sorted(claims: JSONObject) -> str:
-    # Equality of texts, because in Python True == 1 == 1.0.
+    # Texts are compared, because in Python True == 1 == 1.0.
     return json.dumps(claims, sort_keys=True)
 
 
 def front_token(payload: Mapping[str, Any]) -> str:
     """Return the front token for the payload of a signed access token; its members keep their order.
 
-    `uid` is the user id, `ate` the expiry in milliseconds, `up` the payload itself. Some clients compare `up` with the
-    payload of the access token as text, so pass what decoding that very token gave.
+    It is base64 of {"uid": user id, "ate": expiry in milliseconds, "up": the payload}. Some clients compare `up` with
+    the payload of the access token as text, so `payload` must be the decoded payload of that token.
     """
     content = {"uid": payload["sub"], "ate": int(payload["exp"] * 1000), "up": dict(payload)}
     return base64.b64encode(_utf8(content)).decode()
@@ -185,5 +173,5 @@ def _utf8(content: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        # Half of a surrogate pair is legal in JSON but has no UTF-8; escaped, it reaches the client unharmed.
+        # Half of a surrogate pair is legal in JSON but has no UTF-8, so it is escaped.
         return json.dumps(content, separators=(",", ":")).encode()

@@ -1,4 +1,4 @@
-"""RSA keys as such: made, written, read back, and used for JSON Web Signatures (RFC 7515, RFC 7518 section 3.3)."""
+"""RSA keys: made, stored sealed, read, and used for JSON Web Signatures (RFC 7515, RFC 7518 section 3.3)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import base64
 import json
 import secrets
 import uuid
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
@@ -43,48 +42,22 @@ def generate() -> RSAPrivateKey:
 
 @dataclass(frozen=True, slots=True)
 class KeySource:
-    """Where new signing keys come from; `mark` is what the ids of dynamic keys end with."""
+    """Where new signing keys come from.
+
+    `mark` ends the ids of dynamic keys, if the moment at which they were made does not tell them from those of another
+    database.
+    """
 
     generate: Callable[[], RSAPrivateKey] = generate
     mark: str = ""
 
 
-class LentKeys:
-    """Keys for one App for tests, whose database ends with it, where making one takes longer than the test.
-
-    Given back, by `give_back` or when this object is forgotten, they are lent to the next App of the process that asks;
-    Apps that are open at the same time have different ones. `mark` is what the ids of the keys end with here, so that
-    no App takes a token for its own that an earlier one has signed with the same key at the same moment.
-    """
-
-    _spare: ClassVar[list[RSAPrivateKey]] = []
-
-    def __init__(self) -> None:
-        self.mark = f"-{secrets.token_hex(4)}"
-        self._lent: list[RSAPrivateKey] = []
-        weakref.finalize(self, _move, self._lent, self._spare)
-
-    def generate(self) -> RSAPrivateKey:
-        """Return a key that nobody has at present, a new one if need be."""
-        try:
-            key = self._spare.pop()
-        except IndexError:
-            key = generate()
-        self._lent.append(key)
-        return key
-
-    def give_back(self) -> None:
-        """Let others have the keys."""
-        _move(self._lent, self._spare)
-
-
-def _move(keys: list[RSAPrivateKey], where: list[RSAPrivateKey]) -> None:
-    while keys:
-        where.append(keys.pop())
+GENERATED = KeySource()
+"""The source of keys that are generated when they are needed."""
 
 
 def private_bytes(key: RSAPrivateKey) -> bytes:
-    """Return the key as PKCS #8, to be sealed."""
+    """Return the key in PKCS #8."""
     return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
@@ -94,8 +67,8 @@ def public_pem(key: RSAPrivateKey) -> str:
 
 
 def read_private(data: bytes) -> RSAPrivateKey:
-    """Return the key behind `private_bytes`."""
-    # Checking the primes would take as long as making a key; what was sealed here was made here.
+    """Return the key that `private_bytes` has written."""
+    # Checking the primes would take as long as making a key, and the key was made and sealed here.
     key = load_der_private_key(data, password=None, unsafe_skip_rsa_key_validation=True)
     if not isinstance(key, RSAPrivateKey):
         raise SigningKeyError("a stored signing key is not an RSA key")
@@ -104,7 +77,7 @@ def read_private(data: bytes) -> RSAPrivateKey:
 
 @lru_cache(maxsize=128)
 def read_public(pem: str) -> RSAPublicKey:
-    """Return the key behind a PEM text, the same object for the same text."""
+    """Return the key in a PEM text, the same object for the same text."""
     key = load_pem_public_key(pem.encode())
     if not isinstance(key, RSAPublicKey):
         raise SigningKeyError("a stored public key is not an RSA key")
@@ -112,19 +85,22 @@ def read_public(pem: str) -> RSAPublicKey:
 
 
 def sign(payload: Mapping[str, Any], key: RSAPrivateKey, headers: Mapping[str, str]) -> str:
-    """Return the compact JWS of `payload`, members in the order given; ValueError for NaN and infinities."""
+    """Return the compact JWS of `payload`, members in the given order; ValueError for NaN and infinities."""
     body = json.dumps(payload, separators=(",", ":"), allow_nan=False).encode()
     return _JWS.encode(body, key, algorithm=ALGORITHM, headers=dict(headers))
 
 
 def verify(token: str, key: RSAPublicKey) -> bytes:
-    """Return the payload of `token` if `key` signed it; jwt.PyJWTError if not. No other algorithm is let in."""
+    """Return the payload of `token` if `key` signed it with RS256; jwt.PyJWTError if not."""
     payload: bytes = _JWS.decode(token, key, algorithms=[ALGORITHM])
     return payload
 
 
 def jwk(kid: str, key: RSAPublicKey) -> dict[str, str]:
-    """Return the JSON Web Key of a public key (RFC 7517; docs/protocol.md, rule 12.8)."""
+    """Return the JSON Web Key of a public key (RFC 7517; docs/protocol.md, rule 12.8).
+
+    {"kty": "RSA", "kid": ..., "n": ..., "e": ..., "alg": "RS256", "use": "sig"}.
+    """
     numbers = key.public_numbers()
     return {
         "kty": "RSA",
@@ -149,8 +125,7 @@ _RACES = 5
 class KeyMaker:
     """Makes keys and stores them sealed; a constraint on their generation decides between processes.
 
-    RSA keys are generated before the transaction begins, because that takes a tenth of a second. `mark` ends the ids
-    of dynamic keys, where the moment they were made at does not tell them from those of another database.
+    RSA keys are generated before the transaction begins, because that takes a tenth of a second.
     """
 
     def __init__(
@@ -159,20 +134,18 @@ class KeyMaker:
         clock: Clock,
         *,
         cipher: Cipher,
-        generate: Callable[[], RSAPrivateKey],
-        mark: str = "",
+        source: KeySource,
     ) -> None:
         self._database = database
         self._clock = clock
         self._cipher = cipher
-        self._generate = generate
-        self._mark = mark
-        # By what is stored of them: whoever has made a key need not open it.
+        self._source = source
+        # Keys made here, by their sealed text, so that they need not be opened.
         self._made: dict[str, RSAPrivateKey] = {}
 
     def make(self, kind: str, *, needed: Callable[[Sequence[StoredKey]], bool]) -> Sequence[StoredKey]:
-        """Add a key of that kind, unless another process has done so and it is no longer `needed`; return all keys."""
-        key = self._generate()
+        """Add a key of that kind, unless it is no longer `needed` because another process has; return all keys."""
+        key = self._source.generate()
 
         def work(connection: Connection) -> Sequence[StoredKey]:
             earlier = key_store.load(connection)
@@ -184,12 +157,12 @@ class KeyMaker:
 
         try:
             return self._database.write(work)
-        except IntegrityError:  # Another process made the same generation, which serves as well.
+        except IntegrityError:  # Another process has added the same generation, whose key can be used instead.
             return self._database.read(key_store.load)
 
     def make_first(self, connection: Connection) -> tuple[StoredKey, bytes]:
-        """Add a dynamic key and the master secret to a database that has neither, and return both."""
-        key, secret = self._row(DYNAMIC, self._generate(), ()), secrets.token_bytes(_MASTER_SECRET_BYTES)
+        """Add a dynamic key and the master secret to a database that has neither; return both."""
+        key, secret = self._row(DYNAMIC, self._source.generate(), ()), secrets.token_bytes(_MASTER_SECRET_BYTES)
         key_store.add(connection, key)
         sealed = self._cipher.seal(secret, bound_to=_MASTER)
         key_store.add_master(connection, sealed, created_ms=key.created_ms)
@@ -197,7 +170,7 @@ class KeyMaker:
 
     def replace(self, *, revoke: bool) -> str:
         """Add a dynamic key and return its kid; with `revoke`, revoke all others and replace a static one too."""
-        dynamic, static = self._generate(), self._generate() if revoke else None
+        dynamic, static = self._source.generate(), self._source.generate() if revoke else None
 
         def work(connection: Connection) -> str:
             earlier = key_store.load(connection)
@@ -214,7 +187,7 @@ class KeyMaker:
             try:
                 return self._database.write(work)
             except IntegrityError:
-                continue  # Another process added a key meanwhile: it has to be revoked as well.
+                continue  # Another process has added a key meanwhile, which must be revoked too.
         return self._database.write(work)
 
     def open_private(self, key: StoredKey) -> RSAPrivateKey:
@@ -240,7 +213,7 @@ class KeyMaker:
         newest = next((other for other in earlier if other.kind == kind), None)
         # Two dynamic keys of one millisecond would get the same kid.
         created_ms = self._clock.now_ms() if newest is None else max(self._clock.now_ms(), newest.created_ms + 1)
-        kid = f"{DYNAMIC}-{created_ms}{self._mark}" if kind == DYNAMIC else f"{STATIC}-{uuid.uuid4()}"
+        kid = f"{DYNAMIC}-{created_ms}{self._source.mark}" if kind == DYNAMIC else f"{STATIC}-{uuid.uuid4()}"
         sealed = self._cipher.seal(private_bytes(key), bound_to=kid)
         self._made[sealed] = key
         return StoredKey(

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from sqlalchemy import Connection
 
 from coatcheck.claims.clock import ManualClock
 from coatcheck.sessions import rows, signing_key
 from coatcheck.sessions.access_token import AccessTokens
 from coatcheck.sessions.database import Database
-from coatcheck.sessions.engine import EngineSession, SessionEngine, UnlinkedDirectory
+from coatcheck.sessions.engine import SessionEngine
 from coatcheck.sessions.exceptions import UnauthorisedError
 from coatcheck.sessions.key_store import Cipher
 from coatcheck.sessions.keys import KeyRing
 from coatcheck.sessions.rows import SessionRow
+from coatcheck.sessions.session import EngineSession
+from coatcheck.testing.app import CopiedDatabase
 
 VALIDITY_MS = 3_600_000
 ROTATION_MS = 604_800_000
@@ -43,7 +46,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def database(database_url: str, clock: ManualClock, tables_exist: bool) -> Iterator[Database]:
     """Yield an empty database of each kind."""
-    with closing(Database(database_url, clock=clock, prepared=tables_exist)) as database:
+    fast = tables_exist and database_url == "sqlite://"
+    with closing(CopiedDatabase(clock=clock) if fast else Database(database_url, clock=clock)) as database:
         yield database
 
 
@@ -59,7 +63,7 @@ def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def memory(clock: ManualClock, tables_exist: bool) -> Iterator[Database]:
     """Yield an empty database in memory, for what does not depend on the kind of database."""
-    with closing(Database("sqlite://", clock=clock, prepared=tables_exist)) as database:
+    with closing(CopiedDatabase(clock=clock) if tables_exist else Database("sqlite://", clock=clock)) as database:
         yield database
 
 
@@ -84,7 +88,7 @@ def make_ring(clock: ManualClock, make_key: MakeKey) -> MakeRing:
             "access_token_validity_ms": VALIDITY_MS,
             "rotation_ms": ROTATION_MS,
             "cipher": Cipher(None),
-            "generate": make_key,
+            "source": signing_key.KeySource(make_key),
             **changes,
         }
         return KeyRing(database, clock, **settings)  # type: ignore[arg-type]
@@ -98,6 +102,18 @@ def ring(memory: Database, make_ring: MakeRing) -> KeyRing:
     return make_ring(memory)
 
 
+class Unlinked:
+    """The directory of an application without linked accounts: every login method is a user."""
+
+    def primary_id(self, connection: Connection, recipe_user_id: str) -> str:
+        """Return the id given."""
+        return recipe_user_id
+
+    def login_method_ids(self, connection: Connection, user_id: str) -> Sequence[str]:
+        """Return the id given, alone."""
+        return [user_id]
+
+
 @pytest.fixture
 def make_engine(database: Database, clock: ManualClock, make_ring: MakeRing) -> MakeEngine:
     """Return a maker of session engines, each with a key ring of its own as in a process of its own.
@@ -108,7 +124,7 @@ def make_engine(database: Database, clock: ManualClock, make_ring: MakeRing) -> 
     def make(*, on: Database = database, keys: KeyRing | None = None, **changes: object) -> SessionEngine:
         ring = keys or make_ring(on)
         settings: dict[str, object] = {
-            "directory": UnlinkedDirectory(),
+            "directory": Unlinked(),
             "access_token_validity_ms": VALIDITY_MS,
             "refresh_token_validity_ms": 8_640_000_000,
             **changes,

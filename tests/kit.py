@@ -33,6 +33,7 @@ from coatcheck.recipes.kit.services import set_default_services
 from coatcheck.recipes.thirdparty.config import ProviderInput
 from coatcheck.server.stub import Persona, provider_of
 from coatcheck.sessions.schema import metadata, schema_table
+from coatcheck.testing.app import FastApp
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ def app_of(
     **options: Any,
 ) -> App:
     """Make an App, in memory by default; keywords go to `session.init`, except those an App takes itself."""
-    return App(
+    return FastApp(
         app_info=InputAppInfo(
             app_name="Test",
             api_domain=api_domain,

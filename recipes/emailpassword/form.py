@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ...claims.claim import settled
+from ...claims.claim import awaited
 from ...claims.payload import JSONObject
 from ..chain.chain import InputOverrideConfig, checked_override
 from ..delivery import EmailDeliveryConfig
@@ -110,7 +110,7 @@ class ConfiguredField:
         """Return what is wrong with a value that is there."""
         if self.validate is None:
             return None
-        return await settled(self.validate(value, tenant_id) if self.takes_tenant else self.validate(value))
+        return await awaited(self.validate(value, tenant_id) if self.takes_tenant else self.validate(value))
 
 
 def sign_up_fields(feature: InputSignUpFeature | None) -> tuple[ConfiguredField, ...]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
@@ -92,13 +90,12 @@ _SEVERAL = (
 
 
 class _Default:
-    """Holds the process's default App and those of running tests, so that setting them needs no global statement."""
+    """The process's default App and those of running tests; in a class, so that no global statement is needed."""
 
     app: Services | None = None
     of_tests: tuple[Services, ...] = ()
     without_context: Services | None = None
-    """Whose the calls are that come without a context, as every request asks; None where nobody can tell."""
-    lock = threading.Lock()
+    """The App of calls that come without a context; kept here because every request asks for it."""
 
 
 def _settle() -> None:
@@ -128,18 +125,10 @@ def set_default_services(app: Services | None) -> None:
     _settle()
 
 
-@contextmanager
-def standing_in(app: Services) -> Iterator[None]:
-    """Let `app` be meant by calls without a context, such as those of a test's own threads, while the block runs."""
-    with _Default.lock:
-        _Default.of_tests += (app,)
-        _settle()
-    try:
-        yield
-    finally:
-        with _Default.lock:
-            _Default.of_tests = tuple(one for one in _Default.of_tests if one is not app)
-            _settle()
+def substitute_default(*apps: Services) -> None:
+    """Let the Apps of running tests replace the default; if there are several, a call without a context finds none."""
+    _Default.of_tests = apps
+    _settle()
 
 
 def is_current(app: Services) -> bool:

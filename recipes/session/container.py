@@ -14,9 +14,8 @@ from ...claims.payload import PROTECTED, JSONObject, UserContext, changed, copie
 from ...claims.recipe_user_id import RecipeUserId
 from ...claims.validator import ClaimsValidationResult, SessionClaimValidator
 from ...sessions.access_token import read_unverified
-from ...sessions.engine import EngineSession, TokenInfo
 from ...sessions.exceptions import InvalidClaimsError, UnauthorisedError
-from ...sessions.session import front_token
+from ...sessions.session import EngineSession, TokenInfo, front_token
 from ..kit.request import AnyRequest, as_request, set_session
 from ..kit.services import synced
 from .config import TransferMethod

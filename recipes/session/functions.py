@@ -10,8 +10,8 @@ from ...claims.claim import SessionClaim
 from ...claims.payload import JSONObject, UserContext, merged, without_protected
 from ...claims.recipe_user_id import RecipeUserId
 from ...claims.validator import ClaimsValidationResult, SessionClaimValidator, validate_claims
-from ...sessions.engine import SessionInformation
 from ...sessions.exceptions import TryRefreshTokenError, UnauthorisedError
+from ...sessions.session import SessionInformation
 from ..chain.view import OpenRecursion
 from ..exceptions import ConfigurationError
 from .container import SessionContainer

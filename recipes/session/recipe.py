@@ -63,8 +63,7 @@ class SessionRecipe(Recipe[RecipeInterface, APIInterface]):
             access_token_validity_ms=validity_ms,
             rotation_ms=_ms(config.signing_key_rotation_seconds),
             cipher=app.cipher,
-            generate=app.key_source.generate,
-            mark=app.key_source.mark,
+            source=app.key_source,
         )
         self.tokens = AccessTokens(self.keys, app.clock)
         absolute = config.absolute_lifetime_seconds
@@ -78,8 +77,6 @@ class SessionRecipe(Recipe[RecipeInterface, APIInterface]):
             refresh_token_validity_ms=_ms(config.refresh_token_validity_seconds),
             absolute_lifetime_ms=None if absolute is None else _ms(absolute),
         )
-        app.database.when_new(self.keys.begin)
-        app.database.when_new(self.engine.begin)
 
     def transport(self, request: Request, user_context: UserContext) -> Transport:
         """Return how the tokens of a request travel."""

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, quote
 
 from starlette.responses import HTMLResponse, Response
 
-from ...claims.claim import settled
+from ...claims.claim import awaited
 from ...claims.payload import JSONObject, UserContext
 from ..exceptions import BadInputError, ConfigurationError, ProviderError
 from ..kit.recipe import GeneralErrorResponse, LinkingToSessionUserFailedError
@@ -156,7 +156,7 @@ async def _placeholder(
     if config.generate_fake_email is None:
         return UserInfoEmail(f"{info.third_party_user_id}.{provider.id}@{PLACEHOLDER_DOMAIN}", True)
     generated = config.generate_fake_email(tenant_id, info.third_party_user_id, user_context)
-    return UserInfoEmail(await settled(generated), True)
+    return UserInfoEmail(await awaited(generated), True)
 
 
 def _failed(provider: Provider, error: ProviderError) -> GeneralErrorResponse:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from ...claims.claim import settled
+from ...claims.claim import awaited
 from ...claims.payload import JSONObject, UserContext
 from ...sessions.blocking import blocking
 from ..exceptions import BadInputError
@@ -217,7 +217,7 @@ class Provider:
         if self._row.check_id_token is not None:
             self._row.check_id_token(payload, self.config)
         if self.config.validate_id_token_payload is not None:
-            await settled(self.config.validate_id_token_payload(payload, self.config, user_context))
+            await awaited(self.config.validate_id_token_payload(payload, self.config, user_context))
         return payload
 
     async def _user_info_api(self, oauth_tokens: Mapping[str, Any], user_context: UserContext) -> JSONObject:
@@ -225,7 +225,7 @@ class Provider:
         if token is None:
             return {}
         if self.config.validate_access_token is not None:
-            await settled(self.config.validate_access_token(token, self.config, user_context))
+            await awaited(self.config.validate_access_token(token, self.config, user_context))
         if self._row.user_info_is_in_id_token or self.config.user_info_endpoint is None:
             return {}
         if self._row.user_info is not None:

@@ -20,7 +20,7 @@ from ...recipes.app import App
 from ...recipes.exceptions import OverrideError
 from ...recipes.kit.app_info import InputAppInfo, normal_origin, normal_path
 from ...recipes.kit.recipe import RecipeSpecification
-from ...sessions.engines import parse_url, shown
+from ...sessions.engines import masked, parse_url
 from ..address import is_any_address, is_loopback
 from ..app import create_app
 from ..doctor.application import app_of, is_application
@@ -191,7 +191,7 @@ def _refuse_contradictions(app: App, settings: Settings) -> None:
 def _answers(app: App, settings: Settings) -> list[tuple[str, str, str | None]]:
     answers: list[tuple[str, str, str | None]] = []
     if settings.database is not None:
-        answers.append(("database", shown(parse_url(settings.database)), app.database.url))
+        answers.append(("database", masked(parse_url(settings.database)), app.database.url))
     if settings.api_domain is not None:
         answers.append(("api-domain", normal_origin(settings.api_domain, "--api-domain"), app.info.api_domain))
     if settings.website_domain is not None:

@@ -25,7 +25,7 @@ from coatcheck.sessions.database import Database
 from coatcheck.sessions.exceptions import TryRefreshTokenError
 from coatcheck.sessions.key_store import Cipher
 from coatcheck.sessions.keys import KeyRing
-from coatcheck.sessions.signing_key import generate, jwk, public_pem
+from coatcheck.sessions.signing_key import KeySource, generate, jwk, public_pem
 
 from ..engine import MakeRing
 
@@ -128,7 +128,7 @@ def test_another_algorithm_by_the_right_key(
 ) -> None:
     """A PS256 signature of our own key is no access token."""
     own = make_key()
-    ring = make_ring(memory, generate=lambda: own)
+    ring = make_ring(memory, source=KeySource(lambda: own))
     tokens = AccessTokens(ring, clock)
     kid = jwt.get_unverified_header(tokens.mint(PAYLOAD, static=False))["kid"]
     assert refused(tokens, jwt.encode(PAYLOAD, own, algorithm="PS256", headers={"kid": kid, "version": "5"}))
@@ -165,7 +165,7 @@ def test_a_critical_header(
 ) -> None:
     """A header that demands an extension is refused, even signed by our own key (RFC 7515, section 4.1.11)."""
     own = make_key()
-    tokens = AccessTokens(make_ring(memory, generate=lambda: own), clock)
+    tokens = AccessTokens(make_ring(memory, source=KeySource(lambda: own)), clock)
     kid = jwt.get_unverified_header(tokens.mint(PAYLOAD, static=False))["kid"]
     critical = signed(PAYLOAD, own, header(kid, crit=["b64"], b64=True))
     assert refused(tokens, critical)

@@ -19,7 +19,7 @@ from coatcheck.claims import (
     RecipeUserId,
     SessionClaim,
 )
-from coatcheck.claims.claim import NEWEST, FetchBinding, settled
+from coatcheck.claims.claim import NEWEST, FetchBinding, awaited
 from coatcheck.claims.payload import PROTECTED, JSONObject, UserContext
 
 
@@ -411,8 +411,8 @@ def test_fetch_gets_the_user_context_itself() -> None:
 def test_a_plain_value_is_settled() -> None:
     """A plain value comes back as it is, falsy ones included."""
     value: list[int] = []
-    assert asyncio.run(settled(value)) is value
-    assert asyncio.run(settled(False)) is False
+    assert asyncio.run(awaited(value)) is value
+    assert asyncio.run(awaited(False)) is False
 
 
 def test_an_awaitable_is_awaited() -> None:
@@ -422,6 +422,6 @@ def test_an_awaitable_is_awaited() -> None:
         return False
 
     async def run() -> bool:
-        return await settled(no())
+        return await awaited(no())
 
     assert asyncio.run(run()) is False

@@ -11,6 +11,7 @@ import pytest
 from coatcheck.claims.clock import Clock
 from coatcheck.server.stub import Persona
 from coatcheck.sessions.database import Database
+from coatcheck.testing.app import CopiedDatabase
 
 ADA = Persona("1001", "ada@example.com")
 
@@ -26,5 +27,6 @@ def store(request: pytest.FixtureRequest) -> Iterator[Database]:
         url = f"sqlite:///{path / 'store.db'}"
     else:
         url = "sqlite://"
-    with closing(Database(url, clock=Clock(), prepared=True)) as database:
+    fast = url == "sqlite://"
+    with closing(CopiedDatabase(clock=Clock()) if fast else Database(url, clock=Clock())) as database:
         yield database

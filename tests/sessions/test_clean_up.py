@@ -12,7 +12,8 @@ from coatcheck.claims.clock import ManualClock
 from coatcheck.sessions import clean_up, rows as session_rows
 from coatcheck.sessions.clean_up import BATCH, INTERVAL_MS, CleanUp
 from coatcheck.sessions.database import Database
-from coatcheck.sessions.engine import EngineSession, SessionEngine
+from coatcheck.sessions.engine import SessionEngine
+from coatcheck.sessions.session import EngineSession
 
 from ..engine import MakeEngine, created
 

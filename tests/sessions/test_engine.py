@@ -13,7 +13,7 @@ from coatcheck.claims.exceptions import ProtectedClaimError
 from coatcheck.sessions import rows as session_rows
 from coatcheck.sessions.access_token import AccessTokens
 from coatcheck.sessions.database import Database
-from coatcheck.sessions.engine import SessionEngine, UnlinkedDirectory
+from coatcheck.sessions.engine import SessionEngine
 from coatcheck.sessions.exceptions import UnauthorisedError
 from coatcheck.sessions.refresh_token import hex_hash
 
@@ -32,7 +32,7 @@ KEYS = [
 ]
 
 
-class Linked(UnlinkedDirectory):
+class Linked:
     """A directory in which `owners` maps login methods to primary users."""
 
     def __init__(self) -> None:
@@ -167,7 +167,7 @@ def test_linked_login_method_signs_in_its_primary_user(make_engine: MakeEngine) 
 def test_refresh_carries_claims_and_data_on(engine: SessionEngine) -> None:
     """Custom claims come from the database, so that an update by handle reaches the client at the next refresh."""
     session = created(engine, payload={"a": 1}, data={"d": 1})
-    engine.update_payload(session.handle, {"a": 2})
+    engine.merge_payload(session.handle, {"a": 2})
     child = refreshed(engine, session)
     assert child.payload["a"] == 2
     information = engine.information(session.handle)

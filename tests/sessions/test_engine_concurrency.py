@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
@@ -13,8 +13,9 @@ from sqlalchemy import Connection, delete, update
 from coatcheck.claims.clock import ManualClock
 from coatcheck.sessions import rows as session_rows
 from coatcheck.sessions.database import Database
-from coatcheck.sessions.engine import EngineSession, SessionEngine, UnlinkedDirectory
+from coatcheck.sessions.engine import SessionEngine
 from coatcheck.sessions.exceptions import DatabaseError, TokenTheftError, UnauthorisedError
+from coatcheck.sessions.session import EngineSession
 
 from ..engine import MakeEngine, created, refreshed, token_of
 
@@ -175,10 +176,13 @@ def test_signing_waits_for_no_connection(make_engine: MakeEngine, database: Data
     """Transactions are over before a token is signed, so a directory may be asked inside and keys read outside."""
     asked: list[bool] = []
 
-    class Asking(UnlinkedDirectory):
+    class Asking:
         def primary_id(self, connection: Connection, recipe_user_id: str) -> str:
             asked.append(connection.in_transaction())
             return recipe_user_id
+
+        def login_method_ids(self, connection: Connection, user_id: str) -> Sequence[str]:
+            return [user_id]
 
     engine = make_engine(directory=Asking())
     refreshed(engine, created(engine))

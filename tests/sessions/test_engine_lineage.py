@@ -6,9 +6,10 @@ import pytest
 
 from coatcheck.claims.clock import ManualClock
 from coatcheck.sessions.database import Database
-from coatcheck.sessions.engine import EngineSession, SessionEngine
+from coatcheck.sessions.engine import SessionEngine
 from coatcheck.sessions.exceptions import TokenTheftError
 from coatcheck.sessions.refresh_token import hex_hash
+from coatcheck.sessions.session import EngineSession
 
 from ..engine import created, pairing, refreshed, stored, token_of, verified
 

@@ -12,8 +12,9 @@ from sqlalchemy import Connection, text
 from coatcheck.claims.clock import ManualClock
 from coatcheck.claims.exceptions import ProtectedClaimError
 from coatcheck.sessions.database import Database
-from coatcheck.sessions.engine import EngineSession, SessionEngine, SessionInformation
+from coatcheck.sessions.engine import SessionEngine
 from coatcheck.sessions.exceptions import UnauthorisedError
+from coatcheck.sessions.session import EngineSession, SessionInformation
 
 from ..engine import MakeEngine, created, refreshed, refused, token_of, verified
 
@@ -65,7 +66,6 @@ def test_unknown_handle_is_answered_not_raised(engine: SessionEngine) -> None:
     for handle in (NO_SESSION, ""):
         assert engine.information(handle) is None
         assert not engine.update_data(handle, {})
-        assert not engine.update_payload(handle, {})
         assert not engine.merge_payload(handle, {})
         assert not engine.revoke(handle)
 
@@ -77,7 +77,7 @@ def test_data_and_payload_are_replaced_as_a_whole(
     """An update leaves nothing of what was there before; None is the empty object."""
     session = recorded(engine)
     assert engine.update_data(session.handle, given)
-    assert engine.update_payload(session.handle, given)
+    assert engine.regenerate(session.access_token, given)
     information = information_of(engine, session)
     assert information.session_data_in_database == kept
     assert information.custom_claims_in_access_token_payload == kept
@@ -94,7 +94,7 @@ def test_protected_claims_cannot_be_written_by_handle(engine: SessionEngine) -> 
     """Neither replacing nor merging sets a claim that the server owns; removing one removes nothing."""
     session = recorded(engine)
     with pytest.raises(ProtectedClaimError):
-        engine.update_payload(session.handle, {"rsub": "x"})
+        engine.regenerate(session.access_token, {"rsub": "x"})
     with pytest.raises(ProtectedClaimError):
         engine.merge_payload(session.handle, {"rsub": "x"})
     assert engine.merge_payload(session.handle, {"rsub": None})
@@ -107,7 +107,7 @@ def test_expired_session_is_no_session(engine: SessionEngine, clock: ManualClock
     clock.advance(8_640_000)
     assert engine.information(session.handle) is None
     assert not engine.update_data(session.handle, {})
-    assert not engine.update_payload(session.handle, {})
+    assert engine.regenerate(session.access_token, {}) is None
     assert not engine.merge_payload(session.handle, {})
     assert engine.handles_of("u1", linked=True, tenant_id=None) == []
     assert engine.revoke_all("u1", linked=True, tenant_id=None) == []

@@ -130,7 +130,7 @@ def test_checking_the_database_brings_claims_up_to_date(
 ) -> None:
     """A replacement is minted exactly if the custom claims stored differ, however deep, from those of the token."""
     session = created(engine, payload=before)
-    engine.update_payload(session.handle, after)
+    engine.regenerate(session.access_token, after)
     assert verified(engine, session).updated is False
     found = verified(engine, session, check_database=True)
     assert found.updated is differs
@@ -146,7 +146,7 @@ def test_token_of_an_old_branch_gets_new_claims_only_when_the_database_is_checke
     old = refreshed(engine, session)
     clock.advance(11)
     verified(engine, refreshed(engine, session))
-    engine.update_payload(session.handle, {"k": 1})
+    engine.merge_payload(session.handle, {"k": 1})
     assert verified(engine, old).updated is False
     assert verified(engine, old, check_database=True).payload["k"] == 1
 

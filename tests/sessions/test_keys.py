@@ -18,7 +18,8 @@ from coatcheck.sessions.database import Database
 from coatcheck.sessions.exceptions import DatabaseError, SigningKeyError
 from coatcheck.sessions.key_store import Cipher
 from coatcheck.sessions.keys import KeyRing
-from coatcheck.sessions.signing_key import KeyMaker
+from coatcheck.sessions.signing_key import KeyMaker, KeySource
+from coatcheck.testing.app import LentKeys
 
 from ..engine import MakeRing
 
@@ -462,7 +463,7 @@ def test_a_revocation_catches_a_key_made_meanwhile(shared_url: str, clock: Manua
 
 def test_keys_for_tests_are_lent_to_one_at_a_time() -> None:
     """An App for tests gets the key that another has given back; open Apps have different ones (rule 12.13)."""
-    one, other = signing_key.LentKeys(), signing_key.LentKeys()
+    one, other = LentKeys(), LentKeys()
     held = [lent.generate() for lent in (one, other, one)]
     assert len({signing_key.public_pem(key) for key in held}) == 3
     one.give_back()
@@ -473,10 +474,10 @@ def test_keys_for_tests_are_lent_to_one_at_a_time() -> None:
 
 def test_keys_for_tests_come_back_from_whoever_is_forgotten() -> None:
     """An App for tests that nobody closed gives its keys back when it is gone (rule 12.13)."""
-    forgotten = signing_key.LentKeys()
+    forgotten = LentKeys()
     key = forgotten.generate()
     del forgotten
-    later = signing_key.LentKeys()
+    later = LentKeys()
     assert later.generate() is key
     later.give_back()
 
@@ -485,8 +486,8 @@ def test_tokens_of_an_earlier_owner_of_a_key_name_another_kid(memory: Database, 
     """A key that is lent again at the very same moment has another id, so earlier tokens are refused (rule 12.13)."""
     kids: list[str] = []
     for _ in range(2):
-        lent = signing_key.LentKeys()
-        maker = KeyMaker(memory, clock, cipher=Cipher(None), generate=lent.generate, mark=lent.mark)
+        lent = LentKeys()
+        maker = KeyMaker(memory, clock, cipher=Cipher(None), source=KeySource(lent.generate, lent.mark))
         kids.append(maker.replace(revoke=True))
         memory.write(lambda connection: key_store.remove_dynamic(connection, created_until_ms=clock.now_ms()))
         lent.give_back()

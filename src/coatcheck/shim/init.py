@@ -19,7 +19,7 @@ from ..recipes.kit.app_info import AppInfo, OriginFunction
 from ..recipes.kit.recipe import RecipeSpecification
 from ..recipes.kit.request import get_all_cors_headers
 from ..recipes.kit.services import set_default_services
-from ..sessions.engines import parse_url, shown
+from ..sessions.engines import masked, parse_url
 from .frameworks import get_request_from_user_context
 from .overrides import with_sdk_request
 
@@ -151,4 +151,4 @@ def _names_a_core(uri: str) -> bool:
 def _description_of(database: str) -> str:
     if database == "sqlite://":
         return f"one in memory, which ends with this process ({DATABASE_VARIABLE} names another)"
-    return f"that of {DATABASE_VARIABLE}, {shown(parse_url(database))}"
+    return f"that of {DATABASE_VARIABLE}, {masked(parse_url(database))}"

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..claims.claim import settled
+from ..claims.claim import awaited
 from ..recipes import delivery
 from ..recipes.chain import chain as override_config
 from ..recipes.chain.operation import operation_names
@@ -113,7 +113,7 @@ def _error_handler(handler: Callable[..., Any] | None) -> Callable[..., Any] | N
 
     async def answer(request: Request, *arguments: Any) -> Any:
         *details, default = arguments
-        given = await settled(handler(as_sdk_request(request), *details, BaseResponse(default)))
+        given = await awaited(handler(as_sdk_request(request), *details, BaseResponse(default)))
         return given.to_starlette() if isinstance(given, BaseResponse) else given
 
     return answer

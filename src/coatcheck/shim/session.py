@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypedDict
 
-from ..claims.claim import settled
+from ..claims.claim import awaited
 from ..claims.payload import JSONObject, UserContext
 from ..claims.recipe_user_id import RecipeUserId
 from ..claims.validator import ClaimsValidationResult, ClaimValidationError
@@ -160,7 +160,7 @@ async def validate_claims_in_jwt_payload(
             override_global_claim_validators,
             context,
         ):
-            verdict = await settled(validator.validate(jwt_payload, context))
+            verdict = await awaited(validator.validate(jwt_payload, context))
             if not verdict.is_valid:
                 failures.append(ClaimValidationError(validator.id, verdict.reason))
     return ClaimsValidationResult(failures, None)

@@ -1,4 +1,4 @@
-"""Databases in memory that begin as copies: complete, and strangers to one another."""
+"""What makes Apps for tests fast: databases in memory that begin as copies, complete and without shared rows."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from contextlib import closing, contextmanager
 
 import jwt
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, create_engine, func, insert, inspect, select
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, create_engine, func, insert, inspect, select
 
 from coatcheck.claims.clock import ManualClock
 from coatcheck.sessions import key_store, schema, signing_key
 from coatcheck.sessions.database import Database
-from coatcheck.sessions.engines import KEPT
 from coatcheck.sessions.key_store import Cipher
 from coatcheck.sessions.keys import KeyRing
+from coatcheck.testing import make_app
+from coatcheck.testing.app import KEPT, CopiedDatabase, LentKeys
 
 from ..kit import python
 
@@ -26,7 +27,7 @@ from ..kit import python
 @contextmanager
 def prepared() -> Iterator[Database]:
     """Yield a database that begins as a copy."""
-    with closing(Database("sqlite://", clock=ManualClock(), prepared=True)) as database:
+    with closing(CopiedDatabase(clock=ManualClock())) as database:
         yield database
 
 
@@ -58,29 +59,30 @@ def test_a_closed_copy_begins_anew() -> None:
         assert secret_of(database) is None
 
 
-def test_a_copy_begins_with_the_rows_it_was_promised(tmp_path: os.PathLike[str]) -> None:
-    """What `when_new` was given is there at the first use, once, and again after a close; other databases get none."""
-    for url, expected in (("sqlite://", "first"), (f"sqlite:///{tmp_path}/kept.db", None)):
-        with closing(Database(url, clock=ManualClock(), prepared=True)) as database:
-            database.when_new(lambda connection: key_store.add_master(connection, "first", created_ms=0))
-            assert [secret_of(database), secret_of(database)] == [expected, expected]
-            database.close()
-            assert secret_of(database) == expected
+def test_a_copy_begins_with_the_rows_of_its_seed() -> None:
+    """What `seed` adds is there at the first use, once, and again after a close."""
+
+    def seed(connection: Connection) -> None:
+        key_store.add_master(connection, "first", created_ms=0)
+
+    with closing(CopiedDatabase(clock=ManualClock(), seed=seed)) as database:
+        assert [secret_of(database), secret_of(database)] == ["first", "first"]
+        database.close()
+        assert secret_of(database) == "first"
 
 
 def test_a_key_ring_starts_with_a_key_and_a_secret() -> None:
     """In a copy, key and master secret are made with the first use, and anew for the database after a close."""
-    with prepared() as database:
-        lent = signing_key.LentKeys()
+    with closing(CopiedDatabase(clock=ManualClock(), seed=lambda connection: rings.seed_rows(connection))) as database:
+        lent = LentKeys()
         rings = KeyRing(
             database,
             database.clock,
             access_token_validity_ms=3_600_000,
             rotation_ms=604_800_000,
             cipher=Cipher("a secret of enough characters"),
-            generate=lent.generate,
+            source=signing_key.KeySource(lent.generate),
         )
-        database.when_new(rings.begin)
         for _ in range(2):
             database.ping()
             assert [key.status for key in rings.list()] == ["signing"]
@@ -149,12 +151,12 @@ def test_a_copy_that_was_changed_is_not_kept() -> None:
 
 def test_few_copies_are_kept() -> None:
     """Of many databases that close at the same time, some connections are kept and the others closed."""
-    databases = [Database("sqlite://", clock=ManualClock(), prepared=True) for _ in range(KEPT + 3)]
+    databases = [CopiedDatabase(clock=ManualClock()) for _ in range(KEPT + 3)]
     connections = {in_use(database) for database in databases}
     assert len(connections) == KEPT + 3
     for database in databases:
         database.close()
-    with_another = [Database("sqlite://", clock=ManualClock(), prepared=True) for _ in range(KEPT + 3)]
+    with_another = [CopiedDatabase(clock=ManualClock()) for _ in range(KEPT + 3)]
     assert len({in_use(database) for database in with_another} & connections) == KEPT
     for database in with_another:
         database.close()
@@ -162,7 +164,7 @@ def test_few_copies_are_kept() -> None:
 
 def test_a_forgotten_database_gives_its_copy_back() -> None:
     """A database that nobody closed is emptied, too, once it is gone."""
-    forgotten = Database("sqlite://", clock=ManualClock(), prepared=True)
+    forgotten = CopiedDatabase(clock=ManualClock())
     connection = in_use(forgotten)
     forgotten.write(lambda connection: key_store.add_master(connection, "lost", created_ms=0))
     del forgotten
@@ -173,14 +175,13 @@ def test_a_forgotten_database_gives_its_copy_back() -> None:
 
 
 def test_other_databases_are_not_copies(tmp_path: os.PathLike[str]) -> None:
-    """A file, or an engine of the application's own, is brought up to date as ever."""
-    file = Database(f"sqlite:///{tmp_path}/kept.db", clock=ManualClock(), prepared=True)
+    """A file, or an engine of the application's own, is brought up to date as ever, and gets none of the lent keys."""
     engine = create_engine(f"sqlite:///{tmp_path}/own.db")
-    own = Database(engine, clock=ManualClock(), prepared=True)
-    for database in (file, own):
-        database.ping()
-        assert "coatcheck_sessions" in database.read(lambda connection: inspect(connection).get_table_names())
-        database.close()
+    for given in (f"sqlite:///{tmp_path}/kept.db", engine):
+        with make_app(database=given) as app:
+            assert app.key_source is signing_key.GENERATED
+            assert app.database.read(key_store.load) == ()
+            assert "coatcheck_sessions" in app.database.read(lambda connection: inspect(connection).get_table_names())
     engine.dispose()
 
 
@@ -206,10 +207,10 @@ FORKED = """
 import os
 from coatcheck.claims.clock import ManualClock
 from coatcheck.sessions import schema
-from coatcheck.sessions.database import Database
+from coatcheck.testing.app import CopiedDatabase
 
 def complete():
-    database = Database("sqlite://", clock=ManualClock(), prepared=True)
+    database = CopiedDatabase(clock=ManualClock())
     whole = database.read(schema.is_current)
     database.close()
     return whole
