@@ -18,7 +18,8 @@ from .kit import API, PostgresSchemas, app_of, new_postgres_database, without_de
 
 # A slow machine fails no test, and examples may share the fixtures of a test.
 ALLOWED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-settings.register_profile("coatcheck", deadline=None, suppress_health_check=ALLOWED)
+settings.register_profile("thorough", deadline=None, suppress_health_check=ALLOWED)
+settings.register_profile("coatcheck", settings.get_profile("thorough"), max_examples=40)
 settings.load_profile("coatcheck")
 
 
