@@ -190,6 +190,6 @@ def _whole_run(count: int) -> Row:
     ours_only = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "test_kit.py").write_text(SUITE.format(folder=str(HERE), count=count))
-        _pytest(folder, "-p", "coatcheck.testing", "-k", "[0]", **ours_only)  # so that everything is compiled
-        taken = _pytest(folder, "-p", "coatcheck.testing", **ours_only)
+        _pytest(folder, "-p", "coatcheck.testing.plugin", "-k", "[0]", **ours_only)  # so that everything is compiled
+        taken = _pytest(folder, "-p", "coatcheck.testing.plugin", **ours_only)
     return Row(GROUP, f"{count:,} such tests, all of pytest", taken, most=LONGEST_S if count == THOUSAND else None)
