@@ -1,6 +1,6 @@
 """Users as groups of login methods: the functions to find, list and delete them, awaitable and under `.sync`.
 
-No accounts are linked yet; the recipe bears the name under which applications override these functions.
+Accounts are not linked yet; the recipe has the name under which applications override these functions.
 """
 
 from __future__ import annotations
@@ -152,9 +152,9 @@ async def get_users_oldest_first(
     query: dict[str, str] | None = None,
     user_context: UserContext | None = None,
 ) -> UsersResponse:
-    """Return one page of a tenant's users, those who joined first in front; at most `limit` (default 100, up to 500).
+    """Return one page of a tenant's users, oldest first; at most `limit` (default 100, up to 500).
 
-    `query` may name `email`, `phone` and `provider`. BadInputError for a limit or token that cannot be.
+    `query` may name `email`, `phone` and `provider`. BadInputError for a limit or token that is not valid.
     """
     return await AccountLinkingRecipe.call(
         lambda functions, context: functions.get_users(
@@ -172,7 +172,7 @@ async def get_users_newest_first(
     query: dict[str, str] | None = None,
     user_context: UserContext | None = None,
 ) -> UsersResponse:
-    """Return one page of a tenant's users, those who joined last in front; as `get_users_oldest_first` otherwise."""
+    """Return one page of a tenant's users, newest first; otherwise like `get_users_oldest_first`."""
     return await AccountLinkingRecipe.call(
         lambda functions, context: functions.get_users(
             tenant_id, "DESC", limit, pagination_token, include_recipe_ids, query, context
@@ -198,7 +198,7 @@ async def list_users_by_account_info(
     do_union_of_account_info: bool = False,
     user_context: UserContext | None = None,
 ) -> list[User]:
-    """Return the users of a tenant with all (or with the union flag, any) of what is given, oldest first."""
+    """Return the users of a tenant that match all given fields (with the union flag: any of them), oldest first."""
     return await AccountLinkingRecipe.call(
         lambda functions, context: functions.list_users_by_account_info(
             tenant_id, account_info, do_union_of_account_info, context

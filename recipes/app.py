@@ -1,4 +1,4 @@
-"""An App: one configuration, one database, one clock, and the recipes at work in it."""
+"""An App: one configuration, one database, one clock, and its recipes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class SupertokensConfig:
     disable_core_call_cache: bool = False
 
     def database(self) -> str | None:
-        """Return the database URL, None where it names none; there is no core server to connect to."""
+        """Return the database URL, None if `connection_uri` is empty; ConfigurationError for an http(s) address."""
         uri = self.connection_uri.strip()
         if re.match(r"https?://", uri):
             raise ConfigurationError(
@@ -65,7 +65,7 @@ class SupertokensConfig:
 class App(Services):
     """The recipes of one application, with a database, keys and a clock of their own.
 
-    `database` is a URL or a SQLAlchemy Engine; in memory where none is given. `encryption_key` seals private keys in
+    `database` is a URL or a SQLAlchemy Engine, by default in memory. `encryption_key` seals private keys in
     the database; by default it is read from the environment variable COATCHECK_ENCRYPTION_KEY. `sync_overrides="loop"`
     lets the plain (`.sync`) functions run overrides that need an event loop. `unsafe_for_tests` permits manual clocks
     and stub providers, and makes password hashes fast. A wrong option is a ConfigurationError here; no connection is
@@ -93,7 +93,7 @@ class App(Services):
         _check_choice("framework", framework, ("fastapi", "flask", "django"))
         _check_choice("mode", mode, ("asgi", "wsgi"))
         _check_choice("sync_overrides", sync_overrides, ("inline", "loop"))
-        if not isinstance(unsafe_for_tests, bool):  # such as "false", which would be taken for true
+        if not isinstance(unsafe_for_tests, bool):  # the text "false" would count as true
             raise ConfigurationError(f"unsafe_for_tests must be True or False, not {unsafe_for_tests!r}")
         self.info = normalise(app_info)
         self.unsafe_for_tests = unsafe_for_tests
@@ -149,7 +149,7 @@ class App(Services):
     # Housekeeping
 
     def clean_up(self) -> int:
-        """Delete everything that has expired; return how many rows went. Blocking: call it from a job or a script."""
+        """Delete everything that has expired; return the number of rows. Blocking: call it from a job or a script."""
         with self.active():
             return sum(recipe.clean_up() for recipe in dict.fromkeys((self._sessions, *self.recipes)))
 

@@ -52,11 +52,11 @@ class NotInitialisedError(RecipeError):
 
 
 class BadInputError(RecipeError):
-    """What a client or a caller sent is malformed; answered with HTTP 400 and the message."""
+    """A client or a caller sent malformed data; the answer is HTTP 400 with the message."""
 
 
 class ProviderError(RecipeError):
-    """A provider could not be asked, or what it answered will not do; the message holds no secrets."""
+    """A provider could not be reached, or its answer is not usable; the message holds no secrets."""
 
     def __init__(self, third_party_id: str, message: str) -> None:
         super().__init__(f"{third_party_id}: {message}")
@@ -64,7 +64,7 @@ class ProviderError(RecipeError):
 
 
 class UnknownTenantError(RecipeError):
-    """There is no tenant of the name in a request's path; answered with HTTP 404."""
+    """A request's path names a tenant that does not exist; the answer is HTTP 404."""
 
     def __init__(self, tenant_id: str) -> None:
         super().__init__(f"there is no tenant {tenant_id!r}")

@@ -1,4 +1,4 @@
-"""Tenants: which one a request belongs to, and how one can sign in to it. There is one tenant, `public`."""
+"""Tenants: the tenant of a request, and the ways to sign in to it. There is one tenant, `public`."""
 
 from __future__ import annotations
 
@@ -26,13 +26,17 @@ from .kit.routing import ApiCall, Route, answer
 
 @dataclass(frozen=True, slots=True)
 class LoginMethodsGetOkResult(Result):
-    """How one can sign in to a tenant."""
+    """The ways to sign in to a tenant."""
 
     first_factors: list[str]
     providers: list[ThirdPartyProvider] = field(default_factory=list)
 
     def to_json(self) -> JSONObject:
-        """Return the answer's body; the `enabled` flags follow from the first factors."""
+        """Return the body of the answer; the `enabled` flags follow from the first factors.
+
+        For example: `{"status": "OK", "emailPassword": {"enabled": true}, "thirdParty": {"enabled": false, "providers":
+        []}, "passwordless": {...}, "webauthn": {...}, "firstFactors": ["emailpassword"]}`.
+        """
         factors = self.first_factors
         codes = {"otp-email", "otp-phone", "link-email", "link-phone"}
         return {
@@ -53,7 +57,7 @@ class RecipeInterface(ABC):
 
     @abstractmethod
     async def get_tenant_id(self, tenant_id_from_frontend: str, user_context: UserContext) -> str:
-        """Return the tenant of a request, given the one its path names (`public` where it names none)."""
+        """Return the tenant of a request, given the one that its path names (`public` if it names none)."""
 
 
 class APIInterface(ABC):

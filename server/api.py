@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..recipes.app import App, current_app
-from ..recipes.kit.request import bind_app, has_jobs, jobs_of, let_go, request_context
+from ..recipes.kit.request import bind_app, has_jobs, jobs_of, release, request_context
 from ..recipes.kit.routing import ApiCall, Route, public_path
 from ..recipes.multitenancy import TenantsRecipe
 from ..recipes.session.response import response_log
@@ -76,7 +76,7 @@ class AuthAPI:
 async def finish(request: Request) -> None:
     """Run the jobs that waited for the response to be sent, and release the request."""
     await run_jobs(request)
-    let_go(request)
+    release(request)
 
 
 async def run_jobs(request: Request) -> None:

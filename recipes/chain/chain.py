@@ -4,9 +4,9 @@
     chain.apply(override_session_functions)
     await chain.top.create_new_session(...)        # the outermost layer, or the implementation itself
 
-How the files of this family belong together, from the inside out: `operation` (what can be called, and how), `feed`
-(how a function gets its arguments), `link` (one layer at work), `view` (what an override function sees), `layer`
-(layers as classes), `chain` (this one), and `explain` and `trace`, which show a chain at rest and in motion.
+The files of this folder, from the inside out: `operation` (what can be called, and where functions are written), `feed`
+(how a function gets its arguments), `link` (one layer of one operation), `view` (what an override function sees, and
+layers written as classes), `chain` (this file) and `trace` (which layers there are, and what a call does in each).
 """
 
 from __future__ import annotations
@@ -80,11 +80,11 @@ class Chain(Generic[I]):
         self._built = draft.now
         self._finish()
 
-    # What the chain is made of
+    # The layers
 
     @property
     def _layers(self) -> Layers:
-        # Built when first needed: to most chains nothing is ever added, and tests make many.
+        # Built when first needed: most chains get no layer, and tests make many chains.
         if self._built is None:
             links = {name: Link(op, getattr(self._base, name), None) for name, op in self.operations.items()}
             self._built = Layers(links, self._flags, set())
@@ -95,12 +95,12 @@ class Chain(Generic[I]):
         return list(self._down_from(self._layers.links[self._known(name)]))
 
     def is_overridden(self, name: str) -> bool:
-        """Say whether an override has put a layer over an operation, or disabled it."""
+        """Whether an override has put a layer over an operation, or disabled it."""
         below = None if self._built is None else self._built.links[self._known(name)].below
         return below is not None or self.is_disabled(name)
 
     def is_disabled(self, name: str) -> bool:
-        """Say whether an API was switched off, by assigning None to it or by its `disable_` attribute."""
+        """Whether an API is switched off, by None in its place or by its `disable_` attribute."""
         flags = self._flags if self._built is None else self._built.flags
         disabled = set() if self._built is None else self._built.disabled
         return self._known(name) in disabled or flags.get(f"disable_{name}", False)
@@ -124,7 +124,7 @@ class Chain(Generic[I]):
             yield link
             link = link.below
 
-    # How it grows
+    # Adding layers
 
     def _finish(self) -> None:
         attributes = vars(self.top)
@@ -138,7 +138,7 @@ class Chain(Generic[I]):
         return not own and _are_direct(implementation, tuple(self.operations.values()))
 
     def _callable(self, link: Link) -> Callable[..., Any]:
-        """Return what the outside calls; where nothing has to happen in between, that is the implementation itself."""
+        """Return what the outside calls: the implementation itself if nothing has to happen in between."""
         return link.feed.function if link.is_direct and self._observer is None else link.entry
 
     def _adopt(self, returned: Any, draft: Draft, place: Place) -> None:
@@ -185,7 +185,7 @@ def _refuse(message: str, place: Place) -> NoReturn:
 
 @lru_cache(maxsize=256)
 def _are_direct(implementation: Any, operations: tuple[Operation, ...]) -> bool:
-    """Say whether methods of a class are, just as they are, what the outside calls for these operations."""
+    """Whether the outside can call the methods of a class directly for these operations."""
     methods = [(operation, inspect.getattr_static(implementation, operation.name, None)) for operation in operations]
     return all(isinstance(method, FunctionType) for _, method in methods) and all(
         Link(operation, MethodType(method, object()), None).is_direct for operation, method in methods
@@ -194,15 +194,18 @@ def _are_direct(implementation: Any, operations: tuple[Operation, ...]) -> bool:
 
 @lru_cache(maxsize=256)
 def _top_class(interface: type[Any], operations: tuple[str, ...]) -> type:
-    """Return a class whose instances are of an interface, abstract or not; operations are attributes of theirs."""
+    """Return a class whose instances implement an interface, abstract or not; their operations are attributes."""
 
     def refuse(top: object, name: str, value: object) -> None:
         raise AttributeError(f"{name} cannot be assigned here; override it in the recipe's init(override=...)")
 
-    # Until an override puts something else there, an operation is that of the implementation.
-    fetched = {name: cached_property(attrgetter(f"_base.{name}")) for name in operations}
-    body = {**fetched, "__setattr__": refuse, "__doc__": interface.__doc__}
+    # Until an override assigns something else, an operation is the method of the implementation.
+    methods = {name: cached_property(attrgetter(f"_base.{name}")) for name in operations}
+    body = {**methods, "__setattr__": refuse, "__doc__": interface.__doc__}
     return type(f"Top{interface.__name__}", (interface,), body)
+
+
+# The overrides that a recipe's `init` takes
 
 
 @dataclass(frozen=True)

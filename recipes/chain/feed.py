@@ -1,11 +1,11 @@
-"""How a layer is fed: decided once, from the signature of its function.
+"""How a layer gets its arguments; its signature decides this once.
 
     async def create_new_session(**kwargs)                       everything, by name
     async def create_new_session(user_id, _tenant_id, ...)       what it names; a leading underscore is ignored
     async def create_new_session(uid, payload, data, a, t, ctx)  unknown names: the order of as many parameters
     async def create_new_session(*args)                          everything, in the newest order
 
-A parameter that gets nothing takes its default. A signature that fits nowhere is an OverrideError at init.
+A parameter that gets nothing takes its default. A signature that fits no way is an OverrideError at init.
 """
 
 from __future__ import annotations
@@ -55,10 +55,9 @@ class Feed:
 
 
 def feed_of(function: Callable[..., Any], operation: Operation) -> Feed:
-    """Decide how `function` is fed as a layer of `operation`; OverrideError if it cannot be."""
+    """Return how `function` gets its arguments as a layer of `operation`; OverrideError if it cannot be a layer."""
     if inspect.ismethod(function) and isinstance(function.__func__, FunctionType):
-        # A recipe's own methods are the same in every App, and reading their signatures would take most of the time
-        # in which an App is made.
+        # A recipe's own methods are the same in every App, and reading signatures is most of the work of making one.
         return _feed_of_method(function.__func__, operation).of(function)
     return _Signature(function, operation).feed()
 
@@ -85,7 +84,7 @@ class _Signature:
         self.takes_kwargs = any(p.kind is p.VAR_KEYWORD for p in parameters)
 
     def feed(self) -> Feed:
-        """Choose the way of feeding: by name if every name is known, else by position."""
+        """Return the feed: by name if every name is known, else by position."""
         strange = [p.name for p in self.keyword_only if not self._known(p) and p.default is p.empty]
         if strange:
             raise self._impossible(f"no argument is called {' or '.join(strange)}")
@@ -119,11 +118,11 @@ class _Signature:
                 by_keyword[parameter.name] = name
         named = [*by_position, *by_keyword.values()]
         described = "everything, by name" if self.takes_kwargs else f"by name: {', '.join(named) or 'nothing'}"
-        return self._finished(by_position, by_keyword, described)
+        return self._new_feed(by_position, by_keyword, described)
 
     def _by_order(self, order: Order, described: str) -> Feed:
         by_keyword = {p.name: name for p in self.keyword_only if (name := self._known(p))}
-        return self._finished(order, by_keyword, described)
+        return self._new_feed(order, by_keyword, described)
 
     def _newest_order(self) -> Order:
         order = self._without_keyword_only(self.operation.names)
@@ -152,7 +151,7 @@ class _Signature:
         pairs = zip(self.positional, order, strict=False)
         return [p.name for p, name in pairs if self._known(p) not in (None, name)]
 
-    def _finished(self, by_position: Iterable[str], by_keyword: dict[str, str], described: str) -> Feed:
+    def _new_feed(self, by_position: Iterable[str], by_keyword: dict[str, str], described: str) -> Feed:
         index = {name: place for place, name in enumerate(self.operation.names)}
         fed = {*by_position, *by_keyword.values()}
         rest = [name for name in self.operation.names if name not in fed]

@@ -20,10 +20,10 @@ Run = Callable[[Values], Any]
 
 
 class Link:
-    """A function at work as a layer (or, with nothing `below`, as the implementation) of one operation.
+    """A function as a layer of one operation, or as its implementation if nothing is `below`.
 
-    `run` takes the values of a call; a trace may put its own in place of `plain_run`. `entry` is what the outside
-    calls. `original` is what a layer above calls: where that layer cannot know a parameter, it passes it on.
+    `run` takes the values of a call; a trace may replace `plain_run` by its own. `entry` is what the outside calls.
+    `original` is what a layer above calls; it adds the parameters that this layer cannot know.
     """
 
     __slots__ = ("_entry", "_original", "below", "feed", "operation", "plain_run", "run")
@@ -32,9 +32,9 @@ class Link:
         self.operation = operation
         self.below = below
         self.feed: Feed = feed_of(function, operation)
-        self.plain_run: Run = _running(self)
+        self.plain_run: Run = _run_of(self)
         self.run: Run = self.plain_run
-        # Made when first asked for: through most links of an App nothing is ever called.
+        # Made when first asked for: most links of an App are never called.
         self._entry: Callable[..., Any] | None = None
         self._original: Callable[..., Any] | None = None
 
@@ -42,14 +42,14 @@ class Link:
     def entry(self) -> Callable[..., Any]:
         """What the outside calls."""
         if self._entry is None:
-            self._entry = _called(self, passing_on=False)
+            self._entry = _callable(self, passing_on=False)
         return self._entry
 
     @property
     def original(self) -> Callable[..., Any]:
         """What a layer above calls."""
         if self._original is None:
-            self._original = _called(self, passing_on=True)
+            self._original = _callable(self, passing_on=True)
         return self._original
 
     @property
@@ -59,39 +59,38 @@ class Link:
 
     @property
     def is_direct(self) -> bool:
-        """Say whether the function itself can stand for `entry`: an implementation with the very same signature."""
+        """Whether the function itself can stand for `entry`: an implementation with exactly the same signature."""
         same = self.feed.parameters == self.operation.names
-        settles = self.feed.is_async or not self.operation.is_async
-        return self.below is None and same and settles and not self.feed.by_keyword
+        same_kind = self.feed.is_async or not self.operation.is_async
+        return self.below is None and same and same_kind and not self.feed.by_keyword
 
 
-# The calls under way
+# The running calls
 
 
 Frame: TypeAlias = "tuple[Link, Values, Frame | None]"
-"""A layer at work in the running context, what it was called with, and the frame around it."""
+"""A running layer of this context, the values it was called with, and the frame around it."""
+
+_running_layer: ContextVar[Frame | None] = ContextVar("coatcheck_layer_running_layer", default=None)
 
 
-_at_work: ContextVar[Frame | None] = ContextVar("coatcheck_layer_at_work", default=None)
-
-
-def _enclosing(operation: Operation) -> Frame | None:
-    frame = _at_work.get()
+def _enclosing_frame(operation: Operation) -> Frame | None:
+    frame = _running_layer.get()
     while frame is not None and frame[0].operation is not operation:
         frame = frame[2]
     return frame
 
 
-# Into a layer
+# Calling the function of a layer
 
 
-def _running(link: Link) -> Run:
+def _run_of(link: Link) -> Run:
     if not link.operation.is_async:
-        return _running_plain(link)
-    return _implementation_async(link) if link.below is None else _layer_async(link)
+        return _run_sync(link)
+    return _run_implementation(link) if link.below is None else _run_layer(link)
 
 
-def _implementation_async(link: Link) -> Run:
+def _run_implementation(link: Link) -> Run:
     call = link.feed.caller()
 
     async def run(values: Values) -> Any:
@@ -101,46 +100,46 @@ def _implementation_async(link: Link) -> Run:
     return call if link.feed.is_async else run
 
 
-def _layer_async(link: Link) -> Run:
+def _run_layer(link: Link) -> Run:
     call, is_async = link.feed.caller(), link.feed.is_async
 
     async def run(values: Values) -> Any:
-        token = _at_work.set((link, values, _at_work.get()))
+        token = _running_layer.set((link, values, _running_layer.get()))
         try:
             result = call(values)
             return await result if is_async or inspect.isawaitable(result) else result
         finally:
-            _at_work.reset(token)
+            _running_layer.reset(token)
 
     return run
 
 
-def _running_plain(link: Link) -> Run:
-    """Run an operation that may answer at once or with an awaitable; a layer's frame covers both."""
+def _run_sync(link: Link) -> Run:
+    """Return what runs a function that answers at once or with an awaitable; a layer's frame covers both."""
     call = link.feed.caller()
 
     async def rest(values: Values, result: Any) -> Any:
-        token = _at_work.set((link, values, _at_work.get()))
+        token = _running_layer.set((link, values, _running_layer.get()))
         try:
             return await result
         finally:
-            _at_work.reset(token)
+            _running_layer.reset(token)
 
     def run(values: Values) -> Any:
-        token = _at_work.set((link, values, _at_work.get()))
+        token = _running_layer.set((link, values, _running_layer.get()))
         try:
             result = call(values)
         finally:
-            _at_work.reset(token)
+            _running_layer.reset(token)
         return rest(values, result) if inspect.isawaitable(result) else result
 
     return call if link.below is None else run
 
 
-# Out of a layer, or in from outside
+# What others call
 
 
-def _called(link: Link, *, passing_on: bool) -> Callable[..., Any]:
+def _callable(link: Link, *, passing_on: bool) -> Callable[..., Any]:
     operation = link.operation
     count = len(operation.names)
 
@@ -159,8 +158,8 @@ def _called(link: Link, *, passing_on: bool) -> Callable[..., Any]:
 
 
 def _pass_on(operation: Operation, given: dict[str, Any]) -> None:
-    """Add what the calling layer cannot know, from the call it is at work on (docs/protocol.md, rule 15.6)."""
-    frame = _enclosing(operation)
+    """Add what the calling layer cannot know, from the call that it is running for (docs/protocol.md, rule 15.6)."""
+    frame = _enclosing_frame(operation)
     if frame is None:
         return
     link, received, _ = frame
@@ -172,5 +171,5 @@ def _pass_on(operation: Operation, given: dict[str, Any]) -> None:
 
 
 def _other_user(operation: Operation, given: dict[str, Any], received: Values) -> bool:
-    """Say whether a layer has changed the user: a session of another user must not keep the old login method."""
+    """Whether a layer has changed the user: a session of another user must not keep the old login method."""
     return "user_id" in given and bool(given["user_id"] != received[operation.index["user_id"]])

@@ -1,8 +1,7 @@
-"""What one operation of a recipe accepts: its parameters, and the orders in which they may be passed.
+"""What one operation of a recipe accepts, and where the functions of an application are written.
 
-An interface is a plain class; each public method is an operation and its signature is the contract. Where older
-versions passed the same arguments in another order (or fewer of them), that order is listed too, so that code written
-then still means what it meant.
+An interface is a plain class; each public method is an operation, and its signature is the contract. If older versions
+passed the same arguments in another order (or fewer of them), that order is listed too, so that older code still works.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class Operation:
     index: Mapping[str, int]
 
     def named(self, args: Values, keywords: Mapping[str, Any]) -> dict[str, Any]:
-        """Say which parameter each argument is for; TypeError if that cannot be told.
+        """Return the arguments by the names of their parameters; TypeError if the parameters are not clear.
 
         Positional arguments belong to the order they fill exactly, together with the keywords; if they fill none, to
         one whose other parameters all have defaults.
@@ -88,7 +87,7 @@ def _fills(order: Order, count: int, keywords: Collection[str], optional: Collec
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return ": did you mean ...?" where one of the known names is close, else nothing."""
+    """Return ": did you mean ...?" if one of the known names is close, else an empty text."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f": did you mean {close[0]!r}?" if close else ""
 
@@ -149,6 +148,9 @@ def _operation(method: Any, historic: Sequence[Order]) -> Operation:
     )
 
 
+# Where functions are written
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a function is written; `file` is None for one that has no Python source."""
@@ -162,9 +164,9 @@ class Place:
 
 
 def place_of(function: Any) -> Place:
-    """Say where a function, or whatever else can be called, is written."""
+    """Return where a function, or any other callable, is written."""
     name = getattr(function, "__name__", type(function).__name__)
-    code = getattr(_plain(function), "__code__", None)
+    code = getattr(_function_of(function), "__code__", None)
     if code is not None:
         return Place(name, code.co_filename, code.co_firstlineno)
     if isinstance(function, type):
@@ -172,7 +174,7 @@ def place_of(function: Any) -> Place:
     return Place(name, None, None)
 
 
-def _plain(function: Any) -> Any:
+def _function_of(function: Any) -> Any:
     """Look through decorators, partials, methods and callable objects for the function itself."""
     while not hasattr(function, "__code__"):
         if isinstance(function, functools.partial):

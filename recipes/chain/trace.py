@@ -1,11 +1,16 @@
-"""A chain in motion: what came into each layer, what the layer changed, what came out, and how long it took.
+"""What a chain consists of, what a call does in each of its layers, and how secrets are masked in both.
+
+`explain` lists the layers of an operation. `trace` records what came into each layer, what the layer changed, what came
+out, and how long it took:
 
     with trace([chain]) as t:
         await chain.top.create_new_session(...)
     print(t)
 
-While no trace is on, the chain runs exactly as it was built: a trace puts its own function in the place of each link's
-and takes it away again. It records the calls of its own context only (and of the tasks begun there).
+Without a trace, the chain runs exactly as it was built: a trace replaces the function of each link and puts it back at
+the end. It records the calls of its own context only (and of the tasks that start there).
+
+A value is secret if its name says so, or if it looks like a token.
 """
 
 from __future__ import annotations
@@ -26,99 +31,39 @@ from .chain import Chain
 from .link import Link, Run
 from .operation import Values
 
-MASK = "***"
-_DEEPEST = 6
-
-_SECRET = re.compile(
-    r"password|passwd|secret|token|(?<!status_)(?<!status)code|cookie|authorization|credential|otp|link$|_url$|refresh.*hash"
-    r"|signature|api_?key|verifier|nonce",
-    re.IGNORECASE,
-)
-_NOT_SECRET = re.compile(r"_payload|_update$|transfer_method|^disable_|_validity|anti_csrf_check", re.IGNORECASE)
-_RUN = re.compile(r"[A-Za-z0-9+/=_-]{20,}(?:\.[A-Za-z0-9+/=_-]+)*")
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+# A chain at rest
 
 
-@dataclass(frozen=True, slots=True)
-class Masked:
-    """A secret that cannot be read, only compared with another."""
-
-    _digest: int = field(repr=False)
-
-    def __repr__(self) -> str:
-        return MASK
-
-
-def shown(name: str, value: Any) -> Any:
-    """Return a copy of a value, known by `name`, that is fit to be shown and does not change with the original."""
-    return _Copier().copy(name, value)
+def explain(chain: Chain[Any], name: str) -> str:
+    """Return a text that lists the layers of one operation, outermost first; KeyError if there is no such operation."""
+    links = chain.layers(name)
+    lines = [f"{chain.recipe_id}.{name} ({chain.kind}): {_count(len(links) - 1)}"]
+    if chain.is_disabled(name):
+        lines.append("  disabled: its route is not served")
+    for number, link in enumerate(links[:-1], start=1):
+        lines += [f"  {number}. {link.place.name}  {link.place}", *_arguments(link)]
+    implementation = links[-1]
+    return "\n".join([*lines, f"  implementation  {_qualified_name(implementation)}  {implementation.place}"])
 
 
-def is_secret(name: str) -> bool:
-    """Say whether values that go by this name are secrets."""
-    return _SECRET.search(name) is not None and _NOT_SECRET.search(name) is None
+def _count(layers: int) -> str:
+    if not layers:
+        return "not overridden"
+    return f"{layers} {'layer' if layers == 1 else 'layers'} over the implementation"
 
 
-def without_tokens(text: str) -> str:
-    """Mask what looks like a token within a text; UUIDs and words without digits may stay."""
-    return _RUN.sub(lambda run: run[0] if _is_harmless(run[0]) else MASK, text)
+def _arguments(link: Link) -> list[str]:
+    lines = [f"     is given {link.feed.described}"]
+    if link.feed.lacks:
+        lines.append(f"     does not see {', '.join(link.feed.lacks)}: the value of the running call is passed on")
+    return lines
 
 
-def _is_harmless(run: str) -> bool:
-    return _UUID.fullmatch(run) is not None or not re.search(r"\d", run)
+def _qualified_name(link: Link) -> str:
+    return str(getattr(link.feed.function, "__qualname__", link.place.name))
 
 
-class _Copier:
-    """Copies nested values; an object already being copied, or too deep, is only named."""
-
-    def __init__(self) -> None:
-        self._open: set[int] = set()
-
-    def copy(self, name: str, value: Any) -> Any:
-        """Copy one value, masked if its name says so."""
-        if value is None or isinstance(value, bool):
-            return value
-        if is_secret(name) or isinstance(value, bytes):
-            return Masked(hash(repr(value)))
-        if isinstance(value, str):
-            return without_tokens(value)
-        if isinstance(value, int | float):
-            return value
-        return self._nested(value)
-
-    def _nested(self, value: Any) -> Any:
-        if id(value) in self._open or len(self._open) >= _DEEPEST:
-            return "..."
-        self._open.add(id(value))
-        try:
-            if isinstance(value, Mapping):
-                return self._mapping(value)
-            if isinstance(value, list | tuple | set | frozenset):
-                return [self.copy("", item) for item in value]
-            if dataclasses.is_dataclass(value) and not isinstance(value, type):
-                fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.repr}
-                return Shown(type(value).__name__, tuple(self._mapping(fields).items()))
-            return f"<{getattr(value, '__name__', type(value).__name__)}>"
-        finally:
-            self._open.discard(id(value))
-
-    def _mapping(self, value: Mapping[Any, Any]) -> dict[str, Any]:
-        """Copy a mapping; a form field, whose name is under `id` or `name`, hides its value by that name."""
-        called = next((value[key] for key in ("id", "name") if isinstance(value.get(key), str)), "")
-        if "value" in value and is_secret(called):
-            return {str(key): Masked(hash(repr(v))) if key == "value" else v for key, v in value.items()}
-        return {without_tokens(str(key)): self.copy(str(key), item) for key, item in value.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A copy of an object by its fields."""
-
-    name: str
-    fields: tuple[tuple[str, Any], ...]
-
-    def __repr__(self) -> str:
-        return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in self.fields)})"
+# A chain in motion
 
 
 @dataclass(slots=True)
@@ -192,7 +137,9 @@ def trace(chains: Iterable[Chain[Any]]) -> Iterator[Trace]:
 
 # Which chains are being traced, by how many traces
 
+
 _lock = threading.Lock()
+
 _traced: Counter[Chain[Any]] = Counter()
 
 
@@ -200,7 +147,7 @@ def _begin(chain: Chain[Any]) -> None:
     with _lock:
         _traced[chain] += 1
         if _traced[chain] == 1:
-            chain.observe(_observed)
+            chain.observe(_recording_run)
 
 
 def _end(chain: Chain[Any]) -> None:
@@ -216,7 +163,7 @@ def _end(chain: Chain[Any]) -> None:
 
 @dataclass(slots=True)
 class _Caller:
-    """The trace of a context, and the layer from which the next call in it will come."""
+    """The trace of a context, and the layer that makes the next call in it."""
 
     trace: Trace
     link: Link | None = None
@@ -227,7 +174,7 @@ class _Caller:
 _current: ContextVar[_Caller | None] = ContextVar("coatcheck_trace", default=None)
 
 
-def _observed(operation: str, link: Link) -> Run:
+def _recording_run(operation: str, link: Link) -> Run:
     def run(values: Values) -> Any:
         caller = _current.get()
         if caller is None:
@@ -239,10 +186,10 @@ def _observed(operation: str, link: Link) -> Run:
 
 
 def _record(operation: str, link: Link, values: Values, caller: _Caller) -> _Caller:
-    copies = {name: shown(name, value) for name, value in zip(link.operation.names, values, strict=True)}
+    copies = {name: masked(name, value) for name, value in zip(link.operation.names, values, strict=True)}
     came_in = {name: copy for name, copy in copies.items() if name not in link.feed.lacks}
     depth = 0 if caller.record is None else caller.record.depth + 1
-    record = Record(operation, _described(link), depth, came_in)
+    record = Record(operation, _layer_name(link), depth, came_in)
     if caller.record is not None and caller.link is not None and caller.link.below is link:
         changed = {name: (caller.values[name], copy) for name, copy in copies.items() if caller.values[name] != copy}
         caller.record.changed.update(changed)
@@ -250,32 +197,32 @@ def _record(operation: str, link: Link, values: Values, caller: _Caller) -> _Cal
     return _Caller(caller.trace, link, record, copies)
 
 
-def _described(link: Link) -> str:
+def _layer_name(link: Link) -> str:
     what = link.place.name if link.below is not None else "implementation"
     return f"{what} ({link.place})"
 
 
 async def _timed_async(here: _Caller, values: Values) -> Any:
-    with _at_work(here) as record:
+    with _measured(here) as record:
         result = await _run_of(here)(values)
-        record.came_out = shown("", result)
+        record.came_out = masked("", result)
         return result
 
 
 def _timed(here: _Caller, values: Values) -> Any:
-    with _at_work(here) as record:
+    with _measured(here) as record:
         result = _run_of(here)(values)
         if not inspect.isawaitable(result):
-            record.came_out = shown("", result)
+            record.came_out = masked("", result)
             return result
     return _rest(here, result)
 
 
 async def _rest(here: _Caller, result: Any) -> Any:
-    with _at_work(here) as record:
-        settled = await result
-        record.came_out = shown("", settled)
-        return settled
+    with _measured(here) as record:
+        value = await result
+        record.came_out = masked("", value)
+        return value
 
 
 def _run_of(here: _Caller) -> Run:
@@ -284,8 +231,8 @@ def _run_of(here: _Caller) -> Run:
 
 
 @contextmanager
-def _at_work(here: _Caller) -> Iterator[Record]:
-    """Make `here` the caller of what happens within, add up the time, and note what is raised."""
+def _measured(here: _Caller) -> Iterator[Record]:
+    """Make `here` the caller of the calls in the block, add up the time, and note what is raised."""
     record = here.record
     assert record is not None
     token = _current.set(here)
@@ -300,30 +247,103 @@ def _at_work(here: _Caller) -> Iterator[Record]:
         _current.reset(token)
 
 
-def explain(chain: Chain[Any], name: str) -> str:
-    """Describe the layers of one operation, outermost first; KeyError if there is no such operation."""
-    links = chain.layers(name)
-    lines = [f"{chain.recipe_id}.{name} ({chain.kind}): {_count(len(links) - 1)}"]
-    if chain.is_disabled(name):
-        lines.append("  disabled: its route is not served")
-    for number, link in enumerate(links[:-1], start=1):
-        lines += [f"  {number}. {link.place.name}  {link.place}", *_fed(link)]
-    implementation = links[-1]
-    return "\n".join([*lines, f"  implementation  {_qualified(implementation)}  {implementation.place}"])
+# What may be shown of a value
 
 
-def _count(layers: int) -> str:
-    if not layers:
-        return "not overridden"
-    return f"{layers} {'layer' if layers == 1 else 'layers'} over the implementation"
+MASK = "***"
+
+_DEEPEST = 6
+
+_SECRET = re.compile(
+    r"password|passwd|secret|token|(?<!status_)(?<!status)code|cookie|authorization|credential|otp|link$|_url$|refresh.*hash"
+    r"|signature|api_?key|verifier|nonce",
+    re.IGNORECASE,
+)
+
+_NOT_SECRET = re.compile(r"_payload|_update$|transfer_method|^disable_|_validity|anti_csrf_check", re.IGNORECASE)
+
+_RUN = re.compile(r"[A-Za-z0-9+/=_-]{20,}(?:\.[A-Za-z0-9+/=_-]+)*")
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-def _fed(link: Link) -> list[str]:
-    lines = [f"     is given {link.feed.described}"]
-    if link.feed.lacks:
-        lines.append(f"     does not see {', '.join(link.feed.lacks)}: passed on from the call it is at work on")
-    return lines
+@dataclass(frozen=True, slots=True)
+class _Secret:
+    """A secret that can be compared with another, but not read."""
+
+    _digest: int = field(repr=False)
+
+    def __repr__(self) -> str:
+        return MASK
 
 
-def _qualified(link: Link) -> str:
-    return str(getattr(link.feed.function, "__qualname__", link.place.name))
+@dataclass(frozen=True, slots=True)
+class _ObjectCopy:
+    """A copy of an object by its fields."""
+
+    name: str
+    fields: tuple[tuple[str, Any], ...]
+
+    def __repr__(self) -> str:
+        return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in self.fields)})"
+
+
+def masked(name: str, value: Any) -> Any:
+    """Return a copy of a value for people to read, without secrets; `name` is what the value is called."""
+    return _Copier().copy(name, value)
+
+
+def is_secret(name: str) -> bool:
+    """Whether values with this name are secrets."""
+    return _SECRET.search(name) is not None and _NOT_SECRET.search(name) is None
+
+
+def without_tokens(text: str) -> str:
+    """Return the text with a mask over what looks like a token; UUIDs and words without digits stay."""
+    return _RUN.sub(lambda run: run[0] if _is_harmless(run[0]) else MASK, text)
+
+
+def _is_harmless(run: str) -> bool:
+    return _UUID.fullmatch(run) is not None or not re.search(r"\d", run)
+
+
+class _Copier:
+    """Copies nested values; of an object inside itself, or too deep, only `...` remains."""
+
+    def __init__(self) -> None:
+        self._open: set[int] = set()
+
+    def copy(self, name: str, value: Any) -> Any:
+        """Copy one value, masked if its name says so."""
+        if value is None or isinstance(value, bool):
+            return value
+        if is_secret(name) or isinstance(value, bytes):
+            return _Secret(hash(repr(value)))
+        if isinstance(value, str):
+            return without_tokens(value)
+        if isinstance(value, int | float):
+            return value
+        return self._nested(value)
+
+    def _nested(self, value: Any) -> Any:
+        if id(value) in self._open or len(self._open) >= _DEEPEST:
+            return "..."
+        self._open.add(id(value))
+        try:
+            if isinstance(value, Mapping):
+                return self._mapping(value)
+            if isinstance(value, list | tuple | set | frozenset):
+                return [self.copy("", item) for item in value]
+            if dataclasses.is_dataclass(value) and not isinstance(value, type):
+                fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.repr}
+                return _ObjectCopy(type(value).__name__, tuple(self._mapping(fields).items()))
+            return f"<{getattr(value, '__name__', type(value).__name__)}>"
+        finally:
+            self._open.discard(id(value))
+
+    def _mapping(self, value: Mapping[Any, Any]) -> dict[str, Any]:
+        """Copy a mapping; the value of a form field is masked if the name in its `id` or `name` is secret."""
+        called = next((value[key] for key in ("id", "name") if isinstance(value.get(key), str)), "")
+        if "value" in value and is_secret(called):
+            return {str(key): _Secret(hash(repr(v))) if key == "value" else v for key, v in value.items()}
+        return {without_tokens(str(key)): self.copy(str(key), item) for key, item in value.items()}

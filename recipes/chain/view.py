@@ -1,8 +1,17 @@
-"""What an override function is given: the original implementation, as a view of the chain while it grows.
+"""What an override function gets, the original implementation as a view of the chain, and layers written as classes.
 
 Reading an operation gives a callable bound to the layer on top now; assigning one puts a layer on top. When the
 override function returns, its view is sealed: from then on it shows what lies below that override (so that a late
 `original_implementation.x(...)` inside a replacement does not call itself), and cannot be assigned to.
+
+    class Mine(FunctionsLayer):  # every recipe has a FunctionsLayer(Layer[RecipeInterface], RecipeInterface)
+        async def create_new_session(self, *args, **kwargs):
+            return await super().create_new_session(*args, **kwargs)
+
+    session.init(override=session.InputOverrideConfig(functions=Mine))
+
+The chain treats a class like an override function: it calls it with the original implementation, and adopts the methods
+of the object that comes back.
 """
 
 from __future__ import annotations
@@ -85,15 +94,15 @@ class Draft:
         return (self.below if self.sealed else self.now).read(name)
 
     def assign(self, name: str, value: Any, place: Place) -> None:
-        """Put a layer on top, disable an API or set a flag; OverrideError where that cannot be meant."""
+        """Put a layer on top, disable an API or set a flag; OverrideError if the value fits none of these."""
         if self.sealed:
-            raise _refused(f"{name} was assigned after the override function had returned", place)
+            raise _error(f"{name} was assigned after the override function had returned", place)
         if name in self.below.links:
             self._put(name, value, place)
         elif name not in self.below.flags:
-            raise _refused(f"{self.interface.__qualname__} has no {name!r}{suggestion(name, self.names())}", place)
+            raise _error(f"{self.interface.__qualname__} has no {name!r}{suggestion(name, self.names())}", place)
         elif not isinstance(value, bool):
-            raise _refused(f"{name} is either True or False", place)
+            raise _error(f"{name} is either True or False", place)
         else:
             self.now.flags[name] = value
 
@@ -101,22 +110,25 @@ class Draft:
         if value is None and self._can_disable:
             self.now.disabled.add(name)
         elif not callable(value):
-            raise _refused(f"{name} must be a function, not {value!r}", place)
+            raise _error(f"{name} must be a function, not {value!r}", place)
         elif value is not self.now.read(name):
             below = self.now.links[name]
             self.now.links[name] = Link(below.operation, value, below)
             self.now.disabled.discard(name)
 
 
-def _refused(message: str, place: Place) -> OverrideError:
+def _error(message: str, place: Place) -> OverrideError:
     return OverrideError(message, file=place.file, line=place.line)
+
+
+# Layers written as classes
 
 
 I = TypeVar("I")  # noqa: E741 - an interface
 
 
 class OpenRecursion(Generic[I]):
-    """An object that calls its operations through `calls`, which the chain sets: so that overrides see those calls."""
+    """An object that calls its operations through `calls`; the chain sets it, so that overrides see those calls."""
 
     calls: I
 
@@ -125,23 +137,23 @@ class Layer(OpenRecursion[I]):
     """A layer as a class: methods it does not override pass calls on to `original`, what lies below this layer."""
 
     def __init__(self, original: I) -> None:
-        self.original: I = _as_it_is_now(original)
+        self.original: I = _snapshot(original)
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         if Layer in cls.__bases__:
             for interface in cls.__bases__:
                 for name in [] if issubclass(interface, OpenRecursion) else operation_names(interface):
-                    setattr(cls, name, _passing(name))
+                    setattr(cls, name, _passing_method(name))
 
 
-def _as_it_is_now(original: I) -> I:
-    """Return what `original` holds at this moment; a view no longer shows layers assigned to it once it is sealed."""
+def _snapshot(original: I) -> I:
+    """Return what `original` holds at this moment; a sealed view no longer shows the layers assigned to it."""
     held = {name: getattr(original, name) for name in dir(original) if not name.startswith("_")}
     return cast("I", SimpleNamespace(**held))
 
 
-def _passing(name: str) -> Callable[..., Any]:
+def _passing_method(name: str) -> Callable[..., Any]:
     def call(self: Layer[Any], *args: Any, **keywords: Any) -> Any:
         return getattr(self.original, name)(*args, **keywords)
 
@@ -151,5 +163,5 @@ def _passing(name: str) -> Callable[..., Any]:
 
 
 def passes_on(method: Any) -> bool:
-    """Say whether a method is one that a layer class does not override."""
+    """Whether a method is one that a layer class does not override."""
     return getattr(method, "passes_on", False) is True

@@ -1,6 +1,6 @@
 """How mails are delivered: to the log and an outbox by default, over SMTP, or by a service of the application's own.
 
-Nothing here contacts anybody unless the application has named a mail server (docs/protocol.md, section 23).
+No mail leaves the process unless the application names a mail server (docs/protocol.md, section 23).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _logger = logging.getLogger("coatcheck.delivery")
 
 @dataclass(frozen=True)
 class EmailDeliveryConfig:
-    """Who delivers: `service`, by default the log and the outbox; `override` receives it and returns a service."""
+    """What delivers: `service`, by default the log and the outbox; `override` receives it and returns a service."""
 
     service: EmailDeliveryInterface | None = None
     override: Callable[[EmailDeliveryInterface], EmailDeliveryInterface] | None = None
@@ -51,7 +51,7 @@ class DefaultEmailService(EmailDeliveryInterface):
         self._outbox = outbox
 
     async def send_email(self, template_vars: Any, user_context: UserContext) -> None:
-        """Deliver to the log and the outbox; what goes wrong is logged, and the caller not troubled with it."""
+        """Deliver to the log and the outbox; an error is logged and does not reach the caller."""
         try:
             self._deliver(template_vars)
         except Exception:
@@ -60,5 +60,5 @@ class DefaultEmailService(EmailDeliveryInterface):
     def _deliver(self, template_vars: EmailTemplate) -> None:
         mail = Mail.of(default_content(template_vars), template_vars)
         self._outbox.add(mail)
-        # Quoted, so that no address or link can forge a line of the log.
+        # repr() quotes line breaks, so that no address or link can add a line to the log.
         _logger.info("mail %r to %r: %s", mail.subject, mail.to, ", ".join(map(repr, mail.links)))

@@ -13,7 +13,7 @@ from ..kit.services import current_services
 
 @dataclass(slots=True)
 class EmailContent:
-    """A mail ready to be sent; `body` is HTML unless `is_html` is False, `plain_text` the same for readers without."""
+    """A mail ready to be sent; `body` is HTML unless `is_html` is False, `plain_text` the same without HTML."""
 
     body: str
     subject: str
@@ -23,7 +23,7 @@ class EmailContent:
 
 
 class EmailTemplate(Protocol):
-    """What the template variables of every mail can tell; overrides read and change their own attributes."""
+    """The variables of a mail; each kind of mail has more attributes, which overrides read and change."""
 
     @property
     def links(self) -> tuple[str, ...]:
@@ -36,7 +36,7 @@ class EmailTemplate(Protocol):
 
 
 class EmailDeliveryInterface(ABC):
-    """A way of delivering e-mail; an exception of an application's own service reaches the caller."""
+    """A service that delivers e-mail; an exception of an application's own service reaches the caller."""
 
     @abstractmethod
     async def send_email(self, template_vars: Any, user_context: UserContext) -> None:

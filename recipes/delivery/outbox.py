@@ -1,4 +1,4 @@
-"""The mails that were not sent anywhere: kept in memory, to be read by tests and during development."""
+"""The outbox with mails that no server has sent, for tests and development, and mails as MIME messages."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ class Outbox:
         return list(self._mails)
 
     def add(self, mail: Mail) -> None:
-        """Keep a mail, in the place of the oldest one if there are too many."""
+        """Keep a mail; if there are too many, drop the oldest one."""
         self._mails.append(mail)
 
     def to(self, email: str) -> list[Mail]:
-        """Return the mails to an address, oldest first, whatever letter case they were addressed in."""
+        """Return the mails to an address, oldest first, in any letter case."""
         wanted = normalised_email(email)
         return [mail for mail in self.mails if normalised_email(mail.to) == wanted]
 
@@ -83,6 +83,9 @@ class Outbox:
         return len(self._mails)
 
 
+# MIME messages
+
+
 _ATOM = r"[^\x00-\x20\x7f\s()<>\[\]:;@\\,\"]+"
 _ADDRESS = re.compile(
     rf"(?P<local>{_ATOM}|\"(?:[^\x00-\x1f\x7f\"\\]|\\[\"\\])+\")@(?P<domain>{_ATOM}|\[[0-9A-Za-z.:]+\])"
@@ -100,7 +103,7 @@ def address(email: str, *, display_name: str = "") -> Address:
 
 
 def mime_message(content: EmailContent, sender: Address) -> EmailMessage:
-    """Return the message; a ValueError for line breaks in the subject, a name or an address."""
+    """Return the message, to one recipient; a ValueError for line breaks in the subject, a name or an address."""
     message = EmailMessage(policy=SMTP)
     message["From"] = sender
     message["To"] = address(content.to_email)

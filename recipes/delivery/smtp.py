@@ -24,7 +24,7 @@ TIMEOUT_S = 15.0
 
 _logger = logging.getLogger("coatcheck.delivery")
 
-_written_from: ContextVar[Any] = ContextVar("coatcheck_written_from", default=None)
+_template_vars: ContextVar[Any] = ContextVar("coatcheck_template_vars", default=None)
 """The template variables of the mail that is being sent, for the outbox that takes it in place of the server."""
 
 
@@ -90,18 +90,18 @@ class _SMTPSteps(SMTPServiceInterface):
         return default_content(template_vars)
 
     async def send_raw_email(self, content: EmailContent, user_context: UserContext) -> None:
-        outbox = _standing_in()
+        outbox = _replacing_outbox()
         if outbox is None:
             await blocking(send_over_smtp, self._settings, content)
         else:
-            mime_message(content, _sender(self._settings))  # What no server would be sent is an error here, too.
-            outbox.add(Mail.of(content, _written_from.get()))
+            mime_message(content, _sender(self._settings))  # so that a mail that cannot be sent is an error here, too
+            outbox.add(Mail.of(content, _template_vars.get()))
 
 
 class SMTPService(EmailDeliveryInterface):
     """Sends mails over SMTP; `override` receives the original steps and returns what is used in their place.
 
-    In an App whose outbox `replaces_smtp` everything but the server is the same: the outbox takes its place.
+    In an App whose outbox `replaces_smtp`, the outbox gets the mails instead of the server.
     """
 
     def __init__(self, smtp_settings: SMTPSettings, override: SMTPOverride | None = None) -> None:
@@ -110,25 +110,25 @@ class SMTPService(EmailDeliveryInterface):
         if not hasattr(self.service_implementation, "send_raw_email"):
             raise ConfigurationError(
                 f"the override of SMTPService returned {self.service_implementation!r}; "
-                "it must return the implementation it was given, or another"
+                "it must return the implementation that it got, or another"
             )
 
     async def send_email(self, template_vars: Any, user_context: UserContext) -> None:
         """Send the mail; errors of the mail server reach the caller."""
         steps = self.service_implementation
         content = await steps.get_content(template_vars=template_vars, user_context=user_context)
-        token = _written_from.set(template_vars)
+        token = _template_vars.set(template_vars)
         try:
             await steps.send_raw_email(content=content, user_context=user_context)
         finally:
-            _written_from.reset(token)
+            _template_vars.reset(token)
 
 
 def send_over_smtp(settings: SMTPSettings, content: EmailContent) -> None:
     """Send one mail to its one recipient over a connection of its own (RFC 5321, RFC 3207); blocks."""
     sender = _sender(settings)
     message = mime_message(content, sender)
-    with _connected(settings) as server:
+    with _connect(settings) as server:
         if settings.password is not None:
             server.login(settings.username or settings.from_.email, settings.password)
         server.send_message(message, from_addr=sender.addr_spec, to_addrs=[address(content.to_email).addr_spec])
@@ -138,8 +138,8 @@ def _sender(settings: SMTPSettings) -> Address:
     return address(settings.from_.email, display_name=settings.from_.name)
 
 
-def _standing_in() -> Outbox | None:
-    """Return the outbox that takes the server's place in the current App, if it has one that does."""
+def _replacing_outbox() -> Outbox | None:
+    """Return the outbox of the current App if it replaces the server, else None."""
     try:
         outbox = current_services().outbox
     except NotInitialisedError:
@@ -147,7 +147,7 @@ def _standing_in() -> Outbox | None:
     return outbox if outbox.replaces_smtp else None
 
 
-def _connected(settings: SMTPSettings) -> smtplib.SMTP:
+def _connect(settings: SMTPSettings) -> smtplib.SMTP:
     context = settings.ssl_context or ssl.create_default_context()
     if settings.secure:
         return smtplib.SMTP_SSL(settings.host, settings.port, timeout=settings.timeout_s, context=context)

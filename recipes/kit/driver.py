@@ -1,8 +1,8 @@
-"""How a coroutine becomes a plain call: it is driven by hand, with no event loop in sight.
+"""How a coroutine becomes a plain call: it runs step by step, without an event loop.
 
 The library's functions are written once, `async`. In a synchronous call nothing they await ever has to wait, because
 `coatcheck.blocking` calls its function at once where no event loop runs. So one `send(None)` runs the coroutine from
-its first line to its `return`. If the calling thread does run a loop, it is taken out of sight meanwhile.
+its first line to its `return`. If the calling thread runs a loop, asyncio does not see the loop during the call.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Driver(Protocol):
 
 
 def drive(coroutine: Coroutine[Any, Any, R], /) -> R:
-    """Run a coroutine that never has to wait, here and now; ForeignAwaitError if it does have to."""
+    """Run a coroutine that never has to wait; ForeignAwaitError if it waits for something."""
     loop = asyncio._get_running_loop()
     asyncio._set_running_loop(None)
     try:
@@ -75,10 +75,10 @@ def driven(
 
 
 class LoopThread:
-    """A driver with an event loop of its own, on a thread of its own, for overrides that await foreign things.
+    """A driver with its own event loop on its own thread, for overrides that await other libraries.
 
     The thread starts with the first call (again in a forked process) and ends with `close` or with the process. A
-    synchronous call made on that very thread is driven by hand, since the loop is busy with the caller.
+    synchronous call on that thread runs without the loop, because the loop is busy with the caller.
     """
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class LoopThread:
         try:
             return future.result()
         finally:
-            future.cancel()  # a caller interrupted while it waits takes its coroutine with it
+            future.cancel()  # so that the coroutine ends if the waiting caller is interrupted
 
     def close(self) -> None:
         """Stop the loop and its thread, if they run."""
@@ -109,7 +109,7 @@ class LoopThread:
             loop.close()
 
     def _running(self) -> asyncio.AbstractEventLoop:
-        if self._process != os.getpid():  # neither thread nor loop survived the fork, and the lock may be held
+        if self._process != os.getpid():  # after a fork: thread and loop are gone, and the lock may be held
             self._lock, self._loop, self._thread, self._process = threading.Lock(), None, None, os.getpid()
         with self._lock:
             if self._loop is None:
@@ -119,7 +119,7 @@ class LoopThread:
             return self._loop
 
 
-# Whose await it was
+# Which code awaits
 
 
 def _wants_a_loop(error: RuntimeError) -> bool:
@@ -153,7 +153,7 @@ def _foreign(frames: list[tuple[FrameType, int]]) -> ForeignAwaitError:
 
 
 def _first_of_theirs(frames: list[tuple[FrameType, int]]) -> tuple[FrameType, int]:
-    """Return the frame into which the library called last: the application's, not that of what it awaits."""
+    """Return the frame that the library called last: the application's, not one of what it awaits."""
     for above, here in zip(reversed(frames[:-1]), reversed(frames[1:]), strict=True):
         if _is_ours(above[0]) and not _is_ours(here[0]):
             return here

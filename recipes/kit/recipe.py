@@ -32,9 +32,9 @@ Orders = Mapping[str, Sequence[Order]]
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A way to reach people, such as `email`: its interface, and what delivers where nothing is configured.
+    """A way to reach people, such as `email`: its interface, and the service that delivers by default.
 
-    The recipe's configuration has `<channel>_delivery`, with `service` and `override`, or None.
+    The recipe's configuration has an option `<channel>_delivery`: an object with `service` and `override`, or None.
     """
 
     channel: str
@@ -92,21 +92,21 @@ class APIOptions:
 
 @dataclass(frozen=True, slots=True)
 class OverridesOnly:
-    """The configuration of a recipe of which nothing can be configured but its overrides."""
+    """The configuration of a recipe that has no options except its overrides."""
 
     override: InputOverrideConfig
 
     @classmethod
     def checked(cls, recipe_id: str, override: InputOverrideConfig | None) -> Self:
-        """Return the configuration; ConfigurationError for what is no InputOverrideConfig."""
+        """Return the configuration; ConfigurationError for anything but an InputOverrideConfig."""
         return cls(checked_override(recipe_id, override))
 
 
 class Recipe(Generic[F, A]):
     """A recipe at work in one App; `functions` and `apis` are the tops of its chains.
 
-    A recipe declares its interfaces, its older orders of arguments and its deliveries; this class builds the chains
-    from them and keeps them for `explain` and `trace`. Its `config` has an attribute `override`.
+    A recipe declares its interfaces, its older orders of arguments and its deliveries. This class builds the chains
+    from them and keeps the chains for `explain` and `trace`. `config` has an attribute `override`.
     """
 
     recipe_id: ClassVar[str]
@@ -118,7 +118,7 @@ class Recipe(Generic[F, A]):
     first_factors: ClassVar[tuple[str, ...]] = ()
     """The factors with which one can sign in through this recipe alone."""
     test_rank: ClassVar[int] = 0
-    """Of several recipes that can create a login method for a test, the one with the lowest rank does."""
+    """If several recipes can create a login method for a test, the one with the lowest rank does it."""
 
     functions: F
     apis: A
@@ -227,35 +227,35 @@ class Recipe(Generic[F, A]):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What an operation answers: a `status`, and for results that say more than that, attributes of their own."""
+    """What an operation answers: a `status`, and attributes in results that say more."""
 
     status: ClassVar[str] = "OK"
 
     def to_json(self) -> JSONObject:
-        """Return the body of an HTTP answer."""
+        """Return the body of an HTTP answer, such as `{"status": "OK"}`."""
         return {"status": self.status}
 
 
 @dataclass(frozen=True, slots=True)
 class GeneralErrorResponse(Result):
-    """An application's own refusal, answered with status 200 and shown to the user by the front ends."""
+    """An application refuses a request; the answer has HTTP status 200, and the front ends show the message."""
 
     status = "GENERAL_ERROR"
     message: str
 
     def to_json(self) -> JSONObject:
-        """Return the body of the HTTP answer."""
+        """Return the body of the HTTP answer: `{"status": "GENERAL_ERROR", "message": ...}`."""
         return {"status": self.status, "message": self.message}
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal(Result):
-    """Something is refused for a reason that the front ends show to the user."""
+    """The recipe refuses something for a reason that the front ends show to the user."""
 
     reason: str
 
     def to_json(self) -> JSONObject:
-        """Return the body of the HTTP answer."""
+        """Return the body of the HTTP answer: `{"status": ..., "reason": ...}`."""
         return {"status": self.status, "reason": self.reason}
 
 
@@ -275,5 +275,5 @@ class ThirdPartyProvider:
     name: str
 
     def to_json(self) -> JSONObject:
-        """Return the provider as the front ends read it."""
+        """Return the provider as the front ends read it, such as `{"id": "google", "name": "Google"}`."""
         return {"id": self.id, "name": self.name}

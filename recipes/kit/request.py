@@ -1,4 +1,4 @@
-"""Requests of other frameworks: each is traced back to the one Starlette request its middleware made of it."""
+"""A request of any framework as one Starlette request, its user context, and what its scope holds for the library."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from ...claims.payload import UserContext
 from ..exceptions import ConfigurationError
 from .services import Services
 
+# Requests of other frameworks
+
+
 KEY = "coatcheck.request"
 """Where a middleware leaves the Starlette request in a WSGI environ (Django: in `request.META`)."""
 
@@ -18,7 +21,7 @@ _HANDSHAKE = "coatcheck.handshake"
 
 
 class ASGIConnection(Protocol):
-    """What Starlette, FastAPI, Litestar and Quart call a request, and Starlette's websockets."""
+    """A request of Starlette, FastAPI, Litestar or Quart, or a websocket of Starlette."""
 
     @property
     def scope(self) -> Any:
@@ -45,7 +48,7 @@ AnyRequest = Request | ASGIConnection | WSGIRequest | DjangoRequest
 
 
 def as_request(given: AnyRequest) -> Request:
-    """Return the Starlette request behind a framework's own; ConfigurationError where no middleware has seen it."""
+    """Return the Starlette request behind a framework's own; ConfigurationError if no middleware has seen it."""
     if isinstance(given, Request):
         return given
     for holder, middleware in (("META", "coatcheck.server.django.Middleware"), ("environ", "CoatCheck(app)")):
@@ -63,7 +66,7 @@ def as_request(given: AnyRequest) -> Request:
 
 
 def handshake_of(scope: Any) -> Request:
-    """Return a websocket's handshake as the GET request it was, the same one each time."""
+    """Return the GET request that opens a websocket; the same object each time."""
     known = scope.get(KEY)
     if isinstance(known, Request):
         return known
@@ -73,27 +76,17 @@ def handshake_of(scope: Any) -> Request:
 
 
 def is_handshake(request: Request) -> bool:
-    """Say whether a request is the handshake of a websocket, which under WSGI only its headers tell."""
-    # Not by the scheme: where TLS ends in front of the server, some middlewares write https over it.
+    """Whether a request is the handshake of a websocket; under WSGI only the headers say so."""
+    # The scheme does not help: some middlewares replace it by https if TLS ends in front of the server.
     return _HANDSHAKE in request.scope or any(
         name == b"upgrade" and b"websocket" in value.lower() for name, value in request.scope["headers"]
     )
 
 
-_SCOPE_APP = "coatcheck.app"
-_SCOPE_JOBS = "coatcheck.after_response"
+# The user context
+
+
 _SCOPE_CONTEXT = "coatcheck.user_context"
-_SCOPE_ON_SESSION = "coatcheck.on_session"
-_STATE_SESSION = "supertokens"
-
-Job = Callable[[], Awaitable[object]]
-
-CORS_HEADERS = ("rid", "fdi-version", "anti-csrf", "authorization", "st-auth-mode")
-
-
-def get_all_cors_headers() -> list[str]:
-    """Return the headers browser SDKs send besides Content-Type, for CORS to allow (docs/protocol.md, rule 2.1)."""
-    return list(CORS_HEADERS)
 
 
 def request_context(request: Request, given: Mapping[str, Any] | None = None) -> UserContext:
@@ -102,7 +95,7 @@ def request_context(request: Request, given: Mapping[str, Any] | None = None) ->
     if context is None:
         context = request.scope[_SCOPE_CONTEXT] = {"_default": {"request": request}}
     else:
-        with_request(context, request)  # a middleware may have begun it, with an object of its own for the request
+        with_request(context, request)  # a middleware may have made the context with another object for the request
     if given:
         context.update((name, value) for name, value in given.items() if name != "_default")
     return context
@@ -124,37 +117,52 @@ def get_request_from_user_context(user_context: UserContext | None) -> Request |
     return request if isinstance(request, Request) else None
 
 
+# The App and the session of a request
+
+
+_SCOPE_APP = "coatcheck.app"
+
+_SCOPE_ON_SESSION = "coatcheck.on_session"
+
+_STATE_SESSION = "supertokens"
+
+
 def bind_app(scope: Any, app: Services) -> None:
-    """Say which App serves the request of `scope`."""
+    """Make `app` the App that serves the request of `scope`."""
     scope[_SCOPE_APP] = app
 
 
 def app_of(request: Request) -> Services | None:
-    """Return the App that serves the request, None where no middleware has said so."""
+    """Return the App that serves the request, None if no middleware has bound one."""
     app: Services | None = request.scope.get(_SCOPE_APP)
     return app
 
 
 def set_session(request: Request, session: Any) -> None:
     """Make `session` (or None) the session of the request: `request.state.supertokens`."""
-    # What `request.state` is a view of; protected routes are too busy to make the view.
+    # `request.state` is a view of this dictionary; making the view costs time on every protected route.
     request.scope.setdefault("state", {})[_STATE_SESSION] = session
-    told = request.scope.get(_SCOPE_ON_SESSION)
-    if told is not None:
-        told(session)
+    notify = request.scope.get(_SCOPE_ON_SESSION)
+    if notify is not None:
+        notify(session)
+
+
+def on_session(scope: Any, notify: Callable[[Any], None]) -> None:
+    """Call `notify` with the session of the request whenever it changes, so that a framework can keep it elsewhere."""
+    scope[_SCOPE_ON_SESSION] = notify
 
 
 def ask_for_session(request: Request) -> None:
-    """Tell the framework that the answer to a request depends on its session, whichever that is, or will be."""
-    told = request.scope.get(_SCOPE_ON_SESSION)
-    if told is not None:
-        told(request.scope.setdefault("state", {}).setdefault(_STATE_SESSION, None))
+    """Tell the framework that the answer to a request depends on its session, even if there is none yet."""
+    notify = request.scope.get(_SCOPE_ON_SESSION)
+    if notify is not None:
+        notify(request.scope.setdefault("state", {}).setdefault(_STATE_SESSION, None))
 
 
-def let_go(request: Request) -> None:
-    """Untie a request that has been served from its user context and its session, which both know the request.
+def release(request: Request) -> None:
+    """Separate a request that has been served from its user context and its session, which both refer to it.
 
-    Bound to each other they, and all that a scope holds, would stay until the garbage collector comes round.
+    Otherwise these objects, and all that the scope holds, stay in memory until the garbage collector runs.
     """
     request.scope.pop(_SCOPE_CONTEXT, None)
     session = request.scope.get("state", {}).get(_STATE_SESSION)
@@ -162,22 +170,36 @@ def let_go(request: Request) -> None:
         session.req_res_info = None
 
 
-def on_session(scope: Any, told: Callable[[Any], None]) -> None:
-    """Have `told` called with whatever becomes the session of the request, for a framework's own place for it."""
-    scope[_SCOPE_ON_SESSION] = told
+# Jobs after the response
+
+
+_SCOPE_JOBS = "coatcheck.after_response"
+
+Job = Callable[[], Awaitable[object]]
 
 
 def after_response(request: Request, job: Job) -> None:
-    """Run `job` once the response to `request` has been sent; a failure is logged and reaches nobody."""
+    """Run `job` once the response to `request` has been sent; a failure is only logged."""
     request.scope.setdefault(_SCOPE_JOBS, []).append(job)
 
 
 def has_jobs(scope: Any) -> bool:
-    """Say whether jobs wait for the response of `scope` to be sent."""
+    """Whether jobs wait until the response of `scope` has been sent."""
     return bool(scope.get(_SCOPE_JOBS))
 
 
 def jobs_of(scope: Any) -> list[Job]:
-    """Take the jobs that wait for the response of `scope` to be sent."""
+    """Return and remove the jobs that wait until the response of `scope` has been sent."""
     jobs: list[Job] = scope.pop(_SCOPE_JOBS, [])
     return jobs
+
+
+# CORS
+
+
+CORS_HEADERS = ("rid", "fdi-version", "anti-csrf", "authorization", "st-auth-mode")
+
+
+def get_all_cors_headers() -> list[str]:
+    """Return the headers browser SDKs send besides Content-Type, for CORS to allow (docs/protocol.md, rule 2.1)."""
+    return list(CORS_HEADERS)

@@ -1,4 +1,4 @@
-"""Routes of the auth API as data: what a recipe serves, and what its handlers are given."""
+"""Routes of the auth API as data, the bodies of its requests and answers, and the version that a client speaks."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from ...claims.payload import UserContext
 from ..exceptions import BadInputError, ConfigurationError
 from .app_info import AppInfo
 from .services import Services
+
+# Routes and answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +41,19 @@ class Route:
 
 
 def public_path(request: Request, info: AppInfo) -> str:
-    """Return a request's path as the browser sees it, the gateway's path in front, without a trailing slash."""
-    # Not `request.url`, which cannot be put together from a query that is not UTF-8.
+    """Return a request's path as the browser sees it: with the gateway's path, and without a trailing slash."""
+    # `request.url` fails if the query is not UTF-8.
     path: str = request.scope["path"]
     return info.api_gateway_path + path.rstrip("/")
 
 
 class ApiResponse(JSONResponse):
-    """Compact JSON in UTF-8, and said to be (docs/protocol.md, rule 17.1)."""
+    """Compact JSON in UTF-8, with the charset in its content type (docs/protocol.md, rule 17.1)."""
 
     media_type = "application/json; charset=utf-8"
 
     def render(self, content: Any) -> bytes:
-        """Return the body; text that UTF-8 cannot hold is escaped rather than refused."""
+        """Return the body; text that UTF-8 cannot hold is escaped."""
         try:
             return super().render(content)
         except UnicodeEncodeError:
@@ -67,14 +69,17 @@ def answer(result: Any, status_code: int = 200) -> Response:
     return ApiResponse(result if isinstance(result, dict) else result.to_json(), status_code)
 
 
+# Bodies of requests
+
+
 MAX_BODY_BYTES = 1_048_576
-"""How much of a body is read; an API has no use for more than a fraction of it."""
+"""The largest body that is read; APIs need far less."""
 
 TOO_LARGE = f"the body is larger than {MAX_BODY_BYTES} bytes"
 
 
 async def json_body(request: Request, message: str = "Please provide a JSON body") -> dict[str, Any]:
-    """Return the object in a request's body; BadInputError with `message` where there is none."""
+    """Return the object in a request's body; BadInputError with `message` if there is no object."""
     try:
         body = json.loads(await limited_body(request))
     except (ValueError, RecursionError):
@@ -93,20 +98,24 @@ async def limited_body(request: Request) -> bytes:
             if len(raw) > MAX_BODY_BYTES:
                 raise BadInputError(TOO_LARGE)
     except ClientDisconnect:
-        # Nobody is left to read the answer, but an error of the server it is not.
+        # Nobody reads the answer, but this is no error of the server.
         raise BadInputError("the client went away before the body was complete") from None
     request._body = bytes(raw)  # where Starlette looks for a body that has been read
     return request._body
 
 
+# Versions of the front-end interface
+
+
 Version = tuple[int, int]
 
 NEWEST: Version = (4, 2)
+
 _VERSIONS = re.compile(r"(?:^|,)\s*(\d{1,6})\.(\d{1,6})\s*(?=,|$)")
 
 
 def fdi_version(request: Request) -> Version:
-    """Return the highest version a client lists, the newest one if it lists none that can be read."""
+    """Return the highest version that a client lists, or the newest one (docs/protocol.md, rule 18.4)."""
     known = [(int(major), int(minor)) for major, minor in _VERSIONS.findall(request.headers.get("fdi-version", ""))]
     return max(known, default=NEWEST)
 

@@ -1,4 +1,4 @@
-"""What an App offers its recipes, and which App is the current one: that of the running context, else the default."""
+"""What an App offers its recipes, and which App is current: the App of the running context, else the default one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ R = TypeVar("R")
 
 
 class Services:
-    """What an App offers its recipes; an App is one that can build itself."""
+    """What an App offers its recipes; the class App adds how it is built."""
 
     info: AppInfo
     database: Database
@@ -34,7 +34,7 @@ class Services:
     key_source: KeySource
     users: UserDirectory
     outbox: Any
-    """The Outbox (`recipes/delivery`) of mails that were not sent anywhere."""
+    """The Outbox (`recipes/delivery`) with the mails that no server has sent."""
     driver: Driver
     """What runs the plain (`.sync`) functions."""
     unsafe_for_tests: bool
@@ -56,7 +56,7 @@ class Services:
         return self.on_database_thread(self.database.read, work)
 
     def write(self, work: Callable[[Connection], R]) -> Coroutine[Any, Any, R]:
-        """Run `work` in a transaction; it may run again if the database asks for that."""
+        """Run `work` in a transaction; `work` runs again if the database asks for that."""
         return self.on_database_thread(self.database.write, work)
 
     async def primary_user_id(self, recipe_user_id: str) -> str:
@@ -98,7 +98,7 @@ class _Default:
     """The App of calls that come without a context; kept here because every request asks for it."""
 
 
-def _settle() -> None:
+def _choose_default() -> None:
     candidates = _Default.of_tests or (_Default.app,)
     _Default.without_context = candidates[0] if len(candidates) == 1 else None
 
@@ -122,22 +122,22 @@ def default_services() -> Services | None:
 def set_default_services(app: Services | None) -> None:
     """Make `app` the process's default."""
     _Default.app = app
-    _settle()
+    _choose_default()
 
 
 def substitute_default(*apps: Services) -> None:
     """Let the Apps of running tests replace the default; if there are several, a call without a context finds none."""
     _Default.of_tests = apps
-    _settle()
+    _choose_default()
 
 
 def is_current(app: Services) -> bool:
-    """Tell whether an App, and its clock, are the current ones."""
+    """Whether an App and its clock are the current ones."""
     return (_bound.get() or _Default.without_context) is app and current_clock.get() is app.clock
 
 
 class Active:
-    """A context in which one App, and its clock, are current; free where they already are."""
+    """A context in which one App and its clock are current; it costs nothing if they already are."""
 
     __slots__ = ("_app", "_app_token", "_clock_token")
 
@@ -164,7 +164,7 @@ class Active:
 
 
 def synced(f: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
-    """Return the plain form of an async function, driven as the current App says (`sync_overrides`)."""
+    """Return the plain form of an async function; `sync_overrides` of the current App says how it runs."""
     return driven(f, chosen_by=_driver)
 
 

@@ -43,7 +43,7 @@ class RecipeInterface(ABC):
     async def update_user_metadata(
         self, user_id: str, metadata_update: JSONObject, user_context: UserContext
     ) -> MetadataResult:
-        """Lay an update over the metadata; a null at the top level removes its key."""
+        """Merge an update into the metadata; a null at the top level removes its key."""
 
     @abstractmethod
     async def clear_user_metadata(self, user_id: str, user_context: UserContext) -> ClearUserMetadataResult:
@@ -61,7 +61,7 @@ class UserMetadataRecipe(Recipe[RecipeInterface, None]):
     interfaces = (RecipeInterface, None)
 
     def forget_user(self, connection: Connection, deleted: DeletedUser) -> None:
-        """Delete the metadata of ids that name nobody any more."""
+        """Delete the metadata of ids that no longer belong to anybody."""
         for user_id in deleted.ids:
             rows.clear(connection, user_id)
 
@@ -96,7 +96,7 @@ def init(override: InputOverrideConfig | None = None) -> RecipeSpecification:
 
 
 async def get_user_metadata(user_id: str, user_context: UserContext | None = None) -> MetadataResult:
-    """Return the metadata of an id, empty where there is none; the id need not be a user's."""
+    """Return the metadata of an id, empty where there is none; the id does not have to be a user's."""
     return await UserMetadataRecipe.call(
         lambda functions, context: functions.get_user_metadata(user_id, context), user_context
     )
@@ -105,7 +105,7 @@ async def get_user_metadata(user_id: str, user_context: UserContext | None = Non
 async def update_user_metadata(
     user_id: str, metadata_update: JSONObject, user_context: UserContext | None = None
 ) -> MetadataResult:
-    """Lay an update over the metadata and return the whole; a null at the top level removes its key."""
+    """Merge an update into the metadata and return the whole; a null at the top level removes its key."""
     return await UserMetadataRecipe.call(
         lambda functions, context: functions.update_user_metadata(user_id, metadata_update, context), user_context
     )

@@ -32,18 +32,18 @@ def get(connection: Connection, user_id: str) -> JSONObject:
 
 
 def merge(connection: Connection, user_id: str, metadata_update: Mapping[str, Any]) -> JSONObject:
-    """Lay an update over the metadata and return the whole (docs/protocol.md, rule 24.2).
+    """Merge an update into the metadata and return the whole (docs/protocol.md, rule 24.2).
 
-    Of keys at the top level, null removes one and any other value replaces the old one entirely; other keys stay, also
-    those that are being written at the same time.
+    Of keys at the top level, null removes one and any other value replaces the old one entirely. Other keys stay, even
+    if somebody writes them at the same time.
     """
     for _ in range(_ATTEMPTS):
-        seen = _stored(connection, user_id)
-        merged = {**_parsed(seen), **metadata_update}
+        before = _stored(connection, user_id)
+        merged = {**_parsed(before), **metadata_update}
         kept = {key: value for key, value in merged.items() if not (key in metadata_update and value is None)}
-        if _swap(connection, user_id, seen, _dumped(kept)):
+        if _swap(connection, user_id, before, _dumped(kept)):
             return kept
-    raise DatabaseError("the metadata of a user is being changed by others without a pause: try again")
+    raise DatabaseError("others change the metadata of this user without a pause: try again")
 
 
 def clear(connection: Connection, user_id: str) -> None:
@@ -64,10 +64,10 @@ def _dumped(value: JSONObject) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
-def _swap(connection: Connection, user_id: str, seen: str | None, new: str) -> bool:
-    """Replace what was seen by `new`; False if somebody else has replaced it meanwhile."""
-    if seen is not None:
-        this = update(table).where(table.c.user_id == user_id, table.c.metadata == seen)
+def _swap(connection: Connection, user_id: str, before: str | None, new: str) -> bool:
+    """Replace `before` by `new`; False if another transaction has replaced it in the meantime."""
+    if before is not None:
+        this = update(table).where(table.c.user_id == user_id, table.c.metadata == before)
         return connection.execute(this.values(metadata=new)).rowcount == 1
     try:
         with connection.begin_nested():

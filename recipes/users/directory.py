@@ -1,7 +1,7 @@
-"""Users, computed from their login methods: looked up, listed, deleted.
+"""Users, computed from their login methods: found, listed page by page, counted, deleted.
 
-Each function takes the connection of the transaction it runs in. The login methods themselves are in `login_methods`,
-pages and counts in `users_page`.
+Each function takes the connection of the transaction it runs in. In a page, the place of a user is that of its earliest
+login method, so that linking accounts moves only the user that is linked.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _GROUPS = WITH_TENANTS.where(
         methods.c.primary_user_id.in_(_ids),
     )
 )
-# For one id, as nearly always: SQLAlchemy writes the text of an IN anew each time.
+# For one id, the usual case: SQLAlchemy writes the text of an IN again each time.
 _in_group = or_(
     and_(methods.c.recipe_user_id == bindparam("this"), methods.c.primary_user_id.is_(None)),
     methods.c.primary_user_id == bindparam("this"),
@@ -55,7 +55,7 @@ _IDS_OF_GROUP = (
 
 @dataclass(frozen=True, slots=True)
 class DeletedUser:
-    """What a deletion removed: login methods, and the ids (theirs and the user's own) that name nobody any more."""
+    """What a deletion removed: login methods, and the ids (theirs and the user's) that nobody has any more."""
 
     recipe_user_ids: tuple[str, ...]
     ids: tuple[str, ...]
@@ -75,7 +75,7 @@ OnUserDeleted = Callable[[Connection, DeletedUser], None]
 
 def get_user(connection: Connection, user_id: str) -> User | None:
     """Return the user with this id, or the one that owns the login method with this id."""
-    # Nearly every id is a user's own; only that of a linked login method has to be traced to its user.
+    # Nearly every id is a user's own; only the id of a linked login method needs a second look.
     users = users_by_id(connection, [user_id])
     if not users and (owner := _owner(connection, user_id)) != user_id:
         users = users_by_id(connection, [owner])
@@ -120,13 +120,13 @@ def delete_user(
     remove_all_linked_accounts: bool = True,
     on_user_deleted: Iterable[OnUserDeleted] = (),
 ) -> DeletedUser:
-    """Delete a user with every login method, or only the login method with this id, and what others keep about them."""
+    """Delete a user with every login method, or only the login method with this id, and what recipes store about it."""
     owner = _owner(connection, user_id)
     group = _ids_of_group(connection, owner)
     removed = group if remove_all_linked_accounts else [one for one in group if one == user_id]
     if not removed:
         return DeletedUser((), ())
-    # Login methods first: a change of address holds their rows while it moves identities.
+    # Login methods first: a change of address locks their rows while it moves identities.
     connection.execute(delete(methods).where(methods.c.recipe_user_id.in_(removed)))
     connection.execute(delete(tenants).where(tenants.c.recipe_user_id.in_(removed)))
     somebody_left = len(removed) < len(group)
@@ -138,14 +138,14 @@ def delete_user(
 
 
 class UserDirectory:
-    """Tells the session engine which user a login method belongs to; an id nobody has stands for itself."""
+    """Tells the session engine which user a login method belongs to; an unknown id stands for itself."""
 
     def primary_id(self, connection: Connection, recipe_user_id: str) -> str:
         """Return the id of the user who owns this login method."""
         return _owner(connection, recipe_user_id)
 
     def login_method_ids(self, connection: Connection, user_id: str) -> list[str]:
-        """Return the ids of all login methods of the user whom this id, or that of a login method, names."""
+        """Return the ids of all login methods of a user, given the id of the user or of a login method."""
         return _ids_of_group(connection, _owner(connection, user_id)) or [user_id]
 
 
@@ -158,18 +158,21 @@ def _ids_of_group(connection: Connection, owner: str) -> list[str]:
 
 
 def _conditions(account: AccountInfo) -> list[ColumnElement[bool]]:
-    """Return one condition for each thing given; a passkey, and what no database can store, belongs to nobody."""
+    """Return one condition for each field given; a passkey, and what no database can store, match nobody."""
     found: list[ColumnElement[bool]] = []
     if account.email is not None:
         found.append(methods.c.email == account.email)
     if account.phone_number is not None:
         found.append(methods.c.phone_number == account.phone_number)
     if account.third_party is not None:
-        theirs = account.third_party
-        found.append(and_(methods.c.third_party_id == theirs.id, methods.c.third_party_user_id == theirs.user_id))
+        info = account.third_party
+        found.append(and_(methods.c.third_party_id == info.id, methods.c.third_party_user_id == info.user_id))
     if account.webauthn is not None:
         found.append(false())
     return found if is_storable(account) else [false() for _ in found]
+
+
+# Pages and counts
 
 
 DEFAULT_LIMIT = 100
@@ -182,7 +185,7 @@ _member = methods.alias("member")
 
 @dataclass(frozen=True, slots=True)
 class UsersFilter:
-    """Which users are meant: those with a login method that fulfils everything given.
+    """Selects users: those with one login method that fulfils everything given.
 
     `query` may name `email` and `phone` (contained in it) and `provider` (begins with it), in any letter case.
     """
@@ -202,7 +205,7 @@ def page(
 ) -> UsersResponse:
     """Return the users that follow those of the page whose token is given, at most `limit` (default 100, up to 500).
 
-    BadInputError for a limit or token that cannot be.
+    BadInputError for a limit or token that is not valid.
     """
     limit = DEFAULT_LIMIT if limit is None else limit
     if not 1 <= limit <= MAX_LIMIT:
@@ -285,5 +288,5 @@ def _place(pagination_token: str) -> tuple[int, str]:
         if known and abs(time_joined) <= _MAX_BIGINT and storable_text(recipe_user_id):
             return time_joined, recipe_user_id
     except (ValueError, TypeError, RecursionError):
-        pass  # told below, like a token of the wrong shape
+        pass  # refused below, like a token of the wrong shape
     raise BadInputError("invalid pagination token")

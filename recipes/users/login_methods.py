@@ -1,7 +1,7 @@
 """The tables of login methods, and the statements that add and change one.
 
-Each function takes the connection of the transaction it runs in. That an identity belongs to one login method only, in
-each tenant and recipe, is a constraint of the database, so of two simultaneous sign-ups one loses (docs/protocol.md,
+Each function takes the connection of the transaction it runs in. A constraint of the database ensures that, in a tenant
+and recipe, an identity belongs to one login method only. So of two simultaneous sign-ups one fails (docs/protocol.md,
 rule 19.4).
 """
 
@@ -70,7 +70,7 @@ tenants = Table(
     Column("recipe_user_id", Text, nullable=False),
     Index("coatcheck_login_method_tenants_recipe_user_id", "recipe_user_id"),
 )
-"""One row per tenant and identity: what somebody signs in with there, and nobody else can."""
+"""One row per tenant and identity: what one login method, and no other, signs in with there."""
 
 _EMAIL = "email:"
 
@@ -140,7 +140,7 @@ def find_recipe_user_id(connection: Connection, tenant_id: str, *, recipe_id: st
 
 
 def identity_in(tenant_id: str, *, recipe_id: str, account: AccountInfo) -> dict[str, str] | None:
-    """Return the key of an identity; None for one that nobody can have, or where the account does not name just one."""
+    """Return the key of an identity; None if nobody can have it, or if the account does not name exactly one."""
     account = normalised(account)
     identities = _identities(account)
     if len(identities) != 1 or not is_storable(account):
@@ -151,12 +151,12 @@ def identity_in(tenant_id: str, *, recipe_id: str, account: AccountInfo) -> dict
 def set_email(connection: Connection, recipe_user_id: str, email: str, *, verified: bool = False) -> EmailChange:
     """Give a login method another address in all its tenants, or in none if one of them has it already.
 
-    `verified` says whether the new address is; an address that stays the same remains verified if it was.
+    `verified` says whether the new address is verified; an unchanged address keeps what it was.
     """
     email = normalised_email(email)
     _refuse_unstorable(AccountInfo(email=email))
     this = methods.c.recipe_user_id == recipe_user_id
-    # Locked, or two changes at once would leave the method with the identities of both.
+    # Without the lock, two changes at once would leave the method with both identities.
     row = connection.execute(select(methods).where(this).with_for_update()).first()
     if row is None:
         return EmailChange.UNKNOWN_USER
@@ -197,7 +197,7 @@ def normalised(account: AccountInfo) -> AccountInfo:
 
 
 def is_storable(account: AccountInfo) -> bool:
-    """Whether every database can store, and index, what the account names; what it cannot, nobody has."""
+    """Whether every database can store and index what the account names; nobody has any other identity."""
     return all(storable_text(value) for value in _columns(account).values() if value is not None)
 
 
@@ -225,7 +225,7 @@ def _columns(account: AccountInfo) -> dict[str, Any]:
 
 
 def _identities(account: AccountInfo) -> list[str]:
-    """Return what must be unique; the e-mail address that a provider reports need not be."""
+    """Return what must be unique; the e-mail address that a provider reports does not have to be."""
     if account.third_party is not None:
         return ["third party:" + json.dumps([account.third_party.id, account.third_party.user_id])]
     email = [] if account.email is None else [_EMAIL + account.email]
@@ -235,7 +235,7 @@ def _identities(account: AccountInfo) -> list[str]:
 def _claim(
     connection: Connection, tenant_ids: Iterable[str], recipe_id: str, recipe_user_id: str, identities: Iterable[str]
 ) -> bool:
-    """Let a login method have identities in tenants: all of them, or none if somebody has one of them already."""
+    """Give a login method identities in tenants: all of them, or none if one of them is taken."""
     claim = _claiming(connection.dialect.name)
     names = {"recipe_id": recipe_id, "recipe_user_id": recipe_user_id}
     claimed: list[dict[str, str]] = []
@@ -251,8 +251,8 @@ def _claim(
 
 @lru_cache(maxsize=2)
 def _claiming(dialect: str) -> Insert:
-    """Return the statement for which what is taken already is no error, which would end the transaction."""
-    # Both kinds of databases spell it alike, but SQLAlchemy has one for each; importing both takes time.
+    """Return the statement that adds nothing if the identity is taken; an error would end the transaction."""
+    # SQLAlchemy has such a statement for each kind of database, and importing both takes time.
     insert_into = import_module(f"sqlalchemy.dialects.{dialect}").insert
     statement: Insert = insert_into(tenants).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
     return statement

@@ -1,4 +1,4 @@
-"""The values that describe a user: a group of login methods, and what is told of them.
+"""The values that describe a user as a group of login methods.
 
 A user is computed from its login methods (docs/protocol.md, section 19); nothing here reads a database.
 """
@@ -27,7 +27,7 @@ class ThirdPartyInfo:
     user_id: str
 
     def to_json(self) -> JSONObject:
-        """Return the camelCase form."""
+        """Return the camelCase form, such as `{"id": "google", "userId": "1234"}`."""
         return {"id": self.id, "userId": self.user_id}
 
 
@@ -38,13 +38,13 @@ class WebauthnInfo:
     credential_ids: list[str]
 
     def to_json(self) -> JSONObject:
-        """Return the camelCase form."""
+        """Return the camelCase form: `{"credentialIds": [...]}`."""
         return {"credentialIds": list(self.credential_ids)}
 
 
 @dataclass(frozen=True, slots=True)
 class AccountInfo:
-    """What a user may be looked up by; None means not given."""
+    """What users can be found by; None means not given."""
 
     email: str | None = None
     phone_number: str | None = None
@@ -73,7 +73,7 @@ class LoginMethod:
         return normalised_email(self.email) == normalised_email(email)
 
     def has_same_phone_number_as(self, phone_number: str | None) -> bool:
-        """Whether both are the same number however written; False when either is missing."""
+        """Whether both are the same number in any notation; False when either is missing."""
         if self.phone_number is None or phone_number is None:
             return False
         return normalised_phone_number(self.phone_number) == normalised_phone_number(phone_number)
@@ -86,7 +86,11 @@ class LoginMethod:
         return mine == (third_party.id.strip(), third_party.user_id.strip())
 
     def to_json(self) -> JSONObject:
-        """Return the camelCase form, without the keys of what the method lacks."""
+        """Return the camelCase form, without the keys of what the method lacks.
+
+        For example: `{"recipeId": "emailpassword", "recipeUserId": "...", "tenantIds": ["public"], "timeJoined": ...,
+        "verified": false, "email": "ann@example.com"}`; others have `phoneNumber`, `thirdParty` or `webauthn`.
+        """
         return {
             "recipeId": self.recipe_id,
             "recipeUserId": self.recipe_user_id.get_as_string(),
@@ -122,7 +126,7 @@ class User:
 
     @classmethod
     def of(cls, login_methods: Sequence[LoginMethod], *, primary_user_id: str | None = None) -> User:
-        """Compute the user that one login method, or the group linked under `primary_user_id`, amounts to."""
+        """Return the user of one login method, or of the group that is linked under `primary_user_id`."""
         methods = sorted(login_methods, key=lambda method: (method.time_joined, method.recipe_user_id.get_as_string()))
         return cls(
             id=primary_user_id or methods[0].recipe_user_id.get_as_string(),
@@ -153,7 +157,10 @@ class User:
         }
 
     def legacy_json(self, recipe_user_id: RecipeUserId | None = None) -> JSONObject:
-        """Return the form clients of an older FDI know: the user as one of its login methods, by default the first."""
+        """Return the form for clients of an older FDI, with one login method: the one with this id, or the first one.
+
+        For example: `{"id": "...", "timeJoined": ..., "email": "ann@example.com"}`.
+        """
         method = next(
             (one for one in self.login_methods if one.recipe_user_id == recipe_user_id), self.login_methods[0]
         )
@@ -173,7 +180,7 @@ def normalised_phone_number(phone_number: str) -> str:
 
 
 def _distinct(values: Iterable[T | None]) -> list[T]:
-    """Return the values that are there, each once, in the order of their first appearance."""
+    """Return the values without None and without repetitions, in the order of their first appearance."""
     found: dict[Any, None] = dict.fromkeys(values)
     found.pop(None, None)
     return list(found)

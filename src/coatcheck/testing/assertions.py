@@ -18,7 +18,7 @@ from typing import Any, Literal, NoReturn, Protocol
 from ..claims.claim import SessionClaim
 from ..claims.payload import JSONObject, without_protected
 from ..claims.recipe_user_id import RecipeUserId
-from ..recipes.chain.trace import shown, without_tokens
+from ..recipes.chain.trace import masked, without_tokens
 from ..recipes.session.config import TransferMethod
 from ..recipes.session.response import (
     ACCESS_COOKIE,
@@ -332,14 +332,14 @@ def report(response: AnyResponse) -> str:
         "headers": "; ".join(_header(name, value) for name, value in response.headers.items()) or "none set or cleared",
     }
     if response.payload is not None:
-        lines |= {"user": _user(response.payload), "claims": str(shown("", without_protected(response.payload)))}
+        lines |= {"user": _user(response.payload), "claims": str(masked("", without_protected(response.payload)))}
     return "\n".join(f"  {name:<8} {value}" for name, value in lines.items())
 
 
 def _body(response: AnyResponse) -> str:
     message = str(response.json["message"]) if "message" in response.json else response.body
     failures = response.json.get("claimValidationErrors")
-    more = f"; failed claims: {shown('', failures)}" if failures else ""
+    more = f"; failed claims: {masked('', failures)}" if failures else ""
     text = without_tokens(message) + more
     for secret in (response.headers.get("anti-csrf"), (response.payload or {}).get("antiCsrfToken")):
         if secret:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from coatcheck.recipes.chain.chain import Chain
-from coatcheck.recipes.chain.trace import MASK, Trace, shown, trace, without_tokens
+from coatcheck.recipes.chain.trace import MASK, Trace, masked, trace, without_tokens
 from coatcheck.recipes.kit.driver import drive
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0aaaaaaaaa1.c2lnbmF0dXJlc2lnbmF0dXJl9"
@@ -239,7 +239,7 @@ class Field:
 )
 def test_secrets_by_name_and_by_look(name: str, value: Any) -> None:
     """Passwords, tokens and codes by their names; long runs of letters and digits wherever they stand."""
-    text = repr(shown(name, value))
+    text = repr(masked(name, value))
     assert MASK in text
     for secret in ("hunter2", "482913", "eyJ", "fff4"):
         assert secret not in text
@@ -259,20 +259,20 @@ def test_secrets_by_name_and_by_look(name: str, value: Any) -> None:
 )
 def test_what_is_no_secret_is_shown(name: str, value: Any) -> None:
     """Ids, payloads, flags and prose stay readable."""
-    assert shown(name, value) == value
+    assert masked(name, value) == value
 
 
 def test_two_masked_secrets_can_be_compared() -> None:
     """A trace notices that a password was changed, without showing either."""
-    assert shown("password", "a") == shown("password", "a")
-    assert shown("password", "a") != shown("password", "b")
+    assert masked("password", "a") == masked("password", "a")
+    assert masked("password", "a") != masked("password", "b")
 
 
 def test_what_contains_itself_ends() -> None:
     """A context that leads back to itself is shown once."""
     context: dict[str, Any] = {"a": 1}
     context["self"] = context
-    assert shown("user_context", context) == {"a": 1, "self": "..."}
+    assert masked("user_context", context) == {"a": 1, "self": "..."}
 
 
 def test_tokens_within_text() -> None:
