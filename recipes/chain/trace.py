@@ -137,9 +137,7 @@ def trace(chains: Iterable[Chain[Any]]) -> Iterator[Trace]:
 
 # Which chains are being traced, by how many traces
 
-
 _lock = threading.Lock()
-
 _traced: Counter[Chain[Any]] = Counter()
 
 
@@ -249,11 +247,8 @@ def _measured(here: _Caller) -> Iterator[Record]:
 
 # What may be shown of a value
 
-
 MASK = "***"
-
 _DEEPEST = 6
-
 _SECRET = re.compile(
     r"password|passwd|secret|token|(?<!status_)(?<!status)code|cookie|authorization|credential|otp|link$|_url$|refresh.*hash"
     r"|signature|api_?key|verifier|nonce",
@@ -261,9 +256,7 @@ _SECRET = re.compile(
 )
 
 _NOT_SECRET = re.compile(r"_payload|_update$|transfer_method|^disable_|_validity|anti_csrf_check", re.IGNORECASE)
-
 _RUN = re.compile(r"[A-Za-z0-9+/=_-]{20,}(?:\.[A-Za-z0-9+/=_-]+)*")
-
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 

@@ -1,4 +1,4 @@
-"""What an override function gets, the original implementation as a view of the chain, and layers written as classes.
+"""What an override function gets: the original implementation, as a view of the chain. And layers written as classes.
 
 Reading an operation gives a callable bound to the layer on top now; assigning one puts a layer on top. When the
 override function returns, its view is sealed: from then on it shows what lies below that override (so that a late

@@ -93,7 +93,7 @@ async def sign_up(
     session: SessionContainer | None = None,
     user_context: UserContext | None = None,
 ) -> SignUpResult:
-    """Create a login method; the password policy is the form's business and not checked here."""
+    """Create a login method; only the form checks the password policy, this function does not."""
     return await EmailPasswordRecipe.call(
         lambda functions, context: functions.sign_up(email, password, tenant_id, session, session is not None, context),
         user_context,
@@ -136,7 +136,7 @@ async def create_reset_password_token(
 async def consume_password_reset_token(
     tenant_id: str, token: str, user_context: UserContext | None = None
 ) -> ConsumePasswordResetTokenOkResult | PasswordResetTokenInvalidError:
-    """Spend a token, and with it every other one of the same user."""
+    """Use up a token, and with it every other token of the same user."""
     return await EmailPasswordRecipe.call(
         lambda functions, context: functions.consume_password_reset_token(token, tenant_id, context), user_context
     )
@@ -145,13 +145,13 @@ async def consume_password_reset_token(
 async def reset_password_using_token(
     tenant_id: str, token: str, new_password: str, user_context: UserContext | None = None
 ) -> UpdateResult | PasswordResetTokenInvalidError:
-    """Spend a token and set the new password; a password the policy refuses leaves the token good."""
+    """Use up a token and set the new password; if the policy refuses the password, the token stays valid."""
     context: UserContext = {} if user_context is None else user_context
     recipe = EmailPasswordRecipe.of(current_services())
     with recipe.app.active():
-        broken = await recipe.password_error(new_password, tenant_id)
-        if broken is not None:
-            return PasswordPolicyViolationError(broken)
+        reason = await recipe.password_error(new_password, tenant_id)
+        if reason is not None:
+            return PasswordPolicyViolationError(reason)
         consumed = await recipe.functions.consume_password_reset_token(token, tenant_id, context)
         if not isinstance(consumed, ConsumePasswordResetTokenOkResult):
             return PasswordResetTokenInvalidError()
@@ -168,7 +168,7 @@ async def update_email_or_password(
     tenant_id_for_password_policy: str | None = None,
     user_context: UserContext | None = None,
 ) -> UpdateResult:
-    """Change the address, the password or both; outstanding reset tokens end, sessions stay."""
+    """Change the address, the password or both; reset tokens become void, sessions stay."""
     return await EmailPasswordRecipe.call(
         lambda functions, context: functions.update_email_or_password(
             recipe_user_id, email, password, apply_password_policy, tenant_id_for_password_policy or "public", context
@@ -182,7 +182,7 @@ async def import_user(
 ) -> ImportUserOkResult:
     """Create a user with a password hash of another system, or overwrite the hash of an existing one.
 
-    Argon2id and scrypt as PHC strings, bcrypt with the extra `bcrypt`. ImportRefusedError for a hash that could not be
+    Argon2id and scrypt as PHC strings, bcrypt with the extra `bcrypt`. ImportRefusedError for a hash that cannot be
     checked at sign-in.
     """
     return await EmailPasswordRecipe.call(
@@ -193,7 +193,7 @@ async def import_user(
 async def create_reset_password_link(
     tenant_id: str, user_id: str, email: str, user_context: UserContext | None = None
 ) -> str | UnknownUserIdError:
-    """Return a link to the website's page for a new password, with a token good for an hour."""
+    """Return a link to the website's page for a new password, with a token that is valid for an hour."""
     context: UserContext = {} if user_context is None else user_context
     recipe = EmailPasswordRecipe.of(current_services())
     with recipe.app.active():
@@ -204,7 +204,7 @@ async def create_reset_password_link(
 async def send_reset_password_email(
     tenant_id: str, user_id: str, email: str, user_context: UserContext | None = None
 ) -> str:
-    """Deliver a reset link now; `OK`, or `UNKNOWN_USER_ID_ERROR`. What the delivery service raises is raised here."""
+    """Deliver a reset link now; return `OK` or `UNKNOWN_USER_ID_ERROR`. Errors of the delivery reach the caller."""
     context: UserContext = {} if user_context is None else user_context
     recipe = EmailPasswordRecipe.of(current_services())
     with recipe.app.active():

@@ -1,4 +1,4 @@
-"""The e-mail/password recipe's HTTP APIs: what they do where nothing is overridden."""
+"""The e-mail/password recipe's HTTP APIs without any override, and the routes that read requests and write answers."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from ..kit.routing import ApiCall, Route, answer, fdi_version, has_user_objects,
 from ..session.container import SessionContainer
 from ..session.sign_in import linking_failure, refuse_linking, session_after_sign_in, session_for_sign_in
 from ..users.user import AccountInfo, LoginMethod, User
+from . import interface as results
 from .form import (
     EMAIL,
     PASSWORD,
@@ -33,36 +34,20 @@ from .form import (
 from .interface import (
     APIInterface,
     APIOptions,
-    ConsumePasswordResetTokenOkResult,
-    CreateResetPasswordOkResult,
-    EmailAlreadyExistsError,
-    EmailExistsGetOkResult,
-    GeneratePasswordResetTokenPostOkResult,
     GenerateTokenPostResult,
-    PasswordPolicyViolationError,
-    PasswordResetPostOkResult,
     PasswordResetPostResult,
-    PasswordResetTokenInvalidError,
-    SignInOkResult,
-    SignInPostNotAllowedResponse,
-    SignInPostOkResult,
     SignInPostResult,
-    SignUpOkResult,
-    SignUpPostNotAllowedResponse,
-    SignUpPostOkResult,
     SignUpPostResult,
-    UpdateEmailOrPasswordOkResult,
-    WrongCredentialsError,
 )
 from .mail import PasswordResetEmailTemplateVars, PasswordResetEmailTemplateVarsUser
 from .recipe import EmailPasswordRecipe
 
-PLACEHOLDER_DOMAINS = ("@stfakeemail.supertokens.com", ".fakeemail.com")
-"""The ends of addresses that stand for a missing one; nobody signs in or up with them as a first factor."""
+_PLACEHOLDER_DOMAINS = ("@stfakeemail.supertokens.com", ".fakeemail.com")
+"""The ends of made-up addresses, for users without an address; nobody signs in or up with them."""
 
 
 class EmailPasswordAPI(APIInterface):
-    """What the APIs do where nothing is overridden."""
+    """The APIs without any override."""
 
     def __init__(self, recipe: EmailPasswordRecipe) -> None:
         self._recipe = recipe
@@ -70,9 +55,9 @@ class EmailPasswordAPI(APIInterface):
 
     async def email_exists_get(
         self, email: str, tenant_id: str, api_options: APIOptions, user_context: UserContext
-    ) -> EmailExistsGetOkResult | GeneralErrorResponse:
-        """Say whether the tenant has an e-mail/password login method with the address."""
-        return EmailExistsGetOkResult(await self._login_method(email, tenant_id, user_context) is not None)
+    ) -> results.EmailExistsGetOkResult | GeneralErrorResponse:
+        """Return whether the tenant has an e-mail/password login method with the address."""
+        return results.EmailExistsGetOkResult(await self._login_method(email, tenant_id, user_context) is not None)
 
     async def sign_up_post(
         self,
@@ -86,17 +71,17 @@ class EmailPasswordAPI(APIInterface):
         """Create a login method and a session for it."""
         refuse_linking(session, should_try_linking_with_session_user)
         email, password = field_value(form_fields, EMAIL), field_value(form_fields, PASSWORD)
-        if is_placeholder(email):
-            return EmailAlreadyExistsError()
+        if _is_placeholder(email):
+            return results.EmailAlreadyExistsError()
         result = await self._recipe.functions.sign_up(
             email, password, tenant_id, session, should_try_linking_with_session_user, user_context
         )
-        if isinstance(result, EmailAlreadyExistsError):
+        if isinstance(result, results.EmailAlreadyExistsError):
             return result
         if isinstance(result, LinkingToSessionUserFailedError):
-            return SignUpPostNotAllowedResponse(linking_failure(result.reason, first_code=13))
+            return results.SignUpPostNotAllowedResponse(linking_failure(result.reason, first_code=13))
         session = await self._session(api_options.request, result, tenant_id, session, user_context)
-        return SignUpPostOkResult(result.user, session)
+        return results.SignUpPostOkResult(result.user, session)
 
     async def sign_in_post(
         self,
@@ -113,17 +98,17 @@ class EmailPasswordAPI(APIInterface):
         result = await self._recipe.functions.sign_in(
             email, password, tenant_id, session, should_try_linking_with_session_user, user_context
         )
-        if isinstance(result, WrongCredentialsError) or is_placeholder(email):
-            return WrongCredentialsError()
+        if isinstance(result, results.WrongCredentialsError) or _is_placeholder(email):
+            return results.WrongCredentialsError()
         if isinstance(result, LinkingToSessionUserFailedError):
-            return SignInPostNotAllowedResponse(linking_failure(result.reason, first_code=9))
+            return results.SignInPostNotAllowedResponse(linking_failure(result.reason, first_code=9))
         session = await self._session(api_options.request, result, tenant_id, session, user_context)
-        return SignInPostOkResult(result.user, session)
+        return results.SignInPostOkResult(result.user, session)
 
     async def _session(
         self,
         request: Request,
-        result: SignUpOkResult | SignInOkResult,
+        result: results.SignUpOkResult | results.SignInOkResult,
         tenant_id: str,
         session: SessionContainer | None,
         user_context: UserContext,
@@ -141,16 +126,16 @@ class EmailPasswordAPI(APIInterface):
     async def generate_password_reset_token_post(
         self, form_fields: list[FormField], tenant_id: str, api_options: APIOptions, user_context: UserContext
     ) -> GenerateTokenPostResult:
-        """Have a link delivered if there is an account; the answer, and how long it takes, does not tell.
+        """Deliver a link if there is an account; neither the answer nor its time reveals whether there is one.
 
-        Even looking for the account waits for the answer to be sent: finding one takes more statements than not.
+        The search for the account starts after the answer, because it takes longer if there is an account.
         """
         email, request = field_value(form_fields, EMAIL), api_options.request
 
         async def deliver() -> None:
             method = await self._login_method(email, tenant_id, user_context)
             if method is not None and method.email is not None:
-                # To the address of the account: the one that was typed may be alike, and somebody else's.
+                # To the address of the account: the typed one may look alike and belong to somebody else.
                 await send_reset_link(
                     self._recipe,
                     request,
@@ -161,7 +146,7 @@ class EmailPasswordAPI(APIInterface):
                 )
 
         after_response(request, deliver)
-        return GeneratePasswordResetTokenPostOkResult()
+        return results.GeneratePasswordResetTokenPostOkResult()
 
     async def password_reset_post(
         self,
@@ -171,23 +156,23 @@ class EmailPasswordAPI(APIInterface):
         api_options: APIOptions,
         user_context: UserContext,
     ) -> PasswordResetPostResult:
-        """Spend the token and set the new password; sessions that exist stay."""
+        """Use up the token and set the new password; sessions stay."""
         functions, password = self._recipe.functions, field_value(form_fields, PASSWORD)
         consumed = await functions.consume_password_reset_token(token, tenant_id, user_context)
-        if not isinstance(consumed, ConsumePasswordResetTokenOkResult):
-            return PasswordResetTokenInvalidError()
+        if not isinstance(consumed, results.ConsumePasswordResetTokenOkResult):
+            return results.PasswordResetTokenInvalidError()
         user = await AccountLinkingRecipe.of(self._app).functions.get_user(consumed.user_id, user_context)
         method = None if user is None else _method_of(user, consumed)
         if user is None or method is None:
-            return PasswordResetTokenInvalidError()
+            return results.PasswordResetTokenInvalidError()
         updated = await functions.update_email_or_password(
             method.recipe_user_id, None, password, None, tenant_id, user_context
         )
-        if isinstance(updated, PasswordPolicyViolationError):
+        if isinstance(updated, results.PasswordPolicyViolationError):
             return updated
-        if not isinstance(updated, UpdateEmailOrPasswordOkResult):
-            return PasswordResetTokenInvalidError()
-        return PasswordResetPostOkResult(consumed.email, user)
+        if not isinstance(updated, results.UpdateEmailOrPasswordOkResult):
+            return results.PasswordResetTokenInvalidError()
+        return results.PasswordResetPostOkResult(consumed.email, user)
 
     async def _login_method(self, email: str, tenant_id: str, user_context: UserContext) -> LoginMethod | None:
         users = await AccountLinkingRecipe.of(self._app).functions.list_users_by_account_info(
@@ -204,10 +189,15 @@ class EmailPasswordAPI(APIInterface):
         return next(ours, None)
 
 
-def _method_of(user: User, consumed: ConsumePasswordResetTokenOkResult) -> LoginMethod | None:
+def _method_of(user: User, consumed: results.ConsumePasswordResetTokenOkResult) -> LoginMethod | None:
     ours = [method for method in user.login_methods if method.recipe_id == "emailpassword"]
     same = [method for method in ours if str(method.recipe_user_id) == consumed.user_id]
     return next((method for method in same if method.has_same_email_as(consumed.email)), None)
+
+
+def _is_placeholder(email: str) -> bool:
+    """Whether an address is a made-up one."""
+    return email.strip().lower().endswith(_PLACEHOLDER_DOMAINS)
 
 
 async def reset_link(
@@ -221,7 +211,7 @@ async def reset_link(
 ) -> str | None:
     """Return a link with a new reset token, None for an unknown user (docs/protocol.md, rule 21.5)."""
     created = await recipe.functions.create_reset_password_token(user_id, email, tenant_id, user_context)
-    if not isinstance(created, CreateResetPasswordOkResult):
+    if not isinstance(created, results.CreateResetPasswordOkResult):
         return None
     info = recipe.app.info
     query = urlencode({"token": created.token, "tenantId": tenant_id})
@@ -246,15 +236,12 @@ async def send_reset_link(
     return True
 
 
-def is_placeholder(email: str) -> bool:
-    """Tell whether an address stands for a missing one."""
-    return email.strip().lower().endswith(PLACEHOLDER_DOMAINS)
+# Routes
+
+_EMAIL_TAKEN = "This email already exists. Please sign in instead."
 
 
-EMAIL_TAKEN = "This email already exists. Please sign in instead."
-
-
-async def _form(
+async def _checked_form(
     call: ApiCall, body: dict[str, Any], configured: Sequence[ConfiguredField]
 ) -> tuple[list[FormField], Response | None]:
     fields = parse_form_fields(body, configured)
@@ -264,30 +251,30 @@ async def _form(
 
 async def _sign_up(call: ApiCall) -> Response:
     recipe, body = EmailPasswordRecipe.of(call.app), await json_body(call.request)
-    fields, refusal = await _form(call, body, recipe.config.sign_up_fields)
+    fields, refusal = await _checked_form(call, body, recipe.config.sign_up_fields)
     if refusal is not None:
         return refusal
     session, flag, tenant_id = await session_for_sign_in(call, body)
     options = recipe.options(call.request)
     result = await recipe.apis.sign_up_post(fields, tenant_id, session, flag, options, call.user_context)
-    if isinstance(result, EmailAlreadyExistsError):
-        return answer(field_error([FieldError(EMAIL, EMAIL_TAKEN)]))
-    return _signed_in(call, result)
+    if isinstance(result, results.EmailAlreadyExistsError):
+        return answer(field_error([FieldError(EMAIL, _EMAIL_TAKEN)]))
+    return _sign_in_answer(call, result)
 
 
 async def _sign_in(call: ApiCall) -> Response:
     recipe, body = EmailPasswordRecipe.of(call.app), await json_body(call.request)
-    fields, refusal = await _form(call, body, recipe.config.sign_in_fields)
+    fields, refusal = await _checked_form(call, body, recipe.config.sign_in_fields)
     if refusal is not None:
         return refusal
     session, flag, tenant_id = await session_for_sign_in(call, body)
     options = recipe.options(call.request)
     result = await recipe.apis.sign_in_post(fields, tenant_id, session, flag, options, call.user_context)
-    return _signed_in(call, result)
+    return _sign_in_answer(call, result)
 
 
-def _signed_in(call: ApiCall, result: Any) -> Response:
-    if not isinstance(result, SignInPostOkResult | SignUpPostOkResult):
+def _sign_in_answer(call: ApiCall, result: Any) -> Response:
+    if not isinstance(result, results.SignInPostOkResult | results.SignUpPostOkResult):
         return answer(result)
     if has_user_objects(fdi_version(call.request)):
         return answer({"status": "OK", "user": result.user.to_json()})
@@ -305,7 +292,7 @@ async def _email_exists(call: ApiCall) -> Response:
 
 async def _reset_token(call: ApiCall) -> Response:
     recipe, body = EmailPasswordRecipe.of(call.app), await json_body(call.request)
-    fields, refusal = await _form(call, body, recipe.config.reset_request_fields)
+    fields, refusal = await _checked_form(call, body, recipe.config.reset_request_fields)
     if refusal is not None:
         return refusal
     options = recipe.options(call.request)
@@ -315,7 +302,7 @@ async def _reset_token(call: ApiCall) -> Response:
 
 async def _reset(call: ApiCall) -> Response:
     recipe, body = EmailPasswordRecipe.of(call.app), await json_body(call.request)
-    fields, refusal = await _form(call, body, recipe.config.reset_fields)
+    fields, refusal = await _checked_form(call, body, recipe.config.reset_fields)
     if refusal is not None:
         return refusal
     if "token" not in body:
@@ -325,7 +312,7 @@ async def _reset(call: ApiCall) -> Response:
         raise BadInputError("The password reset token must be a string")
     options = recipe.options(call.request)
     result = await recipe.apis.password_reset_post(fields, token, call.tenant_id, options, call.user_context)
-    if isinstance(result, PasswordPolicyViolationError):
+    if isinstance(result, results.PasswordPolicyViolationError):
         return answer(field_error([FieldError(PASSWORD, result.failure_reason)]))
     return answer(result)
 

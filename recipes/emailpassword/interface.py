@@ -44,28 +44,28 @@ class EmailAlreadyExistsError(Result):
 
 @dataclass(frozen=True, slots=True)
 class WrongCredentialsError(Result):
-    """No such address, or a wrong password: which of the two is not told."""
+    """The address is unknown or the password wrong; the result does not say which."""
 
     status = "WRONG_CREDENTIALS_ERROR"
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownUserIdError(Result):
-    """No such login method."""
+    """There is no such login method."""
 
     status = "UNKNOWN_USER_ID_ERROR"
 
 
 @dataclass(frozen=True, slots=True)
 class CreateResetPasswordOkResult(Result):
-    """A password reset token; a secret, to be delivered to the address only."""
+    """A password reset token: a secret for the owner of the address."""
 
     token: str
 
 
 @dataclass(frozen=True, slots=True)
 class ConsumePasswordResetTokenOkResult(Result):
-    """The token was good, and is spent."""
+    """The token was valid, and is used up."""
 
     email: str
     user_id: str
@@ -73,7 +73,7 @@ class ConsumePasswordResetTokenOkResult(Result):
 
 @dataclass(frozen=True, slots=True)
 class PasswordResetTokenInvalidError(Result):
-    """The token is unknown, spent or expired."""
+    """The token is unknown, used or expired."""
 
     status = "RESET_PASSWORD_INVALID_TOKEN_ERROR"
 
@@ -128,13 +128,13 @@ class EmailExistsGetOkResult(Result):
     exists: bool
 
     def to_json(self) -> JSONObject:
-        """Return the answer's body."""
+        """Return the body of the answer: `{"status": "OK", "exists": true}`."""
         return {"status": self.status, "exists": self.exists}
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratePasswordResetTokenPostOkResult(Result):
-    """Said whether or not there is an account with the address."""
+    """The answer in any case, with or without an account for the address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ class RecipeInterface(ABC):
         should_try_linking_with_session_user: bool | None,
         user_context: UserContext,
     ) -> SignUpResult:
-        """Create a login method, and link it where that is wanted and possible."""
+        """Create a login method, and link it if that is wanted and possible."""
 
     @abstractmethod
     async def create_new_recipe_user(
@@ -234,7 +234,7 @@ class RecipeInterface(ABC):
         should_try_linking_with_session_user: bool | None,
         user_context: UserContext,
     ) -> SignInResult:
-        """Verify the password, and link where that is wanted and possible."""
+        """Verify the password, and link accounts if that is wanted and possible."""
 
     @abstractmethod
     async def verify_credentials(
@@ -252,7 +252,7 @@ class RecipeInterface(ABC):
     async def consume_password_reset_token(
         self, token: str, tenant_id: str, user_context: UserContext
     ) -> ConsumePasswordResetTokenOkResult | PasswordResetTokenInvalidError:
-        """Spend a token, and with it every other one of the same user."""
+        """Use up a token, and with it every other token of the same user."""
 
     @abstractmethod
     async def update_email_or_password(
@@ -264,7 +264,7 @@ class RecipeInterface(ABC):
         tenant_id_for_password_policy: str,
         user_context: UserContext,
     ) -> UpdateResult:
-        """Change the address, the password or both; outstanding reset tokens end."""
+        """Change the address, the password or both; reset tokens become void."""
 
     @abstractmethod
     async def import_user(

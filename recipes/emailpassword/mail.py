@@ -14,21 +14,21 @@ SUBJECT = "Password reset instructions"
 
 @dataclass(slots=True)
 class PasswordResetEmailTemplateVarsUser:
-    """Whose password is reset, and where the mail goes; no recipe user id where a login method is yet to be made."""
+    """The user and the address of a mail; `recipe_user_id` is None if the login method does not exist yet."""
 
     id: str
     recipe_user_id: RecipeUserId | None
     email: str
 
     def to_json(self) -> JSONObject:
-        """Return the camelCase form."""
+        """Return the camelCase form: `{"id": ..., "email": ..., "recipeUserId": ...}`."""
         recipe_user_id = self.recipe_user_id and {"recipeUserId": self.recipe_user_id.get_as_string()}
         return {"id": self.id, "email": self.email, **(recipe_user_id or {})}
 
 
 @dataclass(slots=True)
 class PasswordResetEmailTemplateVars:
-    """What the mail says; an override may change the attributes, then pass the object on."""
+    """The variables of the mail; an override may change the attributes and pass the object on."""
 
     user: PasswordResetEmailTemplateVarsUser
     password_reset_link: str

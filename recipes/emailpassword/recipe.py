@@ -1,4 +1,4 @@
-"""The e-mail/password recipe at work in one App: its chains, its hasher and its way of delivering mail."""
+"""The e-mail/password recipe of one App: its chains, its hasher and its delivery of mail."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ class EmailPasswordRecipe(Recipe[RecipeInterface, APIInterface]):
         return {**super().option_values(), "email_delivery": self.email_delivery}
 
     async def password_error(self, password: str, tenant_id: str) -> str | None:
-        """Return what the policy has against a password, None for a good one."""
+        """Return the rule of the policy that a password breaks, None for a good password."""
         field = [FormField(PASSWORD, password)]
         errors = await form_field_errors(field, self.config.reset_fields, tenant_id=tenant_id)
         return errors[0].error if errors else None
 
     def undelivered_channels(self) -> list[str]:
-        """Return the channels on which messages reach nobody; an application's own API may send them itself."""
+        """Return the channels on which messages reach nobody; none if an override of the API may send them."""
         replaced = self.chains["apis"].is_overridden("generate_password_reset_token_post")
         return [] if replaced else super().undelivered_channels()
 
@@ -86,5 +86,5 @@ class EmailPasswordRecipe(Recipe[RecipeInterface, APIInterface]):
         return self.tokens_clean_up.run()
 
     def forget_user(self, connection: Connection, deleted: DeletedUser) -> None:
-        """Delete passwords and reset tokens of ids that name nobody any more."""
+        """Delete passwords and reset tokens of ids that nobody has any more."""
         rows.forget(connection, [*deleted.recipe_user_ids, *deleted.ids])

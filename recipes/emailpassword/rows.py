@@ -11,20 +11,8 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Connection,
-    Index,
-    String,
-    Table,
-    Text,
-    bindparam,
-    delete,
-    insert,
-    select,
-    update,
-)
+import sqlalchemy as sa
+from sqlalchemy import Connection
 
 from ...sessions.exceptions import DatabaseError
 from ...sessions.schema import metadata
@@ -45,27 +33,27 @@ RESET_TOKEN_BYTES = 64
 RESET_TOKEN_LIFETIME_MS = 3_600_000
 CLEAN_UP_BATCH = 500
 
-passwords = Table(
+passwords = sa.Table(
     "coatcheck_emailpassword_passwords",
     metadata,
-    Column("recipe_user_id", Text, primary_key=True),
-    Column("password_hash", Text, nullable=False),
+    sa.Column("recipe_user_id", sa.Text, primary_key=True),
+    sa.Column("password_hash", sa.Text, nullable=False),
 )
 
-reset_tokens = Table(
+reset_tokens = sa.Table(
     "coatcheck_password_reset_tokens",
     metadata,
-    Column("token_hash", String(64), primary_key=True),
-    Column("user_id", Text, nullable=False),
-    Column("email", Text, nullable=False),
-    Column("expires_at", BigInteger, nullable=False),
-    Index("coatcheck_password_reset_tokens_user_id", "user_id"),
-    Index("coatcheck_password_reset_tokens_expires_at", "expires_at"),
+    sa.Column("token_hash", sa.String(64), primary_key=True),
+    sa.Column("user_id", sa.Text, nullable=False),
+    sa.Column("email", sa.Text, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+    sa.Index("coatcheck_password_reset_tokens_user_id", "user_id"),
+    sa.Index("coatcheck_password_reset_tokens_expires_at", "expires_at"),
 )
 
-# Built once, because every sign-in asks for it.
-_ADD_PASSWORD = insert(passwords)
-_FIND_PASSWORD = select(passwords.c.password_hash).where(passwords.c.recipe_user_id == bindparam("this"))
+# Built once, because every sign-in needs them.
+_ADD_PASSWORD = sa.insert(passwords)
+_FIND_PASSWORD = sa.select(passwords.c.password_hash).where(passwords.c.recipe_user_id == sa.bindparam("this"))
 _FIND_BY_EMAIL = WHOSE.join(passwords, passwords.c.recipe_user_id == tenants.c.recipe_user_id).add_columns(
     passwords.c.password_hash
 )
@@ -73,7 +61,7 @@ _FIND_BY_EMAIL = WHOSE.join(passwords, passwords.c.recipe_user_id == tenants.c.r
 
 @dataclass(frozen=True, slots=True)
 class ConsumedResetToken:
-    """Whom a reset token was made for: a user's (or login method's) id and the address it was sent to."""
+    """The owner of a reset token: the id of a user (or login method) and the address that it was sent to."""
 
     user_id: str
     email: str
@@ -110,12 +98,12 @@ def import_user(
         created = create_user(connection, tenant_id, email, password_hash=password_hash, now_ms=now_ms)
         if created is not None:
             return created, created.id, False
-        # Somebody has created the user between the two statements, and is seen from here on.
-    raise DatabaseError("the user is being created and deleted by others at the same moment: import it again")
+        # Somebody has created the user between the two statements; the next attempt finds the user.
+    raise DatabaseError("others create and delete the user at the same moment: import it again")
 
 
 def change(connection: Connection, recipe_user_id: str, email: str | None, new_hash: str | None) -> EmailChange:
-    """Change the address, the password or both of a login method; its outstanding reset tokens become void."""
+    """Change the address, the password or both of a login method; its reset tokens become void."""
     if not storable_text(recipe_user_id) or password_hash(connection, recipe_user_id) is None:
         return EmailChange.UNKNOWN_USER
     if email is not None:
@@ -144,7 +132,7 @@ def password_hash(connection: Connection, recipe_user_id: str) -> str | None:
 
 
 def password_of(connection: Connection, tenant_id: str, email: str) -> tuple[str, str] | None:
-    """Return the id of the login method that has an address in a tenant, and its password hash; None for nobody's."""
+    """Return the id of the login method that has an address in a tenant, and its password hash; or None."""
     names = identity_in(tenant_id, recipe_id=RECIPE_ID, account=AccountInfo(email=email))
     row = None if names is None else connection.execute(_FIND_BY_EMAIL, names).first()
     return None if row is None else (row.recipe_user_id, row.password_hash)
@@ -152,16 +140,16 @@ def password_of(connection: Connection, tenant_id: str, email: str) -> tuple[str
 
 def change_password(connection: Connection, recipe_user_id: str, password_hash: str) -> bool:
     """Replace the password and make every outstanding reset token of the login method void; False if it has none."""
-    this = update(passwords).where(passwords.c.recipe_user_id == recipe_user_id)
+    this = sa.update(passwords).where(passwords.c.recipe_user_id == recipe_user_id)
     changed = connection.execute(this.values(password_hash=password_hash)).rowcount == 1
     void_reset_tokens(connection, [recipe_user_id])
     return changed
 
 
 def rehash(connection: Connection, recipe_user_id: str, *, old: str, new: str) -> bool:
-    """Replace a hash by another of the same password, unless the password was changed meanwhile."""
+    """Replace a hash by another of the same password; False if the password has changed in the meantime."""
     this = (passwords.c.recipe_user_id == recipe_user_id, passwords.c.password_hash == old)
-    return connection.execute(update(passwords).where(*this).values(password_hash=new)).rowcount == 1
+    return connection.execute(sa.update(passwords).where(*this).values(password_hash=new)).rowcount == 1
 
 
 # Reset tokens
@@ -173,12 +161,12 @@ def create_reset_token(
     """Return a new reset token; tokens made before stay valid."""
     token = secrets.token_urlsafe(RESET_TOKEN_BYTES)
     row = {"token_hash": _hash(token), "user_id": user_id, "email": email, "expires_at": now_ms + lifetime_ms}
-    connection.execute(insert(reset_tokens).values(row))
+    connection.execute(sa.insert(reset_tokens).values(row))
     return token
 
 
 def create_reset_token_of_user(connection: Connection, user_id: str, email: str, *, now_ms: int) -> str | None:
-    """Return a new reset token of a user or login method, None for an id that is nobody's."""
+    """Return a new reset token of a user or login method, None for an unknown id."""
     known = get_user(connection, user_id) is not None
     return create_reset_token(connection, user_id, email, now_ms=now_ms) if known else None
 
@@ -189,35 +177,35 @@ def consume_reset_token(connection: Connection, token: str, *, now_ms: int) -> C
     Of two simultaneous attempts, with one token or with two of the same user, at most one succeeds.
     """
     this = reset_tokens.c.token_hash == _hash(token)
-    row = connection.execute(select(reset_tokens).where(this)).first()
+    row = connection.execute(sa.select(reset_tokens).where(this)).first()
     if row is None:
         return None
     if row.expires_at <= now_ms:
-        connection.execute(delete(reset_tokens).where(this))
+        connection.execute(sa.delete(reset_tokens).where(this))
         return None
-    # One statement decides: whoever deletes the token's own row has won.
-    everything = delete(reset_tokens).where(reset_tokens.c.user_id == row.user_id)
+    # One statement decides: the transaction that deletes the token's own row wins.
+    everything = sa.delete(reset_tokens).where(reset_tokens.c.user_id == row.user_id)
     deleted = connection.execute(everything.returning(reset_tokens.c.token_hash)).scalars().all()
     return ConsumedResetToken(row.user_id, row.email) if row.token_hash in deleted else None
 
 
 def void_reset_tokens(connection: Connection, user_ids: Iterable[str]) -> None:
     """Make every outstanding token of these ids void: after a change of password or address."""
-    connection.execute(delete(reset_tokens).where(reset_tokens.c.user_id.in_(list(user_ids))))
+    connection.execute(sa.delete(reset_tokens).where(reset_tokens.c.user_id.in_(list(user_ids))))
 
 
 def forget(connection: Connection, ids: Iterable[str]) -> None:
-    """Delete passwords and tokens of login methods, and tokens of users, that are no more."""
-    gone = list(ids)
-    connection.execute(delete(passwords).where(passwords.c.recipe_user_id.in_(gone)))
-    void_reset_tokens(connection, gone)
+    """Delete the passwords and tokens of login methods and users that no longer exist."""
+    deleted = list(ids)
+    connection.execute(sa.delete(passwords).where(passwords.c.recipe_user_id.in_(deleted)))
+    void_reset_tokens(connection, deleted)
 
 
 def clean_up(connection: Connection, *, now_ms: int, limit: int = CLEAN_UP_BATCH) -> int:
     """Delete at most `limit` expired tokens and return how many were."""
-    expired = select(reset_tokens.c.token_hash).where(reset_tokens.c.expires_at <= now_ms)
+    expired = sa.select(reset_tokens.c.token_hash).where(reset_tokens.c.expires_at <= now_ms)
     oldest = expired.order_by(reset_tokens.c.expires_at).limit(limit)
-    return connection.execute(delete(reset_tokens).where(reset_tokens.c.token_hash.in_(oldest))).rowcount
+    return connection.execute(sa.delete(reset_tokens).where(reset_tokens.c.token_hash.in_(oldest))).rowcount
 
 
 def _hash(token: str) -> str:

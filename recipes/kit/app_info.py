@@ -16,7 +16,6 @@ from ...claims.payload import UserContext
 from ..exceptions import ConfigurationError
 
 OriginFunction: TypeAlias = Callable[[Request | None, UserContext], str]
-
 _SCOPE_ORIGIN = "coatcheck.origin"
 
 
@@ -135,17 +134,11 @@ def _text(value: str, field: str) -> str:
 
 # Addresses in one form
 
-
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-
 _AUTHORITY_END = re.compile(r"[/?#\\]")
-
 _DOMAIN_LIKE = re.compile(r"localhost|\[|[^/?#]*[.:]")
-
 _COOKIE_SAFE_PATH = re.compile(r"[\x21-\x3a\x3c-\x7e]*")  # visible ASCII without ";", which would end a Path attribute
 
 

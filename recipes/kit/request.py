@@ -13,7 +13,6 @@ from .services import Services
 
 # Requests of other frameworks
 
-
 KEY = "coatcheck.request"
 """Where a middleware leaves the Starlette request in a WSGI environ (Django: in `request.META`)."""
 
@@ -85,7 +84,6 @@ def is_handshake(request: Request) -> bool:
 
 # The user context
 
-
 _SCOPE_CONTEXT = "coatcheck.user_context"
 
 
@@ -119,11 +117,8 @@ def get_request_from_user_context(user_context: UserContext | None) -> Request |
 
 # The App and the session of a request
 
-
 _SCOPE_APP = "coatcheck.app"
-
 _SCOPE_ON_SESSION = "coatcheck.on_session"
-
 _STATE_SESSION = "supertokens"
 
 
@@ -172,9 +167,7 @@ def release(request: Request) -> None:
 
 # Jobs after the response
 
-
 _SCOPE_JOBS = "coatcheck.after_response"
-
 Job = Callable[[], Awaitable[object]]
 
 
@@ -195,7 +188,6 @@ def jobs_of(scope: Any) -> list[Job]:
 
 
 # CORS
-
 
 CORS_HEADERS = ("rid", "fdi-version", "anti-csrf", "authorization", "st-auth-mode")
 

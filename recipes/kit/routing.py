@@ -71,7 +71,6 @@ def answer(result: Any, status_code: int = 200) -> Response:
 
 # Bodies of requests
 
-
 MAX_BODY_BYTES = 1_048_576
 """The largest body that is read; APIs need far less."""
 
@@ -106,11 +105,8 @@ async def limited_body(request: Request) -> bytes:
 
 # Versions of the front-end interface
 
-
 Version = tuple[int, int]
-
 NEWEST: Version = (4, 2)
-
 _VERSIONS = re.compile(r"(?:^|,)\s*(\d{1,6})\.(\d{1,6})\s*(?=,|$)")
 
 

@@ -128,7 +128,7 @@ async def get_session(
     override_global_claim_validators: OverrideGlobalClaimValidators | None = None,
     user_context: UserContext | None = None,
 ) -> SessionContainer | None:
-    """Return the verified session of a request; None only where it is optional and the request carries none.
+    """Return the verified session of a request; None only if it is optional and the request carries none.
 
     Raises UnauthorisedError, TryRefreshTokenError or InvalidClaimsError.
     """
@@ -146,7 +146,7 @@ async def get_session(
 
 
 async def refresh_session(request: AnyRequest, user_context: UserContext | None = None) -> SessionContainer:
-    """Exchange the refresh token of a request; UnauthorisedError or TokenTheftError where it does not hold."""
+    """Exchange the refresh token of a request; UnauthorisedError or TokenTheftError if it is not valid."""
     recipe, served = _served(request)
     with recipe.app.active():
         return await requests.refresh_session(recipe, served, {} if user_context is None else user_context)
@@ -163,7 +163,7 @@ async def create_new_session_without_request_response(
     disable_anti_csrf: bool = False,
     user_context: UserContext | None = None,
 ) -> SessionContainer:
-    """Create a session; the caller sees to it that its tokens reach the client."""
+    """Create a session; the caller sends its tokens to the client."""
     recipe = SessionRecipe.of(current_services())
     context: UserContext = {} if user_context is None else user_context
     with recipe.app.active():
@@ -190,7 +190,7 @@ async def get_session_without_request_response(
     override_global_claim_validators: OverrideGlobalClaimValidators | None = None,
     user_context: UserContext | None = None,
 ) -> SessionContainer | None:
-    """Verify an access token and run the claim validators; None only where the session is optional."""
+    """Verify an access token and run the claim validators; None only if the session is optional."""
     recipe = SessionRecipe.of(current_services())
     context: UserContext = {} if user_context is None else user_context
     with recipe.app.active():
@@ -214,7 +214,7 @@ async def refresh_session_without_request_response(
     anti_csrf_token: str | None = None,
     user_context: UserContext | None = None,
 ) -> SessionContainer:
-    """Exchange a refresh token; UnauthorisedError or TokenTheftError where it does not hold."""
+    """Exchange a refresh token; UnauthorisedError or TokenTheftError if it is not valid."""
     return await SessionRecipe.call(
         lambda functions, context: functions.refresh_session(
             refresh_token, anti_csrf_token, disable_anti_csrf, context
@@ -227,7 +227,7 @@ async def refresh_session_without_request_response(
 
 
 async def revoke_session(session_handle: str, user_context: UserContext | None = None) -> bool:
-    """End a session; True if there was one. Access tokens already issued hold until they expire."""
+    """End a session; True if there was one. Access tokens that were already issued stay valid until they expire."""
     return await SessionRecipe.call(
         lambda functions, context: functions.revoke_session(session_handle, context), user_context
     )
@@ -292,7 +292,7 @@ async def update_session_data_in_database(
 async def merge_into_access_token_payload(
     session_handle: str, new_access_token_payload: JSONObject, user_context: UserContext | None = None
 ) -> bool:
-    """Lay an update over the stored payload; clients see it with the next refresh. False if there is no session."""
+    """Merge an update into the stored payload; clients get it with the next refresh. False if there is no session."""
     return await SessionRecipe.call(
         lambda functions, context: functions.merge_into_access_token_payload(
             session_handle, new_access_token_payload, context
@@ -368,7 +368,7 @@ async def _validate_stored(
     validators: list[SessionClaimValidator],
     context: UserContext,
 ) -> SessionDoesNotExistError | ClaimsValidationResult:
-    # The tenant is no part of the stored payload, but claims are fetched for it (docs/protocol.md, rule 14.9).
+    # The stored payload lacks the tenant, which fetching a claim needs (docs/protocol.md, rule 14.9).
     payload = {**known.custom_claims_in_access_token_payload, "tId": known.tenant_id}
     result = await recipe.functions.validate_claims(
         known.user_id, known.recipe_user_id, copied(payload), validators, context
@@ -401,12 +401,19 @@ async def create_jwt(
 
 
 async def get_jwks(user_context: UserContext | None = None) -> JSONObject:
-    """Return the public keys with which tokens can be verified (RFC 7517)."""
+    """Return the public keys that verify tokens (RFC 7517).
+
+    For example: `{"keys": [{"kty": "RSA", "kid": "d-...", "n": "...", "e": "AQAB", "alg": "RS256", "use": "sig"}]}`.
+    """
     return await SessionRecipe.call(lambda functions, context: functions.get_jwks(context), user_context)
 
 
 async def get_open_id_discovery_configuration(user_context: UserContext | None = None) -> JSONObject:
-    """Return the OpenID discovery document of the current App."""
+    """Return the OpenID discovery document of the current App.
+
+    The keys are `issuer`, `jwks_uri`, `subject_types_supported`, `id_token_signing_alg_values_supported` and
+    `response_types_supported`.
+    """
     return await SessionRecipe.call(
         lambda functions, context: functions.get_open_id_discovery_configuration(context), user_context
     )

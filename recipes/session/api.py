@@ -17,12 +17,12 @@ from .recipe import SessionRecipe
 from .requests import get_session, refresh_session, required_session
 from .results import SignOutOkayResponse
 
-DISCOVERY_PATH = "/.well-known/openid-configuration"
+_DISCOVERY_PATH = "/.well-known/openid-configuration"
 UNCHECKED_METHODS = frozenset({"OPTIONS", "TRACE"})
 
 
 class SessionAPI(APIInterface):
-    """What the APIs do where nothing is overridden."""
+    """The APIs without any override."""
 
     def __init__(self, recipe: SessionRecipe) -> None:
         self._recipe = recipe
@@ -89,15 +89,15 @@ async def _refresh(call: ApiCall) -> Response:
 
 
 async def _refuse_other_tenant(recipe: SessionRecipe, call: ApiCall) -> None:
-    """Refuse a refresh token whose tenant is not the one that the path names (docs/protocol.md, rule 25.4)."""
+    """Refuse a refresh token of another tenant than the path names (docs/protocol.md, rule 25.4)."""
     if public_path(call.request, call.app.info) == call.app.info.refresh_path:
         return
+    # The refresh chooses its token again, because an override of `refresh_post` stands between this check and it.
     chosen = recipe.transport(call.request, call.user_context).refresh_token()
-    if (
-        chosen is not None
-        and await call.app.on_database_thread(recipe.engine.tenant_of, chosen.token) != call.tenant_id
-    ):
-        # The session is fine, so its tokens stay.
+    if chosen is None:
+        return
+    if await call.app.on_database_thread(recipe.engine.tenant_of, chosen.token) != call.tenant_id:
+        # The session is valid, so its tokens stay.
         raise UnauthorisedError("the refresh token is of another tenant than the path", clear_tokens=False)
 
 
@@ -112,9 +112,9 @@ async def _jwks(call: ApiCall) -> Response:
     recipe = SessionRecipe.of(call.app)
     result = await recipe.apis.jwks_get(recipe.options(call.request), call.user_context)
     if not isinstance(result, dict):
-        return _open_to_all(answer(result))
+        return _allow_all_origins(answer(result))
     max_age_s = result.get("validityInSecs", recipe.keys.jwks_max_age_s())
-    response = _open_to_all(answer({name: value for name, value in result.items() if name != "validityInSecs"}))
+    response = _allow_all_origins(answer({name: value for name, value in result.items() if name != "validityInSecs"}))
     if max_age_s is not None:
         response.headers["cache-control"] = f"max-age={max_age_s}, must-revalidate"
     return response
@@ -123,10 +123,10 @@ async def _jwks(call: ApiCall) -> Response:
 async def _discovery(call: ApiCall) -> Response:
     recipe = SessionRecipe.of(call.app)
     options = recipe.options(call.request)
-    return _open_to_all(answer(await recipe.apis.open_id_discovery_configuration_get(options, call.user_context)))
+    return _allow_all_origins(answer(await recipe.apis.open_id_discovery_configuration_get(options, call.user_context)))
 
 
-def _open_to_all(response: Response) -> Response:
+def _allow_all_origins(response: Response) -> Response:
     response.headers["access-control-allow-origin"] = "*"
     return response
 
@@ -135,5 +135,5 @@ ROUTES = (
     Route("POST", "/session/refresh", "refresh_post", _refresh),
     Route("POST", "/signout", "signout_post", _sign_out),
     Route("GET", JWKS_PATH, "jwks_get", _jwks),
-    Route("GET", DISCOVERY_PATH, "open_id_discovery_configuration_get", _discovery),
+    Route("GET", _DISCOVERY_PATH, "open_id_discovery_configuration_get", _discovery),
 )

@@ -1,4 +1,4 @@
-"""The configuration of the session recipe, validated when `session.init` is called."""
+"""The options of the session recipe, and the defaults for cookies and anti-CSRF that follow from the addresses."""
 
 from __future__ import annotations
 
@@ -20,83 +20,6 @@ from ..kit.app_info import host_of, is_local, normal_host
 
 SameSite: TypeAlias = Literal["lax", "none", "strict"]
 AntiCsrf: TypeAlias = Literal["VIA_TOKEN", "VIA_CUSTOM_HEADER", "NONE"]
-
-
-@lru_cache(maxsize=256)
-def top_level(origin: str) -> str:
-    """Return the site of a normalised origin: its registrable domain, or `localhost` for local hosts.
-
-    The public suffix list is the one bundled with its package, private suffixes included; nothing is fetched. A host
-    that is itself a listed suffix has no site: ConfigurationError (docs/protocol.md, rule 8.2).
-    """
-    host = host_of(origin)
-    if is_local(host):
-        return "localhost"
-    # Names no list knows: mDNS hosts, machines of Amazon, and single labels (a container's name, `testserver`).
-    if host.endswith(".local") or "." not in host:
-        return host
-    site = _public_suffixes().privatesuffix(host)
-    if site is not None:
-        return site
-    if host.endswith(".amazonaws.com"):
-        return host
-    raise ConfigurationError(
-        f"Please make sure that the apiDomain and websiteDomain have correct values: {host!r} is a public suffix"
-    )
-
-
-def default_same_site(api_domain: str, website_origin: str) -> SameSite:
-    """Return `lax` for one site and one scheme, else `none`; decided per request (docs/protocol.md, rule 8.3)."""
-    same_scheme = _scheme(api_domain) == _scheme(website_origin)
-    return "lax" if same_scheme and top_level(api_domain) == top_level(website_origin) else "none"
-
-
-def default_secure(api_domain: str) -> bool:
-    """Tell whether cookies are Secure by default: the API is served over https (docs/protocol.md, rule 8.3)."""
-    return _scheme(api_domain) == "https"
-
-
-def default_anti_csrf(same_site: SameSite, *, origin_varies: bool = False) -> AntiCsrf:
-    """Return the protection cookies of this SameSite need (docs/protocol.md, rule 7.1).
-
-    Where the website's origin is a function, SameSite says nothing: it answers pages that it does not know with some
-    website or other, which must not lift the protection of cookies that were set for another one.
-    """
-    return "VIA_CUSTOM_HEADER" if origin_varies or same_site == "none" else "NONE"
-
-
-def cookies_cannot_work(api_domain: str, website_origin: str, *, same_site: SameSite, secure: bool) -> bool:
-    """Tell whether browsers would drop the cookies of a session: SameSite=None without Secure.
-
-    Local hosts are let through. Asked when a cookie session is about to be created (docs/protocol.md, rule 8.4).
-    """
-    if same_site != "none" or secure:
-        return False
-    return not top_level(api_domain) == top_level(website_origin) == "localhost"
-
-
-def normalise_cookie_domain(text: str) -> str:
-    """Return the domain of session cookies: the host alone, a leading dot kept unless it is local.
-
-    ConfigurationError where there is no host in it (docs/protocol.md, rule 8.6).
-    """
-    try:
-        host = normal_host(text, "session_scope")
-    except ConfigurationError:
-        raise ConfigurationError(f"Please provide a valid session_scope, such as .example.com, not {text!r}") from None
-    after_scheme = text.strip().rpartition("://")[2]
-    return f".{host}" if after_scheme.startswith(".") and not is_local(host) else host
-
-
-@cache
-def _public_suffixes() -> PublicSuffixList:
-    return PublicSuffixList()
-
-
-def _scheme(origin: str) -> str:
-    return origin.partition("://")[0]
-
-
 TransferMethod: TypeAlias = Literal["cookie", "header"]
 TokenTransferMethod: TypeAlias = Literal["cookie", "header", "any"]
 TransferMethodSelector: TypeAlias = Callable[[Request, bool, UserContext], TokenTransferMethod]
@@ -201,3 +124,81 @@ def _line(entry: Any) -> str:
     message = str(entry["msg"]).removeprefix("Value error, ")
     name = ".".join(str(part) for part in entry["loc"])
     return message if not name or name in message else f"{name}: {message} (got {entry['input']!r})"
+
+
+# What follows from the sites of API and website
+
+
+def default_same_site(api_domain: str, website_origin: str) -> SameSite:
+    """Return `lax` for the same site and scheme, else `none`; decided per request (docs/protocol.md, rule 8.3)."""
+    same_scheme = _scheme(api_domain) == _scheme(website_origin)
+    return "lax" if same_scheme and top_level(api_domain) == top_level(website_origin) else "none"
+
+
+def default_secure(api_domain: str) -> bool:
+    """Whether cookies are Secure by default: the API is served over https (docs/protocol.md, rule 8.3)."""
+    return _scheme(api_domain) == "https"
+
+
+def default_anti_csrf(same_site: SameSite, *, origin_varies: bool = False) -> AntiCsrf:
+    """Return the protection that cookies with this SameSite need (docs/protocol.md, rule 7.1).
+
+    If the website's origin is a function, SameSite does not count: for an unknown page the function returns one of the
+    websites, and this must not remove the protection of cookies that were set for another one.
+    """
+    return "VIA_CUSTOM_HEADER" if origin_varies or same_site == "none" else "NONE"
+
+
+def cookies_cannot_work(api_domain: str, website_origin: str, *, same_site: SameSite, secure: bool) -> bool:
+    """Whether browsers would drop the cookies of a session: SameSite=None without Secure.
+
+    Cookies of local hosts always work. This is checked before a cookie session is created (docs/protocol.md, rule 8.4).
+    """
+    if same_site != "none" or secure:
+        return False
+    return not top_level(api_domain) == top_level(website_origin) == "localhost"
+
+
+@lru_cache(maxsize=256)
+def top_level(origin: str) -> str:
+    """Return the site of a normalised origin: its registrable domain, or `localhost` for local hosts.
+
+    The public suffix list is the one bundled with its package, private suffixes included; nothing is fetched. A host
+    that is itself a public suffix has no site: ConfigurationError (docs/protocol.md, rule 8.2).
+    """
+    host = host_of(origin)
+    if is_local(host):
+        return "localhost"
+    # No list has these names: mDNS hosts, machines of Amazon, and single labels (such as the name of a container).
+    if host.endswith(".local") or "." not in host:
+        return host
+    site = _public_suffixes().privatesuffix(host)
+    if site is not None:
+        return site
+    if host.endswith(".amazonaws.com"):
+        return host
+    raise ConfigurationError(
+        f"Please make sure that the apiDomain and websiteDomain have correct values: {host!r} is a public suffix"
+    )
+
+
+def normalise_cookie_domain(text: str) -> str:
+    """Return the domain of session cookies: the host alone, a leading dot kept unless it is local.
+
+    ConfigurationError if the text has no host (docs/protocol.md, rule 8.6).
+    """
+    try:
+        host = normal_host(text, "session_scope")
+    except ConfigurationError:
+        raise ConfigurationError(f"Please provide a valid session_scope, such as .example.com, not {text!r}") from None
+    after_scheme = text.strip().rpartition("://")[2]
+    return f".{host}" if after_scheme.startswith(".") and not is_local(host) else host
+
+
+@cache
+def _public_suffixes() -> PublicSuffixList:
+    return PublicSuffixList()
+
+
+def _scheme(origin: str) -> str:
+    return origin.partition("://")[0]

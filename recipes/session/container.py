@@ -1,4 +1,4 @@
-"""A session in an application's hands."""
+"""A session as an application uses it, awaitable and (under `sync`) plain, and what its tokens say."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Functions(Protocol):
         claim_validators: list[SessionClaimValidator],
         user_context: UserContext,
     ) -> ClaimsValidationResult:
-        """Refetch what has to be refetched and run every validator."""
+        """Refetch the claims that need it, and run every validator."""
         ...
 
     async def revoke_session(self, session_handle: str, user_context: UserContext) -> bool:
@@ -72,7 +72,7 @@ class Functions(Protocol):
         ...
 
 
-TransportOf = Callable[[Request, UserContext], Transport]
+_TransportOf = Callable[[Request, UserContext], Transport]
 
 
 class SessionContainer:
@@ -92,7 +92,7 @@ class SessionContainer:
         "req_res_info",
     )
 
-    def __init__(self, functions: Functions, transport_of: TransportOf, tokens: EngineSession) -> None:
+    def __init__(self, functions: Functions, transport_of: _TransportOf, tokens: EngineSession) -> None:
         self._functions = functions
         self._transport_of = transport_of
         self._tokens = tokens
@@ -146,12 +146,12 @@ class SessionContainer:
 
     @property
     def front_token(self) -> str:
-        """The mirror of the payload that JavaScript reads (docs/protocol.md, section 4)."""
+        """The copy of the payload that JavaScript reads (docs/protocol.md, section 4)."""
         return front_token(self._payload)
 
     @property
     def user_data_in_access_token(self) -> JSONObject:
-        """A copy of the access token's payload."""
+        """A copy of the access token's payload, as `get_access_token_payload` returns it."""
         return copied(self._payload)
 
     def get_user_id(self, user_context: UserContext | None = None) -> str:
@@ -167,7 +167,11 @@ class SessionContainer:
         return self._tokens.tenant_id
 
     def get_access_token_payload(self, user_context: UserContext | None = None) -> JSONObject:
-        """Return a copy of the access token's payload, fields owned by the server included."""
+        """Return a copy of the access token's payload: claims, and the fields that the server owns.
+
+        For example: `{"sub": "...", "rsub": "...", "tId": "public", "sessionHandle": "...", "refreshTokenHash1": "...",
+        "parentRefreshTokenHash1": null, "antiCsrfToken": null, "iss": "...", "iat": ..., "exp": ...}`.
+        """
         return copied(self._payload)
 
     def get_handle(self, user_context: UserContext | None = None) -> str:
@@ -202,7 +206,7 @@ class SessionContainer:
             self._transport_of(attached.request, _context(user_context)).clear(attached.transfer_method)
 
     async def get_session_data_from_database(self, user_context: UserContext | None = None) -> JSONObject:
-        """Return the data stored with the session; UnauthorisedError if it has ended."""
+        """Return the data stored with the session; UnauthorisedError if the session has ended."""
         return (await self._information(user_context)).session_data_in_database
 
     async def update_session_data_in_database(
@@ -226,12 +230,12 @@ class SessionContainer:
     async def merge_into_access_token_payload(
         self, access_token_payload_update: JSONObject, user_context: UserContext | None = None
     ) -> None:
-        """Lay an update over the stored claims and sign a new access token; a null removes its key.
+        """Merge an update into the stored claims and sign a new access token; a null removes its key.
 
-        ProtectedClaimError if the update sets a field the server owns, UnauthorisedError if the session has ended.
+        ProtectedClaimError if the update sets a field that the server owns, UnauthorisedError if the session has ended.
         """
         merged({}, access_token_payload_update)  # refuses protected names before anything is read
-        # Not over this token's own claims, which may be an hour old: what was taken away since would come back.
+        # The token's own claims may be an hour old: claims that were removed since then would come back.
         stored = (await self._information(user_context)).custom_claims_in_access_token_payload
         new_payload = merged(stored, access_token_payload_update)
         result = await self._functions.regenerate_access_token(self.access_token, new_payload, _context(user_context))
@@ -254,7 +258,7 @@ class SessionContainer:
     async def assert_claims(
         self, claim_validators: list[SessionClaimValidator], user_context: UserContext | None = None
     ) -> None:
-        """Refetch and validate; InvalidClaimsError lists every failure. Refetched values are kept even then."""
+        """Refetch and validate; InvalidClaimsError lists every failure. Refetched values are stored even then."""
         if not claim_validators:
             return
         context = _context(user_context)

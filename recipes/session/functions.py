@@ -31,13 +31,13 @@ NO_SESSION = (
     "method?"
 )
 JWKS_PATH = "/jwt/jwks.json"
-HUNDRED_YEARS_S = 3_153_600_000
-"""How long `create_jwt` makes a token last if it is not told otherwise, in seconds."""
-WRONG_KIND = "The access token doesn't match the use_dynamic_access_token_signing_key setting"
+_HUNDRED_YEARS_S = 3_153_600_000
+"""The lifetime of a token of `create_jwt`, in seconds, unless the caller gives one."""
+_WRONG_KIND = "The access token doesn't match the use_dynamic_access_token_signing_key setting"
 
 
 class SessionFunctions(OpenRecursion[RecipeInterface], RecipeInterface):
-    """What happens where nothing is overridden; calls among functions go to the top of the chain."""
+    """The functions without any override; they call each other through the top of the chain."""
 
     def __init__(self, recipe: SessionRecipe) -> None:
         self._recipe = recipe
@@ -113,7 +113,7 @@ class SessionFunctions(OpenRecursion[RecipeInterface], RecipeInterface):
                 return None
             raise UnauthorisedError("Token parsing failed", clear_tokens=False) from None
         if (verified.kind == "d") is self._static:
-            raise TryRefreshTokenError(WRONG_KIND)
+            raise TryRefreshTokenError(_WRONG_KIND)
         if self._via_token and anti_csrf_check is not False:
             _check_anti_csrf(verified.payload, anti_csrf_token)
         check = check_database is True
@@ -132,7 +132,7 @@ class SessionFunctions(OpenRecursion[RecipeInterface], RecipeInterface):
         claim_validators: list[SessionClaimValidator],
         user_context: UserContext,
     ) -> ClaimsValidationResult:
-        """Refetch what has to be refetched and run every validator, in order."""
+        """Refetch the claims that need it, and run every validator, in order."""
         return await validate_claims(
             user_id=user_id,
             recipe_user_id=recipe_user_id,
@@ -217,7 +217,7 @@ class SessionFunctions(OpenRecursion[RecipeInterface], RecipeInterface):
     async def merge_into_access_token_payload(
         self, session_handle: str, access_token_payload_update: JSONObject, user_context: UserContext
     ) -> bool:
-        """Lay an update over the stored payload."""
+        """Merge an update into the stored payload."""
         merged({}, access_token_payload_update)  # refuses protected names before anything is read
         known = await self.calls.get_session_information(session_handle, user_context)
         if known is None:
@@ -290,7 +290,7 @@ class SessionFunctions(OpenRecursion[RecipeInterface], RecipeInterface):
     ) -> str:
         """Sign a token of the application's own; the caller's `iss` wins, `iat` and `exp` are always set here."""
         now_s = self._app.clock.now_ms() // 1000
-        validity = HUNDRED_YEARS_S if validity_seconds is None else validity_seconds
+        validity = _HUNDRED_YEARS_S if validity_seconds is None else validity_seconds
         claims = {"iss": self._app.info.issuer, **payload, "iat": now_s, "exp": int(now_s + validity)}
         return await self._on_database_thread(
             self._recipe.keys.sign, claims, static=use_static_signing_key is not False, version=None
@@ -317,7 +317,7 @@ def _check_anti_csrf(payload: Mapping[str, Any], given: str | None) -> None:
     if (
         not isinstance(expected, str)
         or given is None
-        # JSON and a caller's text may hold half a surrogate pair, which plain UTF-8 refuses to encode.
+        # Both texts may hold half a surrogate pair, which plain UTF-8 refuses to encode.
         or not hmac.compare_digest(expected.encode("utf-8", "surrogatepass"), given.encode("utf-8", "surrogatepass"))
     ):
         raise TryRefreshTokenError("anti-csrf check failed")

@@ -26,7 +26,7 @@ OverrideGlobalClaimValidators: TypeAlias = Callable[
     [list[SessionClaimValidator], Any, UserContext],
     "Sequence[SessionClaimValidator] | Awaitable[Sequence[SessionClaimValidator]]",
 ]
-"""Takes the global validators, the session (or its information) and the user context; its result replaces the list."""
+"""Takes the global validators, the session (or its information) and the user context; the result replaces the list."""
 
 
 class RecipeInterface(ABC):
@@ -54,7 +54,7 @@ class RecipeInterface(ABC):
         claim_validators_added_by_other_recipes: list[SessionClaimValidator],
         user_context: UserContext,
     ) -> MaybeAwaitableValidators:
-        """Return the validators every protected route runs; an override may be async."""
+        """Return the validators that every protected route runs; an override may be async."""
 
     @abstractmethod
     async def get_session(
@@ -67,7 +67,7 @@ class RecipeInterface(ABC):
         override_global_claim_validators: OverrideGlobalClaimValidators | None = None,
         user_context: UserContext | None = None,
     ) -> SessionContainer | None:
-        """Verify an access token; UnauthorisedError or TryRefreshTokenError where it does not hold."""
+        """Verify an access token; UnauthorisedError or TryRefreshTokenError if it is not valid."""
 
     @abstractmethod
     async def validate_claims(
@@ -78,7 +78,7 @@ class RecipeInterface(ABC):
         claim_validators: list[SessionClaimValidator],
         user_context: UserContext,
     ) -> ClaimsValidationResult:
-        """Refetch what has to be refetched and run every validator."""
+        """Refetch the claims that need it, and run every validator."""
 
     @abstractmethod
     async def refresh_session(
@@ -88,7 +88,7 @@ class RecipeInterface(ABC):
         disable_anti_csrf: bool,
         user_context: UserContext,
     ) -> SessionContainer:
-        """Exchange a refresh token for new tokens; UnauthorisedError or TokenTheftError where it does not hold."""
+        """Exchange a refresh token for new tokens; UnauthorisedError or TokenTheftError if it is not valid."""
 
     @abstractmethod
     async def revoke_session(self, session_handle: str, user_context: UserContext) -> bool:
@@ -136,7 +136,7 @@ class RecipeInterface(ABC):
     async def merge_into_access_token_payload(
         self, session_handle: str, access_token_payload_update: JSONObject, user_context: UserContext
     ) -> bool:
-        """Lay an update over the stored payload; clients see it with the next refresh."""
+        """Merge an update into the stored payload; clients get it with the next refresh."""
 
     @abstractmethod
     async def fetch_and_set_claim(
@@ -178,11 +178,11 @@ class RecipeInterface(ABC):
 
     @abstractmethod
     async def get_jwks(self, user_context: UserContext) -> JSONObject:
-        """Return the public keys with which tokens can be verified (RFC 7517)."""
+        """Return the public keys that verify tokens (RFC 7517), as `{"keys": [{"kty": "RSA", "kid": ..., ...}]}`."""
 
     @abstractmethod
     async def get_open_id_discovery_configuration(self, user_context: UserContext) -> JSONObject:
-        """Return the OpenID discovery document."""
+        """Return the OpenID discovery document, as `{"issuer": ..., "jwks_uri": ..., ...}`."""
 
 
 class APIInterface(ABC):
@@ -219,7 +219,7 @@ class APIInterface(ABC):
     async def jwks_get(self, api_options: APIOptions, user_context: UserContext) -> JSONObject | GeneralErrorResponse:
         """Answer GET <base>/jwt/jwks.json.
 
-        An override may add `validityInSecs`, which is not sent: how long the answer may be cached, None to say nothing.
+        An override may add `validityInSecs`: for how many seconds caches keep the answer, or None. It is not sent.
         """
 
     @abstractmethod

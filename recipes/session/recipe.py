@@ -1,4 +1,4 @@
-"""The session recipe at work in one App: its chains, and the claims that recipes have registered."""
+"""The session recipe of one App: its keys, its engine, and the claims that recipes have registered."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class SessionRecipe(Recipe[RecipeInterface, APIInterface]):
         )
 
     def transport(self, request: Request, user_context: UserContext) -> Transport:
-        """Return how the tokens of a request travel."""
+        """Return the transport of a request's tokens."""
         return Transport(self.config, self.app.info, self.app.clock, request, user_context)
 
     @property
@@ -98,7 +98,7 @@ class SessionRecipe(Recipe[RecipeInterface, APIInterface]):
         self.claims.append(claim)
 
     def add_claim_validator_from_other_recipe(self, validator: SessionClaimValidator) -> None:
-        """Run `validator` wherever a session is required."""
+        """Run `validator` for every verified session."""
         self.claim_validators.append(validator)
 
     def clean_up(self) -> int:

@@ -1,4 +1,4 @@
-"""Sessions of HTTP requests: from the tokens a request carries to the tokens its response will carry."""
+"""Sessions of HTTP requests: from the tokens in a request to the tokens in its response."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from .recipe import SessionRecipe
 from .results import SessionInformationResult
 from .transport import Transport, carried_by, checked_answer, has_legacy_cookie, has_rid, select_access_token
 
-CUSTOM_HEADER_MISSING = (
+_CUSTOM_HEADER_MISSING = (
     "anti-csrf check failed. Please pass 'rid: \"session\"' header in the request, or set anti_csrf_check to false "
     "for this API"
 )
-FOREIGN_HANDSHAKE = "a page of another origin than the website's opens this websocket with the website's cookies"
+_FOREIGN_HANDSHAKE = "a page of another origin than the website's opens this websocket with the website's cookies"
 INSECURE_COOKIES = (
     "Since your API and website domain are different, for sessions to work, please use https on your apiDomain and "
     "don't set cookieSecure to false."
 )
-DUPLICATE_COOKIES = (
+_DUPLICATE_COOKIES = (
     "The request contains multiple session cookies. This may happen if cookie_domain was changed. Set "
     "older_cookie_domain to the value it had before, so that the older cookies are cleared."
 )
@@ -50,8 +50,8 @@ async def first_payload(
 ) -> tuple[str, JSONObject]:
     """Return the primary user id and the payload a new session starts with (docs/protocol.md, rule 14.1).
 
-    Fields the server owns are dropped, `iss` is set, then the claims of the recipes are built in order. `user_id` is
-    that of the user whom the caller has just read; without it the database is asked.
+    Fields that the server owns are dropped, `iss` is set, then the claims of the recipes are built in order. `user_id`
+    is the id of a user that the caller has just read; without it the database is asked.
     """
     if user_id is None:
         user_id = await recipe.app.primary_user_id(recipe_user_id.get_as_string())
@@ -73,7 +73,7 @@ async def create_session(
     *,
     user_id: str | None = None,
 ) -> SessionContainer:
-    """Create a session and let its tokens travel with the response to `request`; `user_id` as in `first_payload`."""
+    """Create a session and put its tokens into the response to `request`; `user_id` as in `first_payload`."""
     with_request(user_context, request)
     user_id, payload = await first_payload(
         recipe, recipe_user_id, tenant_id, access_token_payload, user_context, user_id=user_id
@@ -107,8 +107,8 @@ async def get_session(
     user_context: UserContext,
 ) -> SessionContainer | None:
     """Verify the access token of a request, run the claim validators and attach the session to the request."""
-    # Every verification comes through here, so a header costs no Transport, which cookies need for anti-CSRF; and the
-    # context of a request, which nearly all bring, has the request already.
+    # Every verified request pays for each call here. So the token is chosen without a Transport (which chooses the
+    # refresh token by the same rules), and the context of a request is not touched if it has the request already.
     if "_default" not in user_context:
         with_request(user_context, request)
     ask_for_session(request)
@@ -132,7 +132,7 @@ async def get_session(
     )
     if session is None:
         return None
-    # Attached before the claims are validated, so that a 403 carries the tokens that verifying or refetching renewed.
+    # Attached before the claims are validated, so that a 403 carries new tokens, too.
     await session.attach_to_request_response(request, chosen.method if chosen else "header", user_context)
     if recipe.has_validators or override_global_claim_validators is not None:
         await assert_required_claims(recipe, session, override_global_claim_validators, user_context)
@@ -164,11 +164,11 @@ async def required_session(call: ApiCall) -> SessionContainer:
 
 def _anti_csrf_flag(transport: Transport, given: bool | None) -> bool:
     if given is not False and transport.foreign_handshake() and transport.anti_csrf_mode() != "NONE":
-        raise TryRefreshTokenError(FOREIGN_HANDSHAKE)
+        raise TryRefreshTokenError(_FOREIGN_HANDSHAKE)
     check = transport.request.method.upper() != "GET" if given is None else given
     if check and transport.anti_csrf_mode() == "VIA_CUSTOM_HEADER":
         if not has_rid(transport.request):
-            raise TryRefreshTokenError(CUSTOM_HEADER_MISSING)
+            raise TryRefreshTokenError(_CUSTOM_HEADER_MISSING)
         return False
     return check and transport.anti_csrf_mode() == "VIA_TOKEN"
 
@@ -182,7 +182,7 @@ async def required_validators(
     override: OverrideGlobalClaimValidators | None,
     user_context: UserContext,
 ) -> list[SessionClaimValidator]:
-    """Return the validators to run: the global ones, or what the override of this call makes of them."""
+    """Return the validators to run: the global ones, or those that the override of this call returns."""
     validators = recipe.functions.get_global_claim_validators(
         tenant_id, user_id, recipe_user_id, recipe.claim_validators, user_context
     )
@@ -242,7 +242,7 @@ def _refuse_duplicates(recipe: SessionRecipe, transport: Transport) -> None:
     if not names:
         return
     if recipe.config.older_cookie_domain is None:
-        raise ConfigurationError(DUPLICATE_COOKIES)
+        raise ConfigurationError(_DUPLICATE_COOKIES)
     transport.clear_older(names)
     raise ClearDuplicateSessionCookiesError(
         "The request contains multiple session cookies. We are clearing the cookies from the older domain."

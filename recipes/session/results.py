@@ -71,13 +71,13 @@ class AccessTokenObj:
     created_time: int
 
     def to_json(self) -> JSONObject:
-        """Return the camelCase form."""
+        """Return the camelCase form: `{"token": ..., "expiry": ..., "createdTime": ...}`."""
         return {"token": self.token, "expiry": self.expiry, "createdTime": self.created_time}
 
 
 @dataclass(frozen=True, slots=True)
 class RegenerateAccessTokenOkResult(Result):
-    """The stored payload has changed; `access_token` is None where the presented one had already expired."""
+    """The stored payload has changed; `access_token` is None if the presented one had already expired."""
 
     session: SessionObj
     access_token: AccessTokenObj | None

@@ -1,4 +1,8 @@
-"""How the tokens of one request travel: which are chosen, and what its response does to them."""
+"""How the tokens of one request travel: which token counts, and what the response does to the client's tokens.
+
+Below the class are pure functions of the request's headers and of the answer of the transfer method selector: `cookie`,
+`header`, or `any`, where a header has precedence over a cookie.
+"""
 
 from __future__ import annotations
 
@@ -41,154 +45,8 @@ from .response import (
 
 Cookies: TypeAlias = list[tuple[str, str]]
 
+
 METHODS: tuple[TransferMethod, TransferMethod] = ("cookie", "header")
-
-_AUTH_MODES: dict[str, TransferMethod] = {"cookie": "cookie", "header": "header"}
-_ANSWERS: dict[str, TokenTransferMethod] = {"any": "any", **_AUTH_MODES}
-_BEARER = "Bearer "
-
-
-@dataclass(slots=True)  # not frozen, which takes three times as long to make, for every request
-class SelectedToken:
-    """The token a request is judged by, and how it came.
-
-    `duplicated` says that the Cookie header holds it more than once, so that no one knows which one is meant.
-    """
-
-    method: TransferMethod
-    token: str = field(repr=False)
-    duplicated: bool = False
-
-
-def carried_by(request: Request) -> tuple[str | None, str | None, Cookies]:
-    """Return the Authorization and anti-CSRF headers of a request, and its cookies, in one pass over its headers.
-
-    Of a header that came twice the first counts.
-    """
-    authorization: str | None = None
-    anti_csrf: str | None = None
-    cookies: Cookies | None = None
-    for name, value in request.scope["headers"]:
-        if name == b"authorization" and authorization is None:
-            authorization = str(value, "latin-1")
-        elif name == b"cookie" and cookies is None:
-            cookies = cookies_of(request)  # those of all such headers: asked for once, however many a client sends
-        elif name == b"anti-csrf" and anti_csrf is None:
-            anti_csrf = str(value, "latin-1")
-    return authorization, anti_csrf, cookies or []
-
-
-def default_answer(request: Request, *, creating: bool) -> TokenTransferMethod:
-    """Return the client's wish for a new session, `any` for an existing one (docs/protocol.md, rule 9.1)."""
-    wish = _auth_mode(request) if creating else None
-    return "any" if wish is None else wish
-
-
-def checked_answer(answer: object) -> TokenTransferMethod:
-    """Return what a selector answered; ConfigurationError if it is none of the three."""
-    known = _ANSWERS.get(answer) if isinstance(answer, str) else None
-    if known is not None:
-        return known
-    raise ConfigurationError(f'get_token_transfer_method must return "cookie", "header" or "any", not {answer!r}')
-
-
-def creation_method(request: Request, answer: TokenTransferMethod) -> TransferMethod:
-    """Return how the tokens of a new session travel: by cookie only if asked for (docs/protocol.md, rule 9.1)."""
-    if answer != "any":
-        return answer
-    return _auth_mode(request) or "header"
-
-
-def cleared_at_creation(request: Request, used: TransferMethod) -> tuple[TransferMethod, ...]:
-    """Return the method to clear before a session is created: the other one, if any token came by it.
-
-    Even a token that is not ours counts (docs/protocol.md, rule 9.4).
-    """
-    other = other_method(used)
-    came = bearer_token(request) is not None if other == "header" else any(_cookie_values(request, ACCESS_COOKIE))
-    return (other,) if came else ()
-
-
-def select_access_token(
-    authorization: str | None, cookies: Cookies, answer: TokenTransferMethod, looks_like_ours: Callable[[str], bool]
-) -> SelectedToken | None:
-    """Return the access token to verify, None if there is none (docs/protocol.md, rule 9.2).
-
-    A string that does not look like ours is as good as absent, so a foreign Bearer token does not hide the cookie.
-    """
-    if authorization is not None and answer != "cookie":
-        bearer = parse_bearer(authorization)
-        if bearer is not None and looks_like_ours(bearer):
-            return SelectedToken("header", bearer)
-    if answer == "header":
-        return None
-    values = [value for name, value in cookies if name == ACCESS_COOKIE]
-    ours = next((value for value in values if value and looks_like_ours(value)), None)
-    return None if ours is None else SelectedToken("cookie", ours, duplicated=len(values) > 1)
-
-
-def select_refresh_token(request: Request, answer: TokenTransferMethod) -> SelectedToken | None:
-    """Return the refresh token to use, whatever it looks like; None if there is none (docs/protocol.md, rule 9.3)."""
-    bearer = bearer_token(request) if answer != "cookie" else None
-    if bearer is not None:
-        return SelectedToken("header", bearer)
-    values = [] if answer == "header" else _cookie_values(request, REFRESH_COOKIE)
-    first = next(filter(None, values), None)
-    return None if first is None else SelectedToken("cookie", first, duplicated=len(values) > 1)
-
-
-def cleared_at_refresh(request: Request, used: TransferMethod) -> tuple[TransferMethod, ...]:
-    """Return the method to clear before a refresh answers: the other one, if a refresh token came by it.
-
-    See docs/protocol.md, rule 9.4.
-    """
-    other = other_method(used)
-    came = bearer_token(request) is not None if other == "header" else any(_cookie_values(request, REFRESH_COOKIE))
-    return (other,) if came else ()
-
-
-def has_access_cookie(request: Request) -> bool:
-    """Tell whether any access token came by cookie, ours or not."""
-    return any(_cookie_values(request, ACCESS_COOKIE))
-
-
-def duplicated(request: Request) -> tuple[str, ...]:
-    """Return the session cookies that a request holds more than once (docs/protocol.md, rules 11.1 and 11.2)."""
-    names = [name for name, _ in cookies_of(request)]
-    return tuple(name for name in (ACCESS_COOKIE, REFRESH_COOKIE) if names.count(name) > 1)
-
-
-def has_legacy_cookie(cookies: Cookies) -> bool:
-    """Tell whether the session dates from before access tokens were self-contained (docs/protocol.md, rule 11.4)."""
-    return LEGACY_COOKIE in [name for name, _ in cookies]
-
-
-def bearer_token(request: Request) -> str | None:
-    """Return the token of the Authorization header, None if it has none (docs/protocol.md, rule 2.3)."""
-    return parse_bearer(request.headers.get("authorization", ""))
-
-
-def parse_bearer(header: str) -> str | None:
-    """Return what follows exactly `Bearer ` in an Authorization header, trimmed; None if that is nothing."""
-    return header[len(_BEARER) :].strip() or None if header.startswith(_BEARER) else None
-
-
-def has_rid(request: Request) -> bool:
-    """Tell whether the header `rid` is there; any value will do (docs/protocol.md, rule 7.3)."""
-    return "rid" in request.headers
-
-
-def other_method(method: TransferMethod) -> TransferMethod:
-    """Return the transfer method that is not `method`."""
-    return "header" if method == "cookie" else "cookie"
-
-
-def _auth_mode(request: Request) -> TransferMethod | None:
-    return _AUTH_MODES.get(request.headers.get("st-auth-mode", "").lower())
-
-
-def _cookie_values(request: Request, name: str) -> list[str]:
-    return [value for cookie, value in cookies_of(request) if cookie == name]
 
 
 class Transport:
@@ -229,16 +87,16 @@ class Transport:
         )
 
     def anti_csrf_mode(self) -> AntiCsrf:
-        """Return the protection that is configured, or else what SameSite asks for (docs/protocol.md, rule 7.1)."""
+        """Return the protection that is configured, or else what SameSite needs (docs/protocol.md, rule 7.1)."""
         return self._config.anti_csrf or default_anti_csrf(self._same_site, origin_varies=callable(self._info.origin))
 
     def foreign_handshake(self) -> bool:
-        """Tell whether a page of another origin than the website's opens a websocket (docs/protocol.md, rule 7.7)."""
+        """Whether a page of another origin than the website's opens a websocket (docs/protocol.md, rule 7.7)."""
         origin = self.request.headers.get("origin") if is_handshake(self.request) else None
         return origin is not None and origin != self._origin
 
     def cookies_cannot_work(self) -> bool:
-        """Tell whether browsers would drop the cookies of a new session."""
+        """Whether browsers would drop the cookies of a new session."""
         return cookies_cannot_work(self._info.api_domain, self._origin, same_site=self._same_site, secure=self._secure)
 
     # What the request carries
@@ -258,15 +116,15 @@ class Transport:
         return select_refresh_token(self.request, self._answer(creating=False))
 
     def has_any_access_token(self) -> bool:
-        """Tell whether an access token came by either way."""
+        """Whether an access token came by either way."""
         return has_access_cookie(self.request) or bearer_token(self.request) is not None
 
     def has_legacy_cookie(self) -> bool:
-        """Tell whether the request belongs to a session of a very old SDK."""
+        """Whether the request belongs to a session of a very old SDK."""
         return has_legacy_cookie(cookies_of(self.request))
 
     def duplicate_cookies(self) -> tuple[str, ...]:
-        """Return the session cookies that came twice, where cookies can be used at all."""
+        """Return the session cookies that came twice, if cookies can be used at all."""
         return () if self._answer(creating=False) == "header" else duplicated(self.request)
 
     # What the response does
@@ -282,21 +140,18 @@ class Transport:
 
     def clear_other_at_creation(self, used: TransferMethod) -> None:
         """Clear the other method's tokens if the request carried an access token there."""
-        self._clear(*cleared_at_creation(self.request, used))
+        self.clear(*cleared_at_creation(self.request, used))
 
     def clear_other_at_refresh(self, used: TransferMethod) -> None:
         """Clear the other method's tokens if the request carried a refresh token there."""
-        self._clear(*cleared_at_refresh(self.request, used))
+        self.clear(*cleared_at_refresh(self.request, used))
 
     def clear_all(self) -> None:
         """Clear the tokens of both methods."""
-        self._clear(*METHODS)
+        self.clear(*METHODS)
 
-    def clear(self, method: TransferMethod) -> None:
-        """Clear the tokens of one method."""
-        self._clear(method)
-
-    def _clear(self, *methods: TransferMethod) -> None:
+    def clear(self, *methods: TransferMethod) -> None:
+        """Clear the tokens of these methods."""
         response_log(self.request).add(*(ClearTokens(method, self.settings) for method in methods))
 
     def send(
@@ -307,7 +162,164 @@ class Transport:
         refresh_token: ExpiringToken | None = None,
         anti_csrf_token: str | None = None,
     ) -> None:
-        """Let tokens travel with the response; without a refresh token only access and front token change."""
+        """Send tokens with the response; without a refresh token only access and front token change."""
         now_ms = self._clock.now_ms()
         entry = SetTokens(method, access_token, front_token, self.settings, now_ms, refresh_token, anti_csrf_token)
         response_log(self.request).add(entry)
+
+
+# Which token counts
+
+
+@dataclass(slots=True)  # not frozen: that takes three times as long to make, for every request
+class SelectedToken:
+    """The token of a request that counts, and its transfer method.
+
+    `duplicated` says that the Cookie header holds it more than once, so that it is not clear which one is meant.
+    """
+
+    method: TransferMethod
+    token: str = field(repr=False)
+    duplicated: bool = False
+
+
+def carried_by(request: Request) -> tuple[str | None, str | None, Cookies]:
+    """Return the Authorization and anti-CSRF headers of a request, and its cookies, in one pass over its headers.
+
+    If a header came twice, the first one counts.
+    """
+    authorization: str | None = None
+    anti_csrf: str | None = None
+    cookies: Cookies | None = None
+    for name, value in request.scope["headers"]:
+        if name == b"authorization" and authorization is None:
+            authorization = str(value, "latin-1")
+        elif name == b"cookie" and cookies is None:
+            cookies = cookies_of(request)  # of all Cookie headers at once
+        elif name == b"anti-csrf" and anti_csrf is None:
+            anti_csrf = str(value, "latin-1")
+    return authorization, anti_csrf, cookies or []
+
+
+def select_access_token(
+    authorization: str | None, cookies: Cookies, answer: TokenTransferMethod, looks_like_ours: Callable[[str], bool]
+) -> SelectedToken | None:
+    """Return the access token to verify, None if there is none (docs/protocol.md, rule 9.2).
+
+    A string that does not look like ours is ignored, so a foreign Bearer token does not hide the cookie.
+    """
+    if authorization is not None and answer != "cookie":
+        bearer = parse_bearer(authorization)
+        if bearer is not None and looks_like_ours(bearer):
+            return SelectedToken("header", bearer)
+    if answer == "header":
+        return None
+    values = [value for name, value in cookies if name == ACCESS_COOKIE]
+    ours = next((value for value in values if value and looks_like_ours(value)), None)
+    return None if ours is None else SelectedToken("cookie", ours, duplicated=len(values) > 1)
+
+
+def select_refresh_token(request: Request, answer: TokenTransferMethod) -> SelectedToken | None:
+    """Return the refresh token to use, in any form; None if there is none (docs/protocol.md, rule 9.3)."""
+    bearer = bearer_token(request) if answer != "cookie" else None
+    if bearer is not None:
+        return SelectedToken("header", bearer)
+    values = [] if answer == "header" else _cookie_values(request, REFRESH_COOKIE)
+    first = next(filter(None, values), None)
+    return None if first is None else SelectedToken("cookie", first, duplicated=len(values) > 1)
+
+
+def cleared_at_creation(request: Request, used: TransferMethod) -> tuple[TransferMethod, ...]:
+    """Return the method to clear before a session is created: the other one, if any token came by it.
+
+    A token that is not ours counts, too (docs/protocol.md, rule 9.4).
+    """
+    other = _other_method(used)
+    present = bearer_token(request) is not None if other == "header" else any(_cookie_values(request, ACCESS_COOKIE))
+    return (other,) if present else ()
+
+
+def cleared_at_refresh(request: Request, used: TransferMethod) -> tuple[TransferMethod, ...]:
+    """Return the method to clear before a refresh answers: the other one, if a refresh token came by it.
+
+    See docs/protocol.md, rule 9.4.
+    """
+    other = _other_method(used)
+    present = bearer_token(request) is not None if other == "header" else any(_cookie_values(request, REFRESH_COOKIE))
+    return (other,) if present else ()
+
+
+def duplicated(request: Request) -> tuple[str, ...]:
+    """Return the session cookies that a request holds more than once (docs/protocol.md, rules 11.1 and 11.2)."""
+    names = [name for name, _ in cookies_of(request)]
+    return tuple(name for name in (ACCESS_COOKIE, REFRESH_COOKIE) if names.count(name) > 1)
+
+
+def has_access_cookie(request: Request) -> bool:
+    """Whether any access token came by cookie, ours or not."""
+    return any(_cookie_values(request, ACCESS_COOKIE))
+
+
+def has_legacy_cookie(cookies: Cookies) -> bool:
+    """Whether the session dates from before access tokens were self-contained (docs/protocol.md, rule 11.4)."""
+    return LEGACY_COOKIE in [name for name, _ in cookies]
+
+
+# Which transfer method is used
+
+_AUTH_MODES: dict[str, TransferMethod] = {"cookie": "cookie", "header": "header"}
+_ANSWERS: dict[str, TokenTransferMethod] = {"any": "any", **_AUTH_MODES}
+
+
+def default_answer(request: Request, *, creating: bool) -> TokenTransferMethod:
+    """Return what the client wants for a new session, `any` for an existing one (docs/protocol.md, rule 9.1)."""
+    wish = _auth_mode(request) if creating else None
+    return "any" if wish is None else wish
+
+
+def checked_answer(answer: object) -> TokenTransferMethod:
+    """Return what a selector answered; ConfigurationError if it is no transfer method."""
+    known = _ANSWERS.get(answer) if isinstance(answer, str) else None
+    if known is not None:
+        return known
+    raise ConfigurationError(f'get_token_transfer_method must return "cookie", "header" or "any", not {answer!r}')
+
+
+def creation_method(request: Request, answer: TokenTransferMethod) -> TransferMethod:
+    """Return how the tokens of a new session travel: by cookie only on request (docs/protocol.md, rule 9.1)."""
+    if answer != "any":
+        return answer
+    return _auth_mode(request) or "header"
+
+
+def _other_method(method: TransferMethod) -> TransferMethod:
+    """Return the transfer method that is not `method`."""
+    return "header" if method == "cookie" else "cookie"
+
+
+def _auth_mode(request: Request) -> TransferMethod | None:
+    return _AUTH_MODES.get(request.headers.get("st-auth-mode", "").lower())
+
+
+# Headers and cookies
+
+_BEARER = "Bearer "
+
+
+def bearer_token(request: Request) -> str | None:
+    """Return the token of the Authorization header, None if it has none (docs/protocol.md, rule 2.3)."""
+    return parse_bearer(request.headers.get("authorization", ""))
+
+
+def parse_bearer(header: str) -> str | None:
+    """Return what follows exactly `Bearer ` in an Authorization header, trimmed; None if that is nothing."""
+    return header[len(_BEARER) :].strip() or None if header.startswith(_BEARER) else None
+
+
+def has_rid(request: Request) -> bool:
+    """Whether the request has the header `rid`, with any value (docs/protocol.md, rule 7.3)."""
+    return "rid" in request.headers
+
+
+def _cookie_values(request: Request, name: str) -> list[str]:
+    return [value for cookie, value in cookies_of(request) if cookie == name]

@@ -11,45 +11,33 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import (
-    BindParameter,
-    ColumnElement,
-    Connection,
-    and_,
-    bindparam,
-    delete,
-    distinct,
-    exists,
-    false,
-    func,
-    or_,
-    select,
-)
+import sqlalchemy as sa
+from sqlalchemy import Connection
 
 from ..exceptions import BadInputError
 from .login_methods import WITH_TENANTS, is_storable, login_methods, methods, normalised, storable_text, tenants
 from .user import AccountInfo, LoginMethod, User
 
-user_id_of = func.coalesce(methods.c.primary_user_id, methods.c.recipe_user_id)
+user_id_of = sa.func.coalesce(methods.c.primary_user_id, methods.c.recipe_user_id)
 """The id of the user that a login method belongs to."""
 
 # Built once, because every sign-in, new session and refresh asks for them.
-_ids: BindParameter[list[str]] = bindparam("ids", expanding=True)
-_OWNER = select(user_id_of).where(methods.c.recipe_user_id == bindparam("this"))
+_ids: sa.BindParameter[list[str]] = sa.bindparam("ids", expanding=True)
+_OWNER = sa.select(user_id_of).where(methods.c.recipe_user_id == sa.bindparam("this"))
 _GROUPS = WITH_TENANTS.where(
-    or_(
-        and_(methods.c.recipe_user_id.in_(_ids), methods.c.primary_user_id.is_(None)),
+    sa.or_(
+        sa.and_(methods.c.recipe_user_id.in_(_ids), methods.c.primary_user_id.is_(None)),
         methods.c.primary_user_id.in_(_ids),
     )
 )
 # For one id, the usual case: SQLAlchemy writes the text of an IN again each time.
-_in_group = or_(
-    and_(methods.c.recipe_user_id == bindparam("this"), methods.c.primary_user_id.is_(None)),
-    methods.c.primary_user_id == bindparam("this"),
+_in_group = sa.or_(
+    sa.and_(methods.c.recipe_user_id == sa.bindparam("this"), methods.c.primary_user_id.is_(None)),
+    methods.c.primary_user_id == sa.bindparam("this"),
 )
 _GROUP = WITH_TENANTS.where(_in_group)
 _IDS_OF_GROUP = (
-    select(methods.c.recipe_user_id).where(_in_group).order_by(methods.c.time_joined, methods.c.recipe_user_id)
+    sa.select(methods.c.recipe_user_id).where(_in_group).order_by(methods.c.time_joined, methods.c.recipe_user_id)
 )
 
 
@@ -102,7 +90,7 @@ def list_by_account_info(
     connection: Connection, tenant_id: str, account: AccountInfo, *, union: bool = False
 ) -> list[User]:
     """Return the users of a tenant with all (or with `union`, any) of what is given, the first to join in front."""
-    in_tenant = select(user_id_of).join(tenants, tenants.c.recipe_user_id == methods.c.recipe_user_id)
+    in_tenant = sa.select(user_id_of).join(tenants, tenants.c.recipe_user_id == methods.c.recipe_user_id)
     in_tenant = in_tenant.where(tenants.c.tenant_id == tenant_id)
     found = [
         set(connection.execute(in_tenant.where(condition)).scalars()) for condition in _conditions(normalised(account))
@@ -127,8 +115,8 @@ def delete_user(
     if not removed:
         return DeletedUser((), ())
     # Login methods first: a change of address locks their rows while it moves identities.
-    connection.execute(delete(methods).where(methods.c.recipe_user_id.in_(removed)))
-    connection.execute(delete(tenants).where(tenants.c.recipe_user_id.in_(removed)))
+    connection.execute(sa.delete(methods).where(methods.c.recipe_user_id.in_(removed)))
+    connection.execute(sa.delete(tenants).where(tenants.c.recipe_user_id.in_(removed)))
     somebody_left = len(removed) < len(group)
     ids = [one for one in removed if one != owner] if somebody_left else list(dict.fromkeys([*removed, owner]))
     deleted = DeletedUser(tuple(removed), tuple(ids))
@@ -157,19 +145,19 @@ def _ids_of_group(connection: Connection, owner: str) -> list[str]:
     return list(connection.execute(_IDS_OF_GROUP, {"this": owner}).scalars()) if storable_text(owner) else []
 
 
-def _conditions(account: AccountInfo) -> list[ColumnElement[bool]]:
+def _conditions(account: AccountInfo) -> list[sa.ColumnElement[bool]]:
     """Return one condition for each field given; a passkey, and what no database can store, match nobody."""
-    found: list[ColumnElement[bool]] = []
+    found: list[sa.ColumnElement[bool]] = []
     if account.email is not None:
         found.append(methods.c.email == account.email)
     if account.phone_number is not None:
         found.append(methods.c.phone_number == account.phone_number)
     if account.third_party is not None:
         info = account.third_party
-        found.append(and_(methods.c.third_party_id == info.id, methods.c.third_party_user_id == info.user_id))
+        found.append(sa.and_(methods.c.third_party_id == info.id, methods.c.third_party_user_id == info.user_id))
     if account.webauthn is not None:
-        found.append(false())
-    return found if is_storable(account) else [false() for _ in found]
+        found.append(sa.false())
+    return found if is_storable(account) else [sa.false() for _ in found]
 
 
 # Pages and counts
@@ -210,7 +198,7 @@ def page(
     limit = DEFAULT_LIMIT if limit is None else limit
     if not 1 <= limit <= MAX_LIMIT:
         raise BadInputError(f"limit must be a number from 1 to {MAX_LIMIT}")
-    places = select(methods.c.time_joined, methods.c.recipe_user_id, user_id_of.label("user_id"))
+    places = sa.select(methods.c.time_joined, methods.c.recipe_user_id, user_id_of.label("user_id"))
     places = places.where(_is_first_of_user(), *_having_a_method(wanted))
     if pagination_token is not None:
         places = places.where(_after(_place(pagination_token), newest_first=newest_first))
@@ -224,35 +212,35 @@ def page(
 
 def count(connection: Connection, wanted: UsersFilter) -> int:
     """Return how many users there are."""
-    number = select(func.count(distinct(user_id_of)))
+    number = sa.select(sa.func.count(sa.distinct(user_id_of)))
     return connection.execute(number.where(*_having_a_method(wanted))).scalar_one()
 
 
-def _is_first_of_user() -> ColumnElement[bool]:
-    sooner = or_(
+def _is_first_of_user() -> sa.ColumnElement[bool]:
+    sooner = sa.or_(
         _earlier.c.time_joined < methods.c.time_joined,
-        and_(_earlier.c.time_joined == methods.c.time_joined, _earlier.c.recipe_user_id < methods.c.recipe_user_id),
+        sa.and_(_earlier.c.time_joined == methods.c.time_joined, _earlier.c.recipe_user_id < methods.c.recipe_user_id),
     )
-    return ~exists().where(_earlier.c.primary_user_id == methods.c.primary_user_id, sooner)
+    return ~sa.exists().where(_earlier.c.primary_user_id == methods.c.primary_user_id, sooner)
 
 
-def _having_a_method(wanted: UsersFilter) -> list[ColumnElement[bool]]:
+def _having_a_method(wanted: UsersFilter) -> list[sa.ColumnElement[bool]]:
     conditions = _query_conditions(wanted.query or {})
     if wanted.include_recipe_ids is not None:
         conditions.append(_member.c.recipe_id.in_(wanted.include_recipe_ids))
     if wanted.tenant_id is not None:
-        there = and_(tenants.c.recipe_user_id == _member.c.recipe_user_id, tenants.c.tenant_id == wanted.tenant_id)
-        conditions.append(exists().where(there))
+        there = sa.and_(tenants.c.recipe_user_id == _member.c.recipe_user_id, tenants.c.tenant_id == wanted.tenant_id)
+        conditions.append(sa.exists().where(there))
     if not conditions:
         return []
-    same_user = or_(
+    same_user = sa.or_(
         _member.c.recipe_user_id == methods.c.recipe_user_id, _member.c.primary_user_id == methods.c.primary_user_id
     )
-    return [exists().where(same_user, *conditions)]
+    return [sa.exists().where(same_user, *conditions)]
 
 
-def _query_conditions(query: Mapping[str, str]) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
+def _query_conditions(query: Mapping[str, str]) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
     for name, text in query.items():
         sought = text.strip().lower()
         if not storable_text(sought):
@@ -262,18 +250,18 @@ def _query_conditions(query: Mapping[str, str]) -> list[ColumnElement[bool]]:
         elif name == "phone":
             conditions.append(_member.c.phone_number.contains(sought, autoescape=True))
         elif name == "provider":
-            conditions.append(func.lower(_member.c.third_party_id).startswith(sought, autoescape=True))
+            conditions.append(sa.func.lower(_member.c.third_party_id).startswith(sought, autoescape=True))
         else:
             raise BadInputError(f"users can be searched by email, phone and provider, not by {name}")
     return conditions
 
 
-def _after(place: tuple[int, str], *, newest_first: bool) -> ColumnElement[bool]:
+def _after(place: tuple[int, str], *, newest_first: bool) -> sa.ColumnElement[bool]:
     time_joined, recipe_user_id = place
     column, tie = methods.c.time_joined, methods.c.recipe_user_id
     if newest_first:
-        return or_(column < time_joined, and_(column == time_joined, tie < recipe_user_id))
-    return or_(column > time_joined, and_(column == time_joined, tie > recipe_user_id))
+        return sa.or_(column < time_joined, sa.and_(column == time_joined, tie < recipe_user_id))
+    return sa.or_(column > time_joined, sa.and_(column == time_joined, tie > recipe_user_id))
 
 
 def _token(time_joined: int, recipe_user_id: str) -> str:

@@ -16,23 +16,8 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Connection,
-    Index,
-    Insert,
-    Row,
-    Table,
-    Text,
-    and_,
-    bindparam,
-    delete,
-    insert,
-    select,
-    update,
-)
+import sqlalchemy as sa
+from sqlalchemy import Connection
 
 from ...claims.recipe_user_id import RecipeUserId
 from ...sessions.schema import metadata
@@ -42,52 +27,52 @@ from .user import AccountInfo, LoginMethod, ThirdPartyInfo, normalised_email, no
 MAX_IDENTITY_BYTES = 1024
 """The longest e-mail address, phone number or provider's user id that can be stored: an index has to hold it."""
 
-methods = Table(
+methods = sa.Table(
     "coatcheck_login_methods",
     metadata,
-    Column("recipe_user_id", Text, primary_key=True),
-    Column("recipe_id", Text, nullable=False),
-    Column("email", Text, nullable=True),
-    Column("phone_number", Text, nullable=True),
-    Column("third_party_id", Text, nullable=True),
-    Column("third_party_user_id", Text, nullable=True),
-    Column("verified", Boolean, nullable=False),
-    Column("time_joined", BigInteger, nullable=False),
-    Column("primary_user_id", Text, nullable=True),
-    Index("coatcheck_login_methods_email", "email"),
-    Index("coatcheck_login_methods_phone_number", "phone_number"),
-    Index("coatcheck_login_methods_third_party_user_id", "third_party_user_id"),
-    Index("coatcheck_login_methods_time_joined", "time_joined", "recipe_user_id"),
-    Index("coatcheck_login_methods_primary_user_id", "primary_user_id"),
+    sa.Column("recipe_user_id", sa.Text, primary_key=True),
+    sa.Column("recipe_id", sa.Text, nullable=False),
+    sa.Column("email", sa.Text, nullable=True),
+    sa.Column("phone_number", sa.Text, nullable=True),
+    sa.Column("third_party_id", sa.Text, nullable=True),
+    sa.Column("third_party_user_id", sa.Text, nullable=True),
+    sa.Column("verified", sa.Boolean, nullable=False),
+    sa.Column("time_joined", sa.BigInteger, nullable=False),
+    sa.Column("primary_user_id", sa.Text, nullable=True),
+    sa.Index("coatcheck_login_methods_email", "email"),
+    sa.Index("coatcheck_login_methods_phone_number", "phone_number"),
+    sa.Index("coatcheck_login_methods_third_party_user_id", "third_party_user_id"),
+    sa.Index("coatcheck_login_methods_time_joined", "time_joined", "recipe_user_id"),
+    sa.Index("coatcheck_login_methods_primary_user_id", "primary_user_id"),
 )
 
-tenants = Table(
+tenants = sa.Table(
     "coatcheck_login_method_tenants",
     metadata,
-    Column("tenant_id", Text, primary_key=True),
-    Column("recipe_id", Text, primary_key=True),
-    Column("identity", Text, primary_key=True),
-    Column("recipe_user_id", Text, nullable=False),
-    Index("coatcheck_login_method_tenants_recipe_user_id", "recipe_user_id"),
+    sa.Column("tenant_id", sa.Text, primary_key=True),
+    sa.Column("recipe_id", sa.Text, primary_key=True),
+    sa.Column("identity", sa.Text, primary_key=True),
+    sa.Column("recipe_user_id", sa.Text, nullable=False),
+    sa.Index("coatcheck_login_method_tenants_recipe_user_id", "recipe_user_id"),
 )
 """One row per tenant and identity: what one login method, and no other, signs in with there."""
 
 _EMAIL = "email:"
 
 # Built once, because every sign-in asks for them.
-WHOSE = select(tenants.c.recipe_user_id).where(
-    tenants.c.tenant_id == bindparam("tenant_id"),
-    tenants.c.recipe_id == bindparam("recipe_id"),
-    tenants.c.identity == bindparam("identity"),
+WHOSE = sa.select(tenants.c.recipe_user_id).where(
+    tenants.c.tenant_id == sa.bindparam("tenant_id"),
+    tenants.c.recipe_id == sa.bindparam("recipe_id"),
+    tenants.c.identity == sa.bindparam("identity"),
 )
 """Finds the id of the login method that has an identity, given what `identity_in` returns."""
 WITH_TENANTS = (
-    select(methods, tenants.c.tenant_id)
+    sa.select(methods, tenants.c.tenant_id)
     .join(tenants, tenants.c.recipe_user_id == methods.c.recipe_user_id, isouter=True)
     .order_by(tenants.c.tenant_id)
 )
 """Finds what `login_methods` reads: a row for each identity that a login method has in a tenant."""
-_ADD = insert(methods)
+_ADD = sa.insert(methods)
 
 
 class EmailChange(Enum):
@@ -157,25 +142,25 @@ def set_email(connection: Connection, recipe_user_id: str, email: str, *, verifi
     _refuse_unstorable(AccountInfo(email=email))
     this = methods.c.recipe_user_id == recipe_user_id
     # Without the lock, two changes at once would leave the method with both identities.
-    row = connection.execute(select(methods).where(this).with_for_update()).first()
+    row = connection.execute(sa.select(methods).where(this).with_for_update()).first()
     if row is None:
         return EmailChange.UNKNOWN_USER
     still = verified or (row.verified and row.email == email)
     if row.third_party_id is None and not _move_email(connection, row, email):
         return EmailChange.TAKEN
-    connection.execute(update(methods).where(this).values(email=email, verified=still))
+    connection.execute(sa.update(methods).where(this).values(email=email, verified=still))
     return EmailChange.DONE
 
 
 def set_verified(connection: Connection, recipe_user_id: str, email: str) -> bool:
     """Mark a login method verified if `email` is still its address; return whether it is."""
-    this = and_(methods.c.recipe_user_id == recipe_user_id, methods.c.email == normalised_email(email))
-    return connection.execute(update(methods).where(this).values(verified=True)).rowcount == 1
+    this = sa.and_(methods.c.recipe_user_id == recipe_user_id, methods.c.email == normalised_email(email))
+    return connection.execute(sa.update(methods).where(this).values(verified=True)).rowcount == 1
 
 
-def login_methods(rows: Iterable[Row[Any]]) -> list[tuple[str, LoginMethod]]:
+def login_methods(rows: Iterable[sa.Row[Any]]) -> list[tuple[str, LoginMethod]]:
     """Return the login methods that rows of WITH_TENANTS describe, each with the id of its user."""
-    found: dict[str, tuple[Row[Any], list[str]]] = {}
+    found: dict[str, tuple[sa.Row[Any], list[str]]] = {}
     for row in rows:
         _, tenant_ids = found.setdefault(row.recipe_user_id, (row, []))
         if row.tenant_id is not None and row.tenant_id not in tenant_ids:
@@ -243,34 +228,34 @@ def _claim(
         row = names | {"tenant_id": tenant_id, "identity": identity}
         if connection.execute(claim, row).rowcount != 1:
             for one in claimed:
-                connection.execute(delete(tenants).filter_by(**one))
+                connection.execute(sa.delete(tenants).filter_by(**one))
             return False
         claimed.append(row)
     return True
 
 
 @lru_cache(maxsize=2)
-def _claiming(dialect: str) -> Insert:
+def _claiming(dialect: str) -> sa.Insert:
     """Return the statement that adds nothing if the identity is taken; an error would end the transaction."""
     # SQLAlchemy has such a statement for each kind of database, and importing both takes time.
     insert_into = import_module(f"sqlalchemy.dialects.{dialect}").insert
-    statement: Insert = insert_into(tenants).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+    statement: sa.Insert = insert_into(tenants).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
     return statement
 
 
-def _move_email(connection: Connection, row: Row[Any], email: str) -> bool:
+def _move_email(connection: Connection, row: sa.Row[Any], email: str) -> bool:
     this = tenants.c.recipe_user_id == row.recipe_user_id
-    held = connection.execute(select(tenants.c.tenant_id, tenants.c.identity).where(this)).all()
+    held = connection.execute(sa.select(tenants.c.tenant_id, tenants.c.identity).where(this)).all()
     new = _EMAIL + email
     missing = sorted({tenant_id for tenant_id, _ in held} - {tenant_id for tenant_id, one in held if one == new})
     if not _claim(connection, missing, row.recipe_id, row.recipe_user_id, [new]):
         return False
-    earlier = and_(this, tenants.c.identity.startswith(_EMAIL), tenants.c.identity != new)
-    connection.execute(delete(tenants).where(earlier))
+    earlier = sa.and_(this, tenants.c.identity.startswith(_EMAIL), tenants.c.identity != new)
+    connection.execute(sa.delete(tenants).where(earlier))
     return True
 
 
-def _login_method(row: Row[Any], tenant_ids: list[str]) -> LoginMethod:
+def _login_method(row: sa.Row[Any], tenant_ids: list[str]) -> LoginMethod:
     third_party_id: str | None = row.third_party_id
     return LoginMethod(
         recipe_id=row.recipe_id,
