@@ -1,4 +1,4 @@
-"""The third-party recipe's HTTP APIs: what they do where nothing is overridden."""
+"""The third-party recipe's HTTP APIs without any override, and the routes that read requests and write answers."""
 
 from __future__ import annotations
 
@@ -34,14 +34,13 @@ from .recipe import ThirdPartyRecipe
 from .user_info import UserInfo, UserInfoEmail
 
 logger = logging.getLogger("coatcheck.thirdparty")
-
-FIRST_LINKING_CODE = 20
-PLACEHOLDER_DOMAIN = "stfakeemail.supertokens.com"
-"""The domain of addresses that stand for a missing one; applications have such addresses stored already."""
+_FIRST_LINKING_CODE = 20
+_PLACEHOLDER_DOMAIN = "stfakeemail.supertokens.com"
+"""The domain of made-up addresses, for users without an address; applications have stored such addresses."""
 
 
 class ThirdPartyAPI(APIInterface):
-    """What the APIs do where nothing is overridden."""
+    """The APIs without any override."""
 
     def __init__(self, recipe: ThirdPartyRecipe) -> None:
         self._recipe = recipe
@@ -54,11 +53,11 @@ class ThirdPartyAPI(APIInterface):
         api_options: APIOptions,
         user_context: UserContext,
     ) -> AuthorisationUrlGetOkResult | GeneralErrorResponse:
-        """Return the address of the provider's page; what the provider fails at is a general error."""
+        """Return the address of the provider's page; if the provider fails, a general error."""
         try:
             redirect = await provider.get_authorisation_redirect_url(redirect_uri_on_provider_dashboard, user_context)
         except ProviderError as error:
-            return _failed(provider, error)
+            return _general_error(provider, error)
         return AuthorisationUrlGetOkResult(redirect.url_with_query_params, redirect.pkce_code_verifier)
 
     async def sign_in_up_post(
@@ -72,7 +71,7 @@ class ThirdPartyAPI(APIInterface):
         api_options: APIOptions,
         user_context: UserContext,
     ) -> SignInUpPostResult:
-        """Ask the provider who it is, find or create their login method, and create a session for it."""
+        """Ask the provider for the user, find or create the login method, and create a session for it."""
         refuse_linking(session, should_try_linking_with_session_user)
         if (
             redirect_uri_info is not None
@@ -80,10 +79,10 @@ class ThirdPartyAPI(APIInterface):
         ):
             return GeneralErrorResponse(f"Signing in with {provider.config.name} was cancelled.")
         try:
-            tokens, info = await _asked(provider, redirect_uri_info, oauth_tokens, user_context)
+            tokens, info = await _ask_provider(provider, redirect_uri_info, oauth_tokens, user_context)
         except ProviderError as error:
-            return _failed(provider, error)
-        email = info.email or await _placeholder(provider, info, tenant_id, user_context)
+            return _general_error(provider, error)
+        email = info.email or await _made_up_address(provider, info, tenant_id, user_context)
         if email is None:
             return SignInUpPostNoEmailGivenByProviderResponse()
         result = await self._recipe.functions.sign_in_up(
@@ -99,7 +98,7 @@ class ThirdPartyAPI(APIInterface):
             user_context,
         )
         if isinstance(result, LinkingToSessionUserFailedError):
-            return SignInUpNotAllowed(linking_failure(result.reason, first_code=FIRST_LINKING_CODE))
+            return SignInUpNotAllowed(linking_failure(result.reason, first_code=_FIRST_LINKING_CODE))
         if isinstance(result, SignInUpNotAllowed):
             return result
         session = await session_after_sign_in(
@@ -122,18 +121,18 @@ class ThirdPartyAPI(APIInterface):
     async def apple_redirect_handler_post(
         self, form_post_info: dict[str, Any], api_options: APIOptions, user_context: UserContext
     ) -> None:
-        """Send the browser on to the website, and nowhere else, with what Apple has posted (rule 27.14)."""
+        """Redirect the browser to the website, and to no other place, with what Apple has posted (rule 27.14)."""
         target = _website_address(form_post_info.get("state"))
         origin = api_options.app_info.website_origin(api_options.request, user_context)
-        # Compared as text, up to the slash, so that it does not matter how browsers read the rest.
+        # Compared as text, with the slash, so that it does not matter how browsers read the rest.
         if not target.startswith(f"{origin}/") or not target.isprintable():
             raise BadInputError("the frontendRedirectURI in the state is not an address of the website")
         location = with_query(target, {name: str(value) for name, value in form_post_info.items()})
-        location = quote(location, safe=string.punctuation)  # A header is ASCII; the address of a page need not be.
+        location = quote(location, safe=string.punctuation)  # Headers are ASCII, addresses need not be.
         api_options.response = HTMLResponse(status_code=303, headers={"Location": location})
 
 
-async def _asked(
+async def _ask_provider(
     provider: Provider,
     redirect_uri_info: RedirectUriInfo | None,
     oauth_tokens: JSONObject | None,
@@ -147,20 +146,20 @@ async def _asked(
     return oauth_tokens, await provider.get_user_info_from_client(oauth_tokens, user_context)
 
 
-async def _placeholder(
+async def _made_up_address(
     provider: Provider, info: UserInfo, tenant_id: str, user_context: UserContext
 ) -> UserInfoEmail | None:
     config = provider.config
     if config.require_email:
         return None
     if config.generate_fake_email is None:
-        return UserInfoEmail(f"{info.third_party_user_id}.{provider.id}@{PLACEHOLDER_DOMAIN}", True)
+        return UserInfoEmail(f"{info.third_party_user_id}.{provider.id}@{_PLACEHOLDER_DOMAIN}", True)
     generated = config.generate_fake_email(tenant_id, info.third_party_user_id, user_context)
     return UserInfoEmail(await awaited(generated), True)
 
 
-def _failed(provider: Provider, error: ProviderError) -> GeneralErrorResponse:
-    """Tell the log why, and the user only that it did not work: the reason is about provider and configuration."""
+def _general_error(provider: Provider, error: ProviderError) -> GeneralErrorResponse:
+    """Log the reason, and return a message without it: the reason is about provider and configuration."""
     logger.warning("signing in with a provider failed: %s", error)
     return GeneralErrorResponse(f"Signing in with {provider.config.name} did not work. Please try again.")
 
@@ -178,15 +177,7 @@ def _website_address(state: object) -> str:
     return address
 
 
-MAX_FORM_FIELDS = 50
-
-
-async def _provider(call: ApiCall, third_party_id: str, client_type: str | None, tenant_id: str) -> Provider:
-    functions = ThirdPartyRecipe.of(call.app).functions
-    provider = await functions.get_provider(third_party_id, client_type, tenant_id, call.user_context)
-    if provider is None:
-        raise BadInputError(f"the provider {third_party_id} could not be found in the configuration")
-    return provider
+# Routes
 
 
 async def _authorisation_url(call: ApiCall) -> Response:
@@ -215,10 +206,18 @@ async def _sign_in_up(call: ApiCall) -> Response:
     result = await recipe.apis.sign_in_up_post(
         provider, redirect_uri_info, oauth_tokens, session, flag, tenant_id, options, call.user_context
     )
-    return _signed_in(call, result)
+    return _sign_in_answer(call, result)
 
 
-def _signed_in(call: ApiCall, result: Any) -> Response:
+async def _provider(call: ApiCall, third_party_id: str, client_type: str | None, tenant_id: str) -> Provider:
+    functions = ThirdPartyRecipe.of(call.app).functions
+    provider = await functions.get_provider(third_party_id, client_type, tenant_id, call.user_context)
+    if provider is None:
+        raise BadInputError(f"the provider {third_party_id} could not be found in the configuration")
+    return provider
+
+
+def _sign_in_answer(call: ApiCall, result: Any) -> Response:
     if not isinstance(result, SignInUpPostOkResult):
         return answer(result)
     user, created = result.user, result.created_new_recipe_user
@@ -257,10 +256,13 @@ def _text(body: dict[str, Any], name: str) -> str | None:
     return value or None
 
 
+_MAX_FORM_FIELDS = 50
+
+
 async def _apple(call: ApiCall) -> Response:
     raw = await limited_body(call.request)
     try:
-        pairs = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS)
+        pairs = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=_MAX_FORM_FIELDS)
     except ValueError:
         raise BadInputError("the body is not a form") from None
     recipe = ThirdPartyRecipe.of(call.app)

@@ -1,4 +1,7 @@
-"""The built-in providers as a table: a provider of plain OAuth or OpenID Connect is a row, quirks are named in it."""
+"""The built-in providers: first the functions for what a single provider does in its own way, then one row for each.
+
+The functions are plain blocking code; those that send requests to the provider are called inside `blocking`.
+"""
 
 from __future__ import annotations
 
@@ -17,33 +20,33 @@ from ..exceptions import ConfigurationError, ProviderError
 from .config import ProviderConfigForClient, UserFields, UserInfoMap
 from .http import ProviderHTTP
 
-APPLE_SECRET_LIFETIME_S = 180 * 24 * 3600
-GITHUB_JSON = "application/vnd.github+json"
+_APPLE_SECRET_LIFETIME_S = 180 * 24 * 3600
+_GITHUB_JSON = "application/vnd.github+json"
 
-# Where a provider lives depends on the client
+# Addresses that depend on the client
 
 
-def gitlab(config: ProviderConfigForClient) -> None:
+def _gitlab(config: ProviderConfigForClient) -> None:
     """Discover at gitlab.com, or at the server that `gitlabBaseUrl` names."""
     base = config.additional_config.get("gitlabBaseUrl", "https://gitlab.com")
     config.oidc_discovery_endpoint = config.oidc_discovery_endpoint or str(base)
 
 
-def okta(config: ProviderConfigForClient) -> None:
+def _okta(config: ProviderConfigForClient) -> None:
     """Discover at the organisation's `oktaDomain`."""
     if config.oidc_discovery_endpoint is None:
         domain = _additional(config, "oktaDomain")
         config.oidc_discovery_endpoint = domain if "://" in domain else f"https://{domain}"
 
 
-def active_directory(config: ProviderConfigForClient) -> None:
+def _active_directory(config: ProviderConfigForClient) -> None:
     """Discover at the directory (a tenant of Microsoft Entra) that `directoryId` names."""
     if config.oidc_discovery_endpoint is None:
         directory = quote(_additional(config, "directoryId"), safe="")
         config.oidc_discovery_endpoint = f"https://login.microsoftonline.com/{directory}/v2.0"
 
 
-def boxy_saml(config: ProviderConfigForClient) -> None:
+def _boxy_saml(config: ProviderConfigForClient) -> None:
     """Use the OAuth API of the server that `boxyURL` names."""
     if None not in (config.authorization_endpoint, config.token_endpoint, config.user_info_endpoint):
         return
@@ -53,13 +56,13 @@ def boxy_saml(config: ProviderConfigForClient) -> None:
     config.user_info_endpoint = config.user_info_endpoint or f"{base}/api/oauth/userinfo"
 
 
-def google_workspaces(config: ProviderConfigForClient) -> None:
-    """Ask for accounts of the workspace `hd`, by default of any."""
+def _google_workspaces(config: ProviderConfigForClient) -> None:
+    """Ask for accounts of the workspace `hd`, by default of any workspace."""
     config.authorization_endpoint_query_params.setdefault("hd", _workspace(config))
 
 
-def check_workspace(payload: Mapping[str, Any], config: ProviderConfigForClient) -> None:
-    """Refuse an id token of another workspace: what the authorization request asks for, a user can change."""
+def _check_workspace(payload: Mapping[str, Any], config: ProviderConfigForClient) -> None:
+    """Refuse an id token of another workspace, because users can change the authorization request."""
     wanted = _workspace(config)
     if wanted != "*" and payload.get("hd") != wanted:
         raise ProviderError(config.third_party_id, "the account does not belong to the workspace")
@@ -69,11 +72,11 @@ def _workspace(config: ProviderConfigForClient) -> str:
     return str(config.additional_config.get("hd", "*"))
 
 
-# Apple's client secret is a token that the application signs
+# Apple: the client secret is a token that the application signs
 
 
-def apple(config: ProviderConfigForClient) -> None:
-    """Sign a client secret with the key in `additional_config`, unless a secret was given ready-made."""
+def _apple(config: ProviderConfigForClient) -> None:
+    """Sign a client secret with the key in `additional_config`, unless there is a ready-made secret."""
     if config.client_secret is None or "privateKey" in config.additional_config:
         config.client_secret = _apple_client_secret(config)
 
@@ -84,7 +87,7 @@ def _apple_client_secret(config: ProviderConfigForClient) -> str:
     claims = {
         "iss": _additional(config, "teamId"),
         "iat": now,
-        "exp": now + APPLE_SECRET_LIFETIME_S,
+        "exp": now + _APPLE_SECRET_LIFETIME_S,
         "aud": "https://appleid.apple.com",
         "sub": config.client_id,
     }
@@ -94,16 +97,16 @@ def _apple_client_secret(config: ProviderConfigForClient) -> str:
         raise ConfigurationError(f"{config.third_party_id}: privateKey is not a private key for ES256") from None
 
 
-# User info that takes more than one GET
+# User info that needs more than one GET
 
 
-def github_user_info(http: ProviderHTTP, config: ProviderConfigForClient, access_token: str) -> JSONObject:
+def _github_user_info(http: ProviderHTTP, config: ProviderConfigForClient, access_token: str) -> JSONObject:
     """Return the user with all addresses, and the primary one in front."""
-    found = _user_and_emails(http, config, {"Authorization": f"Bearer {access_token}", "Accept": GITHUB_JSON})
+    found = _user_and_emails(http, config, {"Authorization": f"Bearer {access_token}", "Accept": _GITHUB_JSON})
     return found | _primary(found["emails"], primary="primary", verified="verified")
 
 
-def bitbucket_user_info(http: ProviderHTTP, config: ProviderConfigForClient, access_token: str) -> JSONObject:
+def _bitbucket_user_info(http: ProviderHTTP, config: ProviderConfigForClient, access_token: str) -> JSONObject:
     """Return the user with all addresses, and the primary one in front."""
     found = _user_and_emails(http, config, {"Authorization": f"Bearer {access_token}"})
     emails = found["emails"]
@@ -124,8 +127,8 @@ def _primary(emails: object, *, primary: str, verified: str) -> JSONObject:
     return {}
 
 
-def facebook_user_info(http: ProviderHTTP, config: ProviderConfigForClient, access_token: str) -> JSONObject:
-    """Return the fields that the scopes give; this API wants the token in its query."""
+def _facebook_user_info(http: ProviderHTTP, config: ProviderConfigForClient, access_token: str) -> JSONObject:
+    """Return the fields that the scopes give; this API takes the token in its query."""
     names = ["name" if scope == "public_profile" else scope.removeprefix("user_") for scope in config.scope]
     params = {
         "access_token": access_token,
@@ -137,31 +140,31 @@ def facebook_user_info(http: ProviderHTTP, config: ProviderConfigForClient, acce
     return found if isinstance(found, dict) else {}
 
 
-# Whom an access token that a client brought was issued to
+# Access tokens that a client brought: was the token issued to this application?
 
 
-def check_google_token(http: ProviderHTTP, config: ProviderConfigForClient, access_token: str) -> None:
+def _check_google_token(http: ProviderHTTP, config: ProviderConfigForClient, access_token: str) -> None:
     """Refuse a token of another client (https://oauth2.googleapis.com/tokeninfo)."""
     found = http.get("https://oauth2.googleapis.com/tokeninfo", params={"access_token": access_token})
-    _same_client(config, _at(found, "aud"))
+    _same_client(config, _value_at(found, "aud"))
 
 
-def check_github_token(http: ProviderHTTP, config: ProviderConfigForClient, access_token: str) -> None:
+def _check_github_token(http: ProviderHTTP, config: ProviderConfigForClient, access_token: str) -> None:
     """Refuse a token of another client: GitHub tells a client only about tokens of its own."""
     api = (config.user_info_endpoint or "").removesuffix("/user")
     body = json.dumps({"access_token": access_token}).encode()
-    headers = {"Accept": GITHUB_JSON, "Content-Type": "application/json", **basic_authentication(config)}
+    headers = {"Accept": _GITHUB_JSON, "Content-Type": "application/json", **basic_authentication(config)}
     found = http.post(f"{api}/applications/{quote(config.client_id, safe='')}/token", body, headers)
-    _same_client(config, _at(found, "app", "client_id"))
+    _same_client(config, _value_at(found, "app", "client_id"))
 
 
-def check_facebook_token(http: ProviderHTTP, config: ProviderConfigForClient, access_token: str) -> None:
+def _check_facebook_token(http: ProviderHTTP, config: ProviderConfigForClient, access_token: str) -> None:
     """Refuse a token of another app (https://graph.facebook.com/debug_token)."""
     params = {"input_token": access_token, "access_token": f"{config.client_id}|{config.client_secret or ''}"}
     found = http.get("https://graph.facebook.com/debug_token", params=params)
-    if _at(found, "data", "is_valid") is not True:
+    if _value_at(found, "data", "is_valid") is not True:
         raise ProviderError(config.third_party_id, "the access token is not valid")
-    _same_client(config, _at(found, "data", "app_id"))
+    _same_client(config, _value_at(found, "data", "app_id"))
 
 
 def basic_authentication(config: ProviderConfigForClient) -> dict[str, str]:
@@ -175,7 +178,7 @@ def _same_client(config: ProviderConfigForClient, client_id: object) -> None:
         raise ProviderError(config.third_party_id, "the access token was issued to another client")
 
 
-def _at(document: object, *path: str) -> object:
+def _value_at(document: object, *path: str) -> object:
     for name in path:
         document = document.get(name) if isinstance(document, dict) else None
     return document
@@ -188,18 +191,20 @@ def _additional(config: ProviderConfigForClient, name: str) -> str:
     return value
 
 
-OPENID = ("openid", "email")
-OIDC_FIELDS = UserFields("sub", "email", "email_verified")
-OIDC_MAP = UserInfoMap(OIDC_FIELDS, OIDC_FIELDS)
+# The table
+
+_OPENID = ("openid", "email")
+_OIDC_FIELDS = UserFields("sub", "email", "email_verified")
+_OIDC_MAP = UserInfoMap(_OIDC_FIELDS, _OIDC_FIELDS)
 
 
 @dataclass(frozen=True)
 class ProviderRow:
-    """What is known of a provider before an application says anything.
+    """The defaults of a provider, which an application's configuration completes.
 
-    `configure` fills in what follows from a client's `additional_config`; `user_info` asks APIs that one GET cannot;
-    `check_access_token` makes sure that a token which a client brought was issued to us; `check_id_token` adds to the
-    checks of an id token, which is then required.
+    `configure` fills in what follows from a client's `additional_config`; `user_info` replaces the one GET of the user
+    info; `check_access_token` refuses an access token of another application that a client brought; `check_id_token`
+    adds a check of the id token, which is then required.
     """
 
     id: str
@@ -215,7 +220,7 @@ class ProviderRow:
     user_info_is_in_id_token: bool = False
     callback_fields: tuple[str, ...] = ()
     """Parameters of the callback that become part of the raw user info."""
-    user_info_map: UserInfoMap = OIDC_MAP
+    user_info_map: UserInfoMap = _OIDC_MAP
     require_email: bool = True
     force_pkce: bool = False
     configure: Callable[[ProviderConfigForClient], None] | None = None
@@ -225,11 +230,11 @@ class ProviderRow:
 
 
 def _fields(user_id: str, email: str | None, email_verified: str | None) -> UserInfoMap:
-    return UserInfoMap(OIDC_FIELDS, UserFields(user_id, email, email_verified))
+    return UserInfoMap(_OIDC_FIELDS, UserFields(user_id, email, email_verified))
 
 
 _GOOGLE: dict[str, Any] = {
-    "scope": OPENID,
+    "scope": _OPENID,
     "discovery": "https://accounts.google.com",
     "other_issuers": ("accounts.google.com",),
     "authorization_params": {"access_type": "offline", "include_granted_scopes": "true"},
@@ -240,19 +245,19 @@ ROWS = (
         "google-workspaces",
         "Google Workspaces",
         **_GOOGLE,
-        configure=google_workspaces,
-        check_id_token=check_workspace,
+        configure=_google_workspaces,
+        check_id_token=_check_workspace,
     ),
-    ProviderRow("google", "Google", **_GOOGLE, check_access_token=check_google_token),
+    ProviderRow("google", "Google", **_GOOGLE, check_access_token=_check_google_token),
     ProviderRow(
         "apple",
         "Apple",
-        scope=OPENID,
+        scope=_OPENID,
         discovery="https://appleid.apple.com",
         authorization_params={"response_mode": "form_post"},
         user_info_is_in_id_token=True,
         callback_fields=("user",),
-        configure=apple,
+        configure=_apple,
     ),
     ProviderRow(
         "github",
@@ -262,8 +267,8 @@ ROWS = (
         token_endpoint="https://github.com/login/oauth/access_token",  # noqa: S106 - an address
         user_info_endpoint="https://api.github.com/user",
         user_info_map=_fields("user.id", "email", "email_verified"),
-        user_info=github_user_info,
-        check_access_token=check_github_token,
+        user_info=_github_user_info,
+        check_access_token=_check_github_token,
     ),
     ProviderRow(
         "facebook",
@@ -273,8 +278,8 @@ ROWS = (
         token_endpoint="https://graph.facebook.com/v12.0/oauth/access_token",  # noqa: S106 - an address
         user_info_endpoint="https://graph.facebook.com/me",
         user_info_map=_fields("id", "email", None),
-        user_info=facebook_user_info,
-        check_access_token=check_facebook_token,
+        user_info=_facebook_user_info,
+        check_access_token=_check_facebook_token,
     ),
     ProviderRow(
         "discord",
@@ -293,9 +298,9 @@ ROWS = (
         token_endpoint="https://www.linkedin.com/oauth/v2/accessToken",  # noqa: S106 - an address
         user_info_endpoint="https://api.linkedin.com/v2/userinfo",
     ),
-    ProviderRow("gitlab", "Gitlab", scope=OPENID, configure=gitlab),
-    ProviderRow("active-directory", "Active Directory", scope=OPENID, configure=active_directory),
-    ProviderRow("okta", "Okta", scope=OPENID, configure=okta),
+    ProviderRow("gitlab", "Gitlab", scope=_OPENID, configure=_gitlab),
+    ProviderRow("active-directory", "Active Directory", scope=_OPENID, configure=_active_directory),
+    ProviderRow("okta", "Okta", scope=_OPENID, configure=_okta),
     ProviderRow(
         "bitbucket",
         "Bitbucket",
@@ -305,7 +310,7 @@ ROWS = (
         token_endpoint="https://bitbucket.org/site/oauth2/access_token",  # noqa: S106 - an address
         user_info_endpoint="https://api.bitbucket.org/2.0/user",
         user_info_map=_fields("user.uuid", "email", "email_verified"),
-        user_info=bitbucket_user_info,
+        user_info=_bitbucket_user_info,
     ),
     ProviderRow(
         "twitter",
@@ -319,9 +324,9 @@ ROWS = (
         require_email=False,
         force_pkce=True,
     ),
-    ProviderRow("boxy-saml", "SAML", user_info_map=_fields("id", "email", None), configure=boxy_saml),
+    ProviderRow("boxy-saml", "SAML", user_info_map=_fields("id", "email", None), configure=_boxy_saml),
 )
-"""In this order: an id belongs to the first row whose id it begins with."""
+"""The order counts: an id belongs to the first row whose id it begins with."""
 
 
 def row_of(third_party_id: str) -> ProviderRow:

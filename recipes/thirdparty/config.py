@@ -1,4 +1,4 @@
-"""What an application says about its providers: clients, endpoints, mappings; checked by `thirdparty.init`."""
+"""The configuration of providers: clients, endpoints, mappings; checked by `thirdparty.init`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..exceptions import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class UserFields:
-    """Where in a document the user's data are: paths whose parts are separated by dots; None leaves it to the row."""
+    """The paths of the user's data in a document, with dots between the parts; None means the built-in path."""
 
     user_id: str | None = None
     email: str | None = None
@@ -44,10 +44,10 @@ class ProviderClientConfig:
 
 @dataclass(frozen=True)
 class ProviderConfig:
-    """A provider: its clients, and whatever a built-in provider of that id has otherwise or not at all.
+    """A provider: its clients, and what differs from the built-in provider with this id.
 
     `third_party_id` begins with the id of a built-in provider, or names one of the application's own. In the `_params`
-    a value of None takes a parameter away. The three callbacks may be plain or async:
+    a value of None removes a parameter. The three callbacks may be plain or async:
     `validate_id_token_payload(payload, config, user_context)` and `validate_access_token(token, config, user_context)`
     raise to refuse, `generate_fake_email(tenant_id, user_id, user_context)` returns an address for a user without one.
     `issuer` is needed only where `jwks_uri` is given without discovery; without it, the `iss` of id tokens is not
@@ -78,10 +78,10 @@ class ProviderConfig:
 class ProviderInput:
     """A provider, and how it is reached.
 
-    `override` receives a `Provider`, replaces what it wants to, and returns it; it is called for every request.
-    `transport` carries every request to the provider, whatever its host (a proxy, or a stub that answers in process);
-    `browser_endpoint`, absolute or a path on the API's domain, is where browsers are sent in place of the
-    authorization endpoint. With `unsafe_for_tests` the provider is accepted only by an App that is so, too.
+    `override` receives a `Provider`, may replace its coroutines, and returns it; it is called for every request.
+    `transport` carries every request to the provider (a proxy, or a stub that answers in process). Browsers go to
+    `browser_endpoint`, absolute or a path on the API's domain, instead of the authorization endpoint. A provider with
+    `unsafe_for_tests` needs an App with `unsafe_for_tests`.
     """
 
     config: ProviderConfig
@@ -109,7 +109,7 @@ class ThirdPartyConfig:
 
 @dataclass
 class ProviderConfigForClient:
-    """A provider as one of its clients sees it: row, configuration and client in one; overrides may change it."""
+    """A provider for one client: built-in defaults, configuration and client in one; overrides may change it."""
 
     third_party_id: str
     name: str

@@ -9,7 +9,7 @@ from ..session.container import SessionContainer
 from ..users.user import AccountInfo, ThirdPartyInfo
 from . import rows
 from .interface import (
-    EmailChangeNotAllowedError as ChangeRefused,
+    EmailChangeNotAllowedError,
     ManuallyCreateOrUpdateUserOkResult,
     ManuallyCreateOrUpdateUserResult,
     RecipeInterface,
@@ -21,12 +21,12 @@ from .provider import Provider
 from .recipe import ThirdPartyRecipe
 from .user_info import RawUserInfoFromProvider
 
-ATTEMPTS = 5
-"""How often a sign-up that somebody else has just made is looked for again."""
+_ATTEMPTS = 5
+"""How often to try again if another sign-up of the same user comes in between."""
 
 
 class ThirdPartyFunctions(RecipeInterface):
-    """What happens where nothing is overridden; calls among functions go to the top of the chain."""
+    """The functions without any override; they call each other through the top of the chain."""
 
     def __init__(self, recipe: ThirdPartyRecipe) -> None:
         self._recipe = recipe
@@ -45,7 +45,7 @@ class ThirdPartyFunctions(RecipeInterface):
         tenant_id: str,
         user_context: UserContext,
     ) -> SignInUpResult:
-        """Create or update the login method; what the provider said is passed on to overrides."""
+        """Create or update the login method; the result has the provider's data for overrides."""
         result = await self._recipe.functions.manually_create_or_update_user(
             third_party_id,
             third_party_user_id,
@@ -56,7 +56,7 @@ class ThirdPartyFunctions(RecipeInterface):
             tenant_id,
             user_context,
         )
-        if isinstance(result, ChangeRefused):
+        if isinstance(result, EmailChangeNotAllowedError):
             return SignInUpNotAllowed(result.reason)
         if not isinstance(result, ManuallyCreateOrUpdateUserOkResult):
             return result
@@ -79,12 +79,12 @@ class ThirdPartyFunctions(RecipeInterface):
         tenant_id: str,
         user_context: UserContext,
     ) -> ManuallyCreateOrUpdateUserResult:
-        """Create or update in one transaction; nothing is linked, since no linking function can be configured yet."""
+        """Create or update in one transaction; accounts are not linked yet."""
         if not third_party_id or not third_party_user_id:
             raise BadInputError("a login method of the recipe thirdparty needs a provider and a user id")
         account = AccountInfo(email=email, third_party=ThirdPartyInfo(third_party_id, third_party_user_id))
         now_ms = self._app.clock.now_ms()
-        for _ in range(ATTEMPTS):
+        for _ in range(_ATTEMPTS):
             stored = await self._app.write(
                 lambda connection: rows.create_or_update_user(
                     connection, tenant_id, account, verified=is_verified, now_ms=now_ms
@@ -94,7 +94,7 @@ class ThirdPartyFunctions(RecipeInterface):
                 return ManuallyCreateOrUpdateUserOkResult(
                     stored.user, RecipeUserId(stored.recipe_user_id), stored.created
                 )
-        raise BadInputError("the user was created and deleted by somebody else at the same moment: try again")
+        raise BadInputError("others create and delete the user at the same moment: try again")
 
     async def get_provider(
         self, third_party_id: str, client_type: str | None, tenant_id: str, user_context: UserContext

@@ -1,7 +1,8 @@
-"""The only requests that are sent to providers: one method, so that limits and silence about secrets hold everywhere.
+"""Requests to providers, and the documents that providers publish: discovery documents and key sets, kept in memory.
 
-Plain blocking code, called inside `blocking`. A client of httpx2 would log addresses with their queries (some providers
-want tokens there) and keep cookies, so requests go to its transport directly.
+All requests go through one method, so that the same limits apply and no secret is logged. It is plain blocking code,
+called inside `blocking`. A client of httpx2 would keep cookies and log addresses with their queries, which may hold
+tokens, so requests go to its transport directly.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ..exceptions import ProviderError
 CONNECT_TIMEOUT_S = 5.0
 TOTAL_TIMEOUT_S = 10.0
 MAX_ANSWER_BYTES = 1_048_576
-"""The largest answer that is read; discovery documents and key sets stay far below."""
+"""The largest answer that is read; discovery documents and key sets are much smaller."""
 
 _ERROR_CODE = re.compile(r"[a-z_]{1,40}")
 
@@ -33,8 +34,8 @@ _ERROR_CODE = re.compile(r"[a-z_]{1,40}")
 class ProviderHTTP:
     """Requests to the servers of one provider; `transport` carries them all, by default the network does.
 
-    Only https is spoken, except to this machine or with `allow_http`. No redirect is followed: a token must not
-    travel on to an address that nobody has configured.
+    Addresses must be https, except on this machine or with `allow_http`. No redirect is followed, so that tokens go to
+    configured addresses only.
     """
 
     def __init__(self, third_party_id: str, transport: httpx2.BaseTransport | None, *, allow_http: bool) -> None:
@@ -45,22 +46,22 @@ class ProviderHTTP:
     def get(
         self, url: str, *, params: Mapping[str, str | None] | None = None, headers: Mapping[str, str] | None = None
     ) -> Any:
-        """Return the JSON that a GET is answered with; ProviderError for everything else."""
+        """Return the JSON answer to a GET; ProviderError for any other answer."""
         self.check_address(url)
-        return self._json("GET", self._encoded(lambda: with_query(url, params or {})), headers or {}, None)
+        return self._json("GET", self._encode(lambda: with_query(url, params or {})), headers or {}, None)
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Any:
-        """Return the JSON that a POST is answered with; ProviderError for everything else."""
+        """Return the JSON answer to a POST; ProviderError for any other answer."""
         self.check_address(url)
         return self._json("POST", url, headers, body)
 
     def post_form(self, url: str, form: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Any:
-        """Return the JSON that a form is answered with; ProviderError for everything else."""
+        """Return the JSON answer to a form; ProviderError for any other answer."""
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
-        return self.post(url, self._encoded(lambda: urlencode(form)).encode(), {**kind, **(headers or {})})
+        return self.post(url, self._encode(lambda: urlencode(form)).encode(), {**kind, **(headers or {})})
 
     def check_address(self, url: str) -> None:
-        """Raise ProviderError for an address that is not https, or not plain http where that will do."""
+        """Raise ProviderError for an address that is not https, or plain http if this is allowed."""
         try:
             parts = urlsplit(url)
         except ValueError:
@@ -73,11 +74,11 @@ class ProviderHTTP:
         """Return the error that names this provider."""
         return ProviderError(self.third_party_id, message)
 
-    def _encoded(self, encode: Callable[[], str]) -> str:
+    def _encode(self, encode: Callable[[], str]) -> str:
         try:
             return encode()
-        except UnicodeEncodeError:  # half a surrogate pair, which JSON can hold
-            raise self.failure("what it was to be sent is not valid text") from None
+        except UnicodeEncodeError:  # JSON can hold half a surrogate pair
+            raise self.failure("the data for the request is not valid text") from None
 
     def _json(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Any:
         what = f"{method} {_without_query(url)}"
@@ -96,13 +97,13 @@ class ProviderHTTP:
 
     def _request(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> httpx2.Request:
         timeout = httpx2.Timeout(CONNECT_TIMEOUT_S).as_dict()
-        # Identity, because a small answer can decompress to an enormous one.
+        # `identity`, because a small answer can decompress to an enormous one.
         standard = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "coatcheck"}
         try:
             return httpx2.Request(
                 method, url, headers={**standard, **headers}, content=body, extensions={"timeout": timeout}
             )
-        except (httpx2.InvalidURL, ValueError):  # A header that is not ASCII would be shown by its error.
+        except (httpx2.InvalidURL, ValueError):  # the error of a header that is not ASCII quotes it
             raise self.failure(f"{method} {_without_query(url)} cannot be asked") from None
 
     def _exchange(self, what: str, request: httpx2.Request) -> tuple[int, bytes]:
@@ -111,19 +112,19 @@ class ProviderHTTP:
         try:
             response = transport.handle_request(request)
             try:
-                return response.status_code, self._limited(what, response, deadline)
+                return response.status_code, self._read_limited(what, response, deadline)
             finally:
                 response.close()
         except httpx2.TimeoutException:
             raise self.failure(f"{what} took too long") from None
         except httpx2.HTTPError as error:
-            # The kind alone: the text of an error may quote the request.
+            # Only the type, because the text of an error may quote the request.
             raise self.failure(f"{what} failed: {type(error).__name__}") from None
         finally:
             if transport is not self._transport:
                 transport.close()
 
-    def _limited(self, what: str, response: httpx2.Response, deadline: Callable[[], bool]) -> bytes:
+    def _read_limited(self, what: str, response: httpx2.Response, deadline: Callable[[], bool]) -> bytes:
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise self.failure(f"{what} was answered in an encoding that was not asked for")
         raw = bytearray()
@@ -138,7 +139,7 @@ class ProviderHTTP:
 
 
 def with_query(url: str, params: Mapping[str, str | None]) -> str:
-    """Return the address with these parameters, in place of its own of the same name; None takes one away."""
+    """Return the address with these parameters, which replace its own with the same name; None removes one."""
     parts = urlsplit(url)
     kept = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in params]
     query = kept + [(name, value) for name, value in params.items() if value is not None]
@@ -151,13 +152,13 @@ def _without_query(url: str) -> str:
 
 
 def _error_code(body: object) -> str:
-    """Return the error code of RFC 6749; never the description, into which providers have been seen to copy secrets."""
+    """Return the error code of RFC 6749; not the description, because some providers copy secrets into it."""
     code = body.get("error") if isinstance(body, dict) else None
     return f" ({code})" if isinstance(code, str) and _ERROR_CODE.fullmatch(code) else ""
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this very machine."""
+    """Whether a host is this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -167,7 +168,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _deadline() -> Callable[[], bool]:
-    # Not the App's clock: how long a server may keep a thread waiting is about real time.
+    # Not the App's clock: a thread waits in real time.
     end = time.monotonic() + TOTAL_TIMEOUT_S
     return lambda: time.monotonic() > end
 
@@ -177,15 +178,17 @@ def _ssl_context() -> SSLContext:
     return httpx2.create_ssl_context()
 
 
-WELL_KNOWN = "/.well-known/openid-configuration"
-DISCOVERY_LIFETIME_MS = 24 * 3_600_000
+# Documents of providers
+
+_WELL_KNOWN = "/.well-known/openid-configuration"
+_DISCOVERY_LIFETIME_MS = 24 * 3_600_000
 KEYS_LIFETIME_MS = 3_600_000
 COOLDOWN_MS = 30_000
-"""How long a key set is not fetched again for a key it lacks, so that made-up key ids cannot cause a flood."""
+"""How long to wait before fetching a key set again for an unknown key id, so that wrong ids cannot cause a flood."""
 
 
 class ProviderDocuments:
-    """The documents of one provider, kept in memory; plain blocking code, called inside `blocking`."""
+    """The documents of one provider, kept in memory."""
 
     def __init__(self, http: ProviderHTTP) -> None:
         self.http = http
@@ -193,11 +196,11 @@ class ProviderDocuments:
 
     def discovery(self, address: str) -> JSONObject:
         """Return the discovery document of a provider; its address may lack the well-known part."""
-        url = address if WELL_KNOWN in address else address.rstrip("/") + WELL_KNOWN
-        return self._document(url, DISCOVERY_LIFETIME_MS)
+        url = address if _WELL_KNOWN in address else address.rstrip("/") + _WELL_KNOWN
+        return self._document(url, _DISCOVERY_LIFETIME_MS)
 
     def keys(self, jwks_uri: str, key_id: str | None) -> list[JSONObject]:
-        """Return the keys that may have made a signature: those with this id or, without an id, all."""
+        """Return the keys that may have made a signature: those with this id, or all without an id."""
         found = _with_id(self._document(jwks_uri, KEYS_LIFETIME_MS), key_id)
         return found or _with_id(self._document(jwks_uri, COOLDOWN_MS), key_id)
 

@@ -52,7 +52,7 @@ class SignInUpNotAllowed(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class EmailChangeNotAllowedError(Result):
-    """The provider reports another address, which the user may not get."""
+    """The provider reports another address, which the user must not get."""
 
     status = "EMAIL_CHANGE_NOT_ALLOWED_ERROR"
     reason: str
@@ -71,20 +71,20 @@ ManuallyCreateOrUpdateUserResult: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class AuthorisationUrlGetOkResult(Result):
-    """Where to send the browser, and the PKCE verifier that has to come back with the code."""
+    """The address for the browser, and the PKCE verifier that has to come back with the code."""
 
     url_with_query_params: str
     pkce_code_verifier: str | None = field(default=None, repr=False)
 
     def to_json(self) -> JSONObject:
-        """Return the answer's body."""
+        """Return the body: `{"status": "OK", "urlWithQueryParams": ..., "pkceCodeVerifier": ...}`."""
         verifier = {} if self.pkce_code_verifier is None else {"pkceCodeVerifier": self.pkce_code_verifier}
         return {"status": self.status, "urlWithQueryParams": self.url_with_query_params, **verifier}
 
 
 @dataclass(frozen=True, slots=True)
 class SignInUpPostOkResult(Result):
-    """Signed in or up; tokens and raw user info are for overrides and not sent."""
+    """The user has signed in or up; tokens and raw user info are for overrides and not sent."""
 
     user: User
     created_new_recipe_user: bool
@@ -129,7 +129,7 @@ class RecipeInterface(ABC):
         tenant_id: str,
         user_context: UserContext,
     ) -> SignInUpResult:
-        """Find or create the login method of somebody whom a provider has vouched for."""
+        """Find or create the login method of a user that a provider has confirmed."""
 
     @abstractmethod
     async def manually_create_or_update_user(

@@ -1,4 +1,4 @@
-"""A provider at work for one request: its four coroutines, which an application's override may replace."""
+"""A provider for one request, whose coroutines an override may replace, and its configuration for one client."""
 
 from __future__ import annotations
 
@@ -33,86 +33,10 @@ from .oauth import (
 )
 from .user_info import RawUserInfoFromProvider, UserInfo, mapped, same_subject
 
-
-class ClientTypeNotFoundError(BadInputError):
-    """A provider has no client of the type that was asked for, or several and none was asked for."""
-
-
-def chosen_client(config: ProviderConfig, client_type: str | None) -> ProviderClientConfig:
-    """Return the client of a type, for None the only one; ClientTypeNotFoundError if there is no such client."""
-    clients = config.clients
-    if client_type is not None:
-        clients = [client for client in clients if client.client_type == client_type]
-    if len(clients) != 1:
-        raise ClientTypeNotFoundError(f"client type not found: {config.third_party_id} has no client for this request")
-    return clients[0]
-
-
-def config_for_client(
-    config: ProviderConfig, client_type: str | None, *, any_client: bool = False
-) -> ProviderConfigForClient:
-    """Return a new configuration for one client (or, with `any_client`, for the first, or for one without an id)."""
-    if any_client:
-        client = config.clients[0] if config.clients else ProviderClientConfig("")
-        return _laid_over(row_of(config.third_party_id), config, client)
-    client = chosen_client(config, client_type)
-    row = row_of(config.third_party_id)
-    laid = _laid_over(row, config, client)
-    if row.configure is not None:
-        row.configure(laid)
-    return laid
-
-
-def _laid_over(row: ProviderRow, config: ProviderConfig, client: ProviderClientConfig) -> ProviderConfigForClient:
-    require_email = row.require_email if config.require_email is None else config.require_email
-    return ProviderConfigForClient(
-        third_party_id=config.third_party_id,
-        name=config.name or row.name,
-        client_id=client.client_id,
-        client_secret=client.client_secret,
-        client_type=client.client_type,
-        scope=list(row.scope if client.scope is None else client.scope),
-        force_pkce=client.force_pkce or row.force_pkce,
-        additional_config=dict(client.additional_config or {}),
-        authorization_endpoint=config.authorization_endpoint or row.authorization_endpoint,
-        authorization_endpoint_query_params={
-            **row.authorization_params,
-            **(config.authorization_endpoint_query_params or {}),
-        },
-        token_endpoint=config.token_endpoint or row.token_endpoint,
-        token_endpoint_body_params=dict(config.token_endpoint_body_params or {}),
-        user_info_endpoint=config.user_info_endpoint or row.user_info_endpoint,
-        user_info_endpoint_query_params=dict(config.user_info_endpoint_query_params or {}),
-        user_info_endpoint_headers=dict(config.user_info_endpoint_headers or {}),
-        jwks_uri=config.jwks_uri,
-        oidc_discovery_endpoint=config.oidc_discovery_endpoint or row.discovery,
-        issuer=config.issuer,
-        user_info_map=_map(config.user_info_map or UserInfoMap(), row.user_info_map),
-        require_email=require_email,
-        validate_id_token_payload=config.validate_id_token_payload,
-        generate_fake_email=config.generate_fake_email,
-        validate_access_token=config.validate_access_token,
-    )
-
-
-def _map(given: UserInfoMap, row: UserInfoMap) -> UserInfoMap:
-    return UserInfoMap(
-        _fields(given.from_id_token_payload, row.from_id_token_payload),
-        _fields(given.from_user_info_api, row.from_user_info_api),
-    )
-
-
-def _fields(given: UserFields, row: UserFields) -> UserFields:
-    return UserFields(
-        given.user_id or row.user_id, given.email or row.email, given.email_verified or row.email_verified
-    )
-
-
 P = ParamSpec("P")
 R = TypeVar("R")
-
-AUDIENCE_UNKNOWN = (
-    "these oAuthTokens cannot be accepted: without an id token it cannot be told that they were issued to this "
+_AUDIENCE_UNKNOWN = (
+    "these oAuthTokens cannot be accepted: without an id token nothing shows that they were issued to this "
     "application; send redirectURIInfo, or give the provider a validate_access_token"
 )
 
@@ -121,7 +45,7 @@ class Provider:
     """One provider with one of its clients chosen.
 
     `config` is the configuration for that client. An override reads a coroutine, assigns another in its place, and
-    returns the provider; what calls them here sees the replacement. Code that cannot await has them under `sync`.
+    returns the provider; the other coroutines call the replacement. Code that cannot await has them under `sync`.
     """
 
     def __init__(self, given: ProviderInput, documents: ProviderDocuments, browser_endpoint: str | None) -> None:
@@ -149,9 +73,9 @@ class Provider:
     async def get_authorisation_redirect_url(
         self, redirect_uri_on_provider_dashboard: str, user_context: UserContext
     ) -> AuthorisationRedirect:
-        """Return the address of the provider's page on which somebody signs in."""
+        """Return the address of the provider's page for signing in."""
         await self._discover()
-        # It may come from the discovery document, and front ends send the browser wherever it says.
+        # The address may come from the discovery document, and front ends send the browser there.
         self._http.check_address(self.config.authorization_endpoint or "")
         return authorisation_redirect(
             self.config, redirect_uri_on_provider_dashboard, browser_endpoint=self._browser_endpoint
@@ -170,19 +94,19 @@ class Provider:
         return tokens | {name: params[name] for name in self._row.callback_fields if name in params}
 
     async def get_user_info(self, oauth_tokens: Mapping[str, Any], user_context: UserContext) -> UserInfo:
-        """Return who the tokens are about; ProviderError if they are no good, or do not say."""
+        """Return the user of the tokens; ProviderError if they are not valid, or name no user."""
         await self._discover()
         payload = await self._id_token_payload(oauth_tokens, user_context)
         api = await self._user_info_api(oauth_tokens, user_context)
         for name in self._row.callback_fields:
-            # Not signed by the provider, so not to be found among what is.
-            api |= {name: _parsed(oauth_tokens[name])} if name in oauth_tokens else {}
+            # Not signed by the provider, so it does not belong into the payload of the id token.
+            api |= {name: _parse(oauth_tokens[name])} if name in oauth_tokens else {}
         return mapped(self.config, RawUserInfoFromProvider(payload, api))
 
     async def get_user_info_from_client(self, oauth_tokens: Mapping[str, Any], user_context: UserContext) -> UserInfo:
-        """Return who tokens are about that a client brought, and not the provider (docs/protocol.md, rule 27.11).
+        """Return the user of tokens that a client, and not the provider, has sent (docs/protocol.md, rule 27.11).
 
-        BadInputError where nothing says whom they were issued to, ProviderError where it was not this application.
+        BadInputError if nothing shows who they were issued to, ProviderError if it was another application.
         """
         await self._discover()
         self._binds_nonce, self._verifier = True, None
@@ -190,7 +114,7 @@ class Provider:
         signed = self.config.jwks_uri is not None and token_in(oauth_tokens, "id_token") is not None
         checked = token is not None and (check is not None or self.config.validate_access_token is not None)
         if not signed and not checked:
-            raise BadInputError(AUDIENCE_UNKNOWN)
+            raise BadInputError(_AUDIENCE_UNKNOWN)
         if token is not None and check is not None:
             await blocking(check, self._http, self.config, token)
         info = await self.get_user_info(oauth_tokens, user_context)
@@ -212,7 +136,7 @@ class Provider:
             token,
             other_issuers=self._row.other_issuers,
         )
-        if self._binds_nonce:  # Otherwise an override has brought the tokens, and answers for them.
+        if self._binds_nonce:  # without an exchange, an override has brought the tokens and is responsible for them
             check_nonce(self.config, payload, self._verifier)
         if self._row.check_id_token is not None:
             self._row.check_id_token(payload, self.config)
@@ -241,7 +165,7 @@ class Provider:
         return found
 
     async def _discover(self) -> None:
-        """Fill in what the configuration leaves open from the discovery document, where there is one."""
+        """Fill gaps in the configuration from the discovery document, if there is one."""
         config = self.config
         if config.oidc_discovery_endpoint is None:
             return
@@ -261,7 +185,7 @@ class Provider:
         return value
 
 
-def _parsed(value: Any) -> Any:
+def _parse(value: Any) -> Any:
     try:
         return json.loads(value) if isinstance(value, str) else value
     except (ValueError, RecursionError):
@@ -273,7 +197,7 @@ def _plain(
 ) -> Callable[Concatenate[PlainProvider, P], R]:
     @wraps(method)
     def plain(view: PlainProvider, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        # The provider's own, which an override may have put there.
+        # Read from the provider, because an override may have replaced it.
         call: Callable[P, R] = synced(getattr(view._provider, method.__name__))
         return call(*args, **kwargs)
 
@@ -293,3 +217,80 @@ class PlainProvider:
     exchange_auth_code_for_oauth_tokens = _plain(Provider.exchange_auth_code_for_oauth_tokens)
     get_user_info = _plain(Provider.get_user_info)
     get_user_info_from_client = _plain(Provider.get_user_info_from_client)
+
+
+# The configuration for one client
+
+
+class ClientTypeNotFoundError(BadInputError):
+    """A provider has no client of the requested type, or has several and no type was requested."""
+
+
+def config_for_client(
+    config: ProviderConfig, client_type: str | None, *, any_client: bool = False
+) -> ProviderConfigForClient:
+    """Return a new configuration for one client; with `any_client` for the first, or for one without an id."""
+    if any_client:
+        client = config.clients[0] if config.clients else ProviderClientConfig("")
+        return _combined(row_of(config.third_party_id), config, client)
+    client = _client_of_type(config, client_type)
+    row = row_of(config.third_party_id)
+    combined = _combined(row, config, client)
+    if row.configure is not None:
+        row.configure(combined)
+    return combined
+
+
+def _client_of_type(config: ProviderConfig, client_type: str | None) -> ProviderClientConfig:
+    """Return the client of a type, for None the only client; ClientTypeNotFoundError if there is none."""
+    clients = config.clients
+    if client_type is not None:
+        clients = [client for client in clients if client.client_type == client_type]
+    if len(clients) != 1:
+        raise ClientTypeNotFoundError(f"client type not found: {config.third_party_id} has no client for this request")
+    return clients[0]
+
+
+def _combined(row: ProviderRow, config: ProviderConfig, client: ProviderClientConfig) -> ProviderConfigForClient:
+    require_email = row.require_email if config.require_email is None else config.require_email
+    return ProviderConfigForClient(
+        third_party_id=config.third_party_id,
+        name=config.name or row.name,
+        client_id=client.client_id,
+        client_secret=client.client_secret,
+        client_type=client.client_type,
+        scope=list(row.scope if client.scope is None else client.scope),
+        force_pkce=client.force_pkce or row.force_pkce,
+        additional_config=dict(client.additional_config or {}),
+        authorization_endpoint=config.authorization_endpoint or row.authorization_endpoint,
+        authorization_endpoint_query_params={
+            **row.authorization_params,
+            **(config.authorization_endpoint_query_params or {}),
+        },
+        token_endpoint=config.token_endpoint or row.token_endpoint,
+        token_endpoint_body_params=dict(config.token_endpoint_body_params or {}),
+        user_info_endpoint=config.user_info_endpoint or row.user_info_endpoint,
+        user_info_endpoint_query_params=dict(config.user_info_endpoint_query_params or {}),
+        user_info_endpoint_headers=dict(config.user_info_endpoint_headers or {}),
+        jwks_uri=config.jwks_uri,
+        oidc_discovery_endpoint=config.oidc_discovery_endpoint or row.discovery,
+        issuer=config.issuer,
+        user_info_map=_with_defaults(config.user_info_map or UserInfoMap(), row.user_info_map),
+        require_email=require_email,
+        validate_id_token_payload=config.validate_id_token_payload,
+        generate_fake_email=config.generate_fake_email,
+        validate_access_token=config.validate_access_token,
+    )
+
+
+def _with_defaults(given: UserInfoMap, row: UserInfoMap) -> UserInfoMap:
+    return UserInfoMap(
+        _fields(given.from_id_token_payload, row.from_id_token_payload),
+        _fields(given.from_user_info_api, row.from_user_info_api),
+    )
+
+
+def _fields(given: UserFields, row: UserFields) -> UserFields:
+    return UserFields(
+        given.user_id or row.user_id, given.email or row.email, given.email_verified or row.email_verified
+    )

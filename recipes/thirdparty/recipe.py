@@ -1,4 +1,4 @@
-"""The third-party recipe at work in one App: its chains, its providers and what is remembered of their documents."""
+"""The third-party recipe of one App: its chains, its providers and their documents."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class ThirdPartyRecipe(Recipe[RecipeInterface, APIInterface]):
 
     def __init__(self, app: Services, config: ThirdPartyConfig, parts: tuple[Recipe[Any, Any], ...] = ()) -> None:
         super().__init__(app, config, parts)
-        self._documents = {given.config.third_party_id: self._begin(given) for given in config.providers}
+        self._documents = {given.config.third_party_id: self._new_documents(given) for given in config.providers}
         for given in config.providers:
-            self._try(given)
+            self._check(given)
 
     def option_values(self) -> dict[str, Any]:
         """Return the fields of the options that are the same for every request."""
@@ -48,10 +48,10 @@ class ThirdPartyRecipe(Recipe[RecipeInterface, APIInterface]):
     async def provider(
         self, third_party_id: str, client_type: str | None, tenant_id: str, user_context: UserContext
     ) -> Provider | None:
-        """Return a provider for one request; None if the tenant does not offer it, an error without such a client."""
-        for given in self._offered(tenant_id):
+        """Return a provider for one request; None if the tenant does not offer it; ClientTypeNotFoundError."""
+        for given in self._offered_providers(tenant_id):
             if given.config.third_party_id == third_party_id:
-                provider = self._made(given)
+                provider = self._new_provider(given)
                 provider.config = await provider.get_config_for_client_type(client_type, user_context)
                 return provider
         return None
@@ -59,9 +59,9 @@ class ThirdPartyRecipe(Recipe[RecipeInterface, APIInterface]):
     async def login_providers(
         self, tenant_id: str, client_type: str | None, user_context: UserContext
     ) -> list[ThirdPartyProvider]:
-        """Return the providers that the sign-in page of a tenant shows: those with a client of the type."""
+        """Return the providers for the sign-in page of a tenant: those with a client of the type."""
         listed: list[ThirdPartyProvider] = []
-        for given in self._offered(tenant_id):
+        for given in self._offered_providers(tenant_id):
             third_party_id = given.config.third_party_id
             try:
                 provider = await self.functions.get_provider(third_party_id, client_type, tenant_id, user_context)
@@ -72,7 +72,7 @@ class ThirdPartyRecipe(Recipe[RecipeInterface, APIInterface]):
         return listed
 
     async def test_login_method(self, tenant_id: str, email: str, *, subject: str, verified: bool) -> RecipeUserId:
-        """Create a login method as from the first provider; ConfigurationError if there is none, or it is refused."""
+        """Create a login method of the first provider; ConfigurationError if there is none, or an override refuses."""
         if not self.config.providers:
             raise ConfigurationError(f"this App cannot create a user for {email}: thirdparty.init has no providers")
         signed_up = await self.functions.manually_create_or_update_user(
@@ -82,11 +82,11 @@ class ThirdPartyRecipe(Recipe[RecipeInterface, APIInterface]):
             return signed_up.recipe_user_id
         raise ConfigurationError(f"{email} could not be signed up: {signed_up!r}")
 
-    def _offered(self, tenant_id: str) -> list[ProviderInput]:
+    def _offered_providers(self, tenant_id: str) -> list[ProviderInput]:
         providers = self.config.providers
         return [one for one in providers if tenant_id == DEFAULT_TENANT or one.include_in_non_public_tenants_by_default]
 
-    def _made(self, given: ProviderInput) -> Provider:
+    def _new_provider(self, given: ProviderInput) -> Provider:
         endpoint = given.browser_endpoint
         if endpoint is not None and endpoint.startswith("/"):
             endpoint = self.app.info.api_domain + endpoint
@@ -100,7 +100,7 @@ class ThirdPartyRecipe(Recipe[RecipeInterface, APIInterface]):
             raise OverrideError(message, file=place.file, line=place.line)
         return returned
 
-    def _begin(self, given: ProviderInput) -> ProviderDocuments:
+    def _new_documents(self, given: ProviderInput) -> ProviderDocuments:
         third_party_id, unsafe = given.config.third_party_id, self.app.unsafe_for_tests
         if given.unsafe_for_tests and not unsafe:
             raise ConfigurationError(
@@ -109,9 +109,9 @@ class ThirdPartyRecipe(Recipe[RecipeInterface, APIInterface]):
             )
         return ProviderDocuments(ProviderHTTP(third_party_id, given.transport, allow_http=unsafe))
 
-    def _try(self, given: ProviderInput) -> None:
-        """Make the provider once, and each client's configuration, so that a mistake is found now."""
-        self._made(given)
-        # An override may supply at run time what is missing here.
+    def _check(self, given: ProviderInput) -> None:
+        """Make the provider and the configuration of each client once, so that a mistake is an error now."""
+        self._new_provider(given)
+        # An override may add missing values at run time.
         for client in given.config.clients if given.override is None else ():
             config_for_client(given.config, client.client_type)

@@ -30,7 +30,7 @@ def create_or_update_user(
 ) -> StoredUser | None:
     """Create the login method of an account, or give the one that exists the address, and return its user.
 
-    None if somebody else has created the login method a moment ago, or deleted it: the caller tries again.
+    None if somebody else creates or deletes the login method at this moment: the caller tries again.
     """
     identity = AccountInfo(third_party=account.third_party)
     known = find_recipe_user_id(connection, tenant_id, recipe_id=RECIPE_ID, account=identity)

@@ -59,7 +59,7 @@ def init(
 ) -> RecipeSpecification:
     """Describe the combined recipe for an App's `recipe_list`; nothing else happens until the App is made.
 
-    It brings the recipes `thirdparty` and `emailpassword` with it, and its `override` reaches both. A wrong option is a
+    It contains the recipes `thirdparty` and `emailpassword`, and its `override` applies to both. A wrong option is a
     ConfigurationError.
     """
     halves = (
@@ -73,7 +73,7 @@ def init(
 async def emailpassword_sign_up(
     tenant_id: str, email: str, password: str, user_context: UserContext | None = None
 ) -> SignUpResult:
-    """Create a login method; the password policy is the form's business and not checked here."""
+    """Create a login method; only the form checks the password policy, this function does not."""
     return await ThirdPartyEmailPasswordRecipe.call(
         lambda functions, context: functions.emailpassword_sign_up(email, password, tenant_id, None, False, context),
         user_context,
@@ -118,7 +118,7 @@ async def thirdparty_get_provider(
 
 
 async def get_user_by_id(user_id: str, user_context: UserContext | None = None) -> User | None:
-    """Return the user with this id or login method."""
+    """Return the user with this id or login method, None if there is none."""
     return await ThirdPartyEmailPasswordRecipe.call(
         lambda functions, context: functions.get_user_by_id(user_id, context), user_context
     )
@@ -146,7 +146,7 @@ async def get_user_by_third_party_info(
 async def reset_password_using_token(
     tenant_id: str, token: str, new_password: str, user_context: UserContext | None = None
 ) -> ResetPasswordUsingTokenOkResult | PasswordResetTokenInvalidError | PasswordPolicyViolationError:
-    """Spend a token and set the new password; a password the policy refuses leaves the token good."""
+    """Use up a token and set the new password; if the policy refuses the password, the token stays valid."""
     return await ThirdPartyEmailPasswordRecipe.call(
         lambda functions, context: functions.reset_password_using_token(token, new_password, tenant_id, context),
         user_context,

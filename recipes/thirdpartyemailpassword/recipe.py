@@ -1,7 +1,7 @@
-"""The combined recipe at work in one App: two recipes whose overridden operations are one.
+"""The combined recipe: its functions and APIs, which are those of two recipes, the halves, under other names.
 
-An operation of a half goes to the top of the combined chain, whose innermost layer goes back to the half's own
-implementation. So an override of the combined recipe is seen by everything that the halves do.
+An operation of a half calls the top of the combined chain, whose innermost layer calls the half's own implementation.
+So an override of the combined recipe applies to everything that the halves do.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class ResetPasswordUsingTokenOkResult(Result):
 
 
 def renamed(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
-    """Return an operation of a half, to stand in the combined recipe under a name of its own."""
+    """Return an operation of a half, which the combined recipe gives a name of its own."""
     return method
 
 
@@ -63,7 +63,7 @@ class RecipeInterface(ABC):
     async def reset_password_using_token(
         self, token: str, new_password: str, tenant_id: str, user_context: UserContext
     ) -> ResetPasswordUsingTokenOkResult | PasswordResetTokenInvalidError | PasswordPolicyViolationError:
-        """Spend a token and set the new password; a password the policy refuses leaves the token good."""
+        """Use up a token and set the new password; if the policy refuses the password, the token stays valid."""
 
     @abstractmethod
     async def get_user_by_id(self, user_id: str, user_context: UserContext) -> User | None:
@@ -179,7 +179,7 @@ class ThirdPartyEmailPasswordRecipe(Recipe[RecipeInterface, APIInterface]):
 
     @property
     def emailpassword(self) -> EmailPasswordRecipe:
-        """The half that knows passwords."""
+        """The half for passwords."""
         return EmailPasswordRecipe.of(self.app)
 
     @staticmethod
@@ -219,7 +219,7 @@ def _to_half(original: Call) -> Call:
 
 
 class CombinedFunctions:
-    """What the combined recipe does itself; the rest is joined to the halves."""
+    """The functions of the combined recipe that do not belong to a half."""
 
     def __init__(self, recipe: ThirdPartyEmailPasswordRecipe) -> None:
         self._recipe = recipe
@@ -227,11 +227,11 @@ class CombinedFunctions:
     async def reset_password_using_token(
         self, token: str, new_password: str, tenant_id: str, user_context: UserContext
     ) -> ResetPasswordUsingTokenOkResult | PasswordResetTokenInvalidError | PasswordPolicyViolationError:
-        """Spend a token and set the new password, by functions that an override of either recipe may replace."""
+        """Use up a token and set the new password, by functions that an override of either recipe may replace."""
         half = self._recipe.emailpassword
-        broken = await half.password_error(new_password, tenant_id)
-        if broken is not None:
-            return PasswordPolicyViolationError(broken)
+        reason = await half.password_error(new_password, tenant_id)
+        if reason is not None:
+            return PasswordPolicyViolationError(reason)
         consumed = await half.functions.consume_password_reset_token(token, tenant_id, user_context)
         if not isinstance(consumed, ConsumePasswordResetTokenOkResult):
             return consumed
@@ -250,22 +250,22 @@ class CombinedFunctions:
 
     async def get_users_by_email(self, email: str, tenant_id: str, user_context: UserContext) -> list[User]:
         """Return the users of a tenant with this address, oldest first."""
-        return await self._listed(tenant_id, AccountInfo(email=email), user_context)
+        return await self._list_users(tenant_id, AccountInfo(email=email), user_context)
 
     async def get_user_by_thirdparty_info(
         self, third_party_id: str, third_party_user_id: str, tenant_id: str, user_context: UserContext
     ) -> User | None:
         """Return the user of a tenant with this account of a provider."""
         account = AccountInfo(third_party=ThirdPartyInfo(third_party_id, third_party_user_id))
-        return next(iter(await self._listed(tenant_id, account, user_context)), None)
+        return next(iter(await self._list_users(tenant_id, account, user_context)), None)
 
-    async def _listed(self, tenant_id: str, account: AccountInfo, user_context: UserContext) -> list[User]:
+    async def _list_users(self, tenant_id: str, account: AccountInfo, user_context: UserContext) -> list[User]:
         functions = AccountLinkingRecipe.of(self._recipe.app).functions
         return await functions.list_users_by_account_info(tenant_id, account, False, user_context)
 
 
 class CombinedAPI:
-    """The one API that does not simply go to a half: resetting is a function of the combined recipe."""
+    """The API that does not only call a half: resetting a password is a function of the combined recipe."""
 
     def __init__(self, recipe: ThirdPartyEmailPasswordRecipe) -> None:
         self._recipe = recipe
@@ -273,7 +273,7 @@ class CombinedAPI:
     async def password_reset_post(
         self, form_fields: list[FormField], token: str, tenant_id: str, api_options: Any, user_context: UserContext
     ) -> PasswordResetPostResult:
-        """Spend the token and set the new password."""
+        """Use up the token and set the new password."""
         password = field_value(form_fields, PASSWORD)
         functions = self._recipe.functions
         result = await functions.reset_password_using_token(token, password, tenant_id, user_context)
