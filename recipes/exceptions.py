@@ -5,19 +5,25 @@
 
 from __future__ import annotations
 
-from ..claims.exceptions import ClaimError, ClaimKeyError, CoatcheckError, FetchSignatureError, ProtectedClaimError
+from ..claims.exceptions import (
+    ClaimError as ClaimError,
+    ClaimKeyError as ClaimKeyError,
+    CoatcheckError as CoatcheckError,
+    FetchSignatureError as FetchSignatureError,
+    ProtectedClaimError as ProtectedClaimError,
+)
 from ..sessions.exceptions import (
-    ClearDuplicateSessionCookiesError,
-    DatabaseError,
-    HashingBusyError,
-    InvalidClaimsError,
-    SchemaTooNewError,
-    SessionError,
-    SessionsError,
-    SigningKeyError,
-    TokenTheftError,
-    TryRefreshTokenError,
-    UnauthorisedError,
+    ClearDuplicateSessionCookiesError as ClearDuplicateSessionCookiesError,
+    DatabaseError as DatabaseError,
+    HashingBusyError as HashingBusyError,
+    InvalidClaimsError as InvalidClaimsError,
+    SchemaTooNewError as SchemaTooNewError,
+    SessionError as SessionError,
+    SessionsError as SessionsError,
+    SigningKeyError as SigningKeyError,
+    TokenTheftError as TokenTheftError,
+    TryRefreshTokenError as TryRefreshTokenError,
+    UnauthorisedError as UnauthorisedError,
 )
 
 
@@ -69,31 +75,3 @@ class UnknownTenantError(RecipeError):
     def __init__(self, tenant_id: str) -> None:
         super().__init__(f"there is no tenant {tenant_id!r}")
         self.tenant_id = tenant_id
-
-
-__all__ = [
-    "BadInputError",
-    "ClaimError",
-    "ClaimKeyError",
-    "ClearDuplicateSessionCookiesError",
-    "CoatcheckError",
-    "ConfigurationError",
-    "DatabaseError",
-    "FetchSignatureError",
-    "ForeignAwaitError",
-    "HashingBusyError",
-    "InvalidClaimsError",
-    "NotInitialisedError",
-    "OverrideError",
-    "ProtectedClaimError",
-    "ProviderError",
-    "RecipeError",
-    "SchemaTooNewError",
-    "SessionError",
-    "SessionsError",
-    "SigningKeyError",
-    "TokenTheftError",
-    "TryRefreshTokenError",
-    "UnauthorisedError",
-    "UnknownTenantError",
-]

@@ -12,23 +12,19 @@ from typing import Any
 
 from ...claims.payload import UserContext
 from ..kit.recipe import Delivery
-from .interface import EmailContent, EmailDeliveryInterface, EmailTemplate, default_content
-from .outbox import Mail, Outbox
-from .smtp import SMTPService, SMTPServiceInterface, SMTPSettings, SMTPSettingsFrom
-
-__all__ = [
-    "DefaultEmailService",
-    "EmailContent",
-    "EmailDeliveryConfig",
-    "EmailDeliveryInterface",
-    "EmailTemplate",
-    "Mail",
-    "Outbox",
-    "SMTPService",
-    "SMTPServiceInterface",
-    "SMTPSettings",
-    "SMTPSettingsFrom",
-]
+from .interface import (
+    EmailContent as EmailContent,
+    EmailDeliveryInterface as EmailDeliveryInterface,
+    EmailTemplate as EmailTemplate,
+    default_content,
+)
+from .outbox import Mail as Mail, Outbox as Outbox
+from .smtp import (
+    SMTPService as SMTPService,
+    SMTPServiceInterface as SMTPServiceInterface,
+    SMTPSettings as SMTPSettings,
+    SMTPSettingsFrom as SMTPSettingsFrom,
+)
 
 EMAIL = Delivery("email", EmailDeliveryInterface, lambda app: DefaultEmailService(app.outbox))
 """Mail, as a delivery that a recipe declares."""

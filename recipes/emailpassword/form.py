@@ -92,18 +92,18 @@ class EmailPasswordConfig:
 
     @cached_property
     def sign_in_fields(self) -> tuple[ConfiguredField, ...]:
-        """The fields of the sign-in form."""
-        return sign_in_fields(self.sign_up_fields)
+        """The fields of the sign-in form, which does not check the password policy."""
+        return (_field_named(EMAIL, self.sign_up_fields), ConfiguredField(PASSWORD, None, optional=False))
 
     @cached_property
     def reset_request_fields(self) -> tuple[ConfiguredField, ...]:
         """The field of the form that asks for a reset link."""
-        return reset_request_fields(self.sign_up_fields)
+        return (_field_named(EMAIL, self.sign_up_fields),)
 
     @cached_property
     def reset_fields(self) -> tuple[ConfiguredField, ...]:
         """The field of the form that sets a new password."""
-        return reset_fields(self.sign_up_fields)
+        return (_field_named(PASSWORD, self.sign_up_fields),)
 
 
 def validated(
@@ -130,21 +130,6 @@ def sign_up_fields(feature: InputSignUpFeature | None) -> tuple[ConfiguredField,
             raise ConfigurationError(f"sign_up_feature: there are several form fields with the id {field_id!r}")
     missing = [InputFormField(field_id) for field_id in (EMAIL, PASSWORD) if field_id not in ids]
     return tuple(_configured_field(field) for field in (*given, *missing))
-
-
-def sign_in_fields(sign_up: Iterable[ConfiguredField]) -> tuple[ConfiguredField, ...]:
-    """Return the fields of the sign-in form, which does not check the password policy."""
-    return (_field_named(EMAIL, sign_up), ConfiguredField(PASSWORD, None, optional=False))
-
-
-def reset_request_fields(sign_up: Iterable[ConfiguredField]) -> tuple[ConfiguredField, ...]:
-    """Return the fields of the form that asks for a reset."""
-    return (_field_named(EMAIL, sign_up),)
-
-
-def reset_fields(sign_up: Iterable[ConfiguredField]) -> tuple[ConfiguredField, ...]:
-    """Return the fields of the form that sets a new password."""
-    return (_field_named(PASSWORD, sign_up),)
 
 
 def _configured_field(field: InputFormField) -> ConfiguredField:

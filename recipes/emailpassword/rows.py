@@ -17,15 +17,7 @@ from sqlalchemy import Connection
 from ...sessions.exceptions import DatabaseError
 from ...sessions.schema import metadata
 from ..users.directory import get_user
-from ..users.login_methods import (
-    WHOSE,
-    EmailChange,
-    add_login_method,
-    identity_in,
-    set_email,
-    storable_text,
-    tenants,
-)
+from ..users.login_methods import WHOSE, EmailChange, add_login_method, identity_in, set_email, storable_text, tenants
 from ..users.user import AccountInfo, User
 
 RECIPE_ID = "emailpassword"

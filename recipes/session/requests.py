@@ -10,11 +10,7 @@ from starlette.requests import Request
 from ...claims.payload import JSONObject, UserContext, without_protected
 from ...claims.recipe_user_id import RecipeUserId
 from ...claims.validator import SessionClaimValidator
-from ...sessions.exceptions import (
-    ClearDuplicateSessionCookiesError,
-    TryRefreshTokenError,
-    UnauthorisedError,
-)
+from ...sessions.exceptions import ClearDuplicateSessionCookiesError, TryRefreshTokenError, UnauthorisedError
 from ..exceptions import ConfigurationError
 from ..kit.request import ask_for_session, with_request
 from ..kit.routing import ApiCall

@@ -18,6 +18,7 @@ from ...claims.payload import UserContext
 from ..exceptions import ConfigurationError
 from ..kit.app_info import AppInfo
 from ..kit.request import is_handshake
+from . import response
 from .config import (
     AntiCsrf,
     SameSite,
@@ -28,19 +29,6 @@ from .config import (
     default_anti_csrf,
     default_same_site,
     default_secure,
-)
-from .response import (
-    ACCESS_COOKIE,
-    LEGACY_COOKIE,
-    REFRESH_COOKIE,
-    ClearLegacyCookie,
-    ClearOlderCookies,
-    ClearTokens,
-    CookieSettings,
-    ExpiringToken,
-    SetTokens,
-    cookies_of,
-    response_log,
 )
 
 Cookies: TypeAlias = list[tuple[str, str]]
@@ -75,9 +63,9 @@ class Transport:
         return default_secure(self._info.api_domain) if secure is None else secure
 
     @cached_property
-    def settings(self) -> CookieSettings:
+    def settings(self) -> response.CookieSettings:
         """How session cookies are written in the response to this request."""
-        return CookieSettings(
+        return response.CookieSettings(
             domain=self._config.cookie_domain,
             secure=self._secure,
             same_site=self._same_site,
@@ -119,10 +107,6 @@ class Transport:
         """Whether an access token came by either way."""
         return has_access_cookie(self.request) or bearer_token(self.request) is not None
 
-    def has_legacy_cookie(self) -> bool:
-        """Whether the request belongs to a session of a very old SDK."""
-        return has_legacy_cookie(cookies_of(self.request))
-
     def duplicate_cookies(self) -> tuple[str, ...]:
         """Return the session cookies that came twice, if cookies can be used at all."""
         return () if self._answer(creating=False) == "header" else duplicated(self.request)
@@ -131,12 +115,12 @@ class Transport:
 
     def clear_older(self, names: tuple[str, ...]) -> None:
         """Clear cookies on the domain that was configured earlier."""
-        response_log(self.request).add(ClearOlderCookies(names, self.settings))
+        response.response_log(self.request).add(response.ClearOlderCookies(names, self.settings))
 
     def clear_legacy_cookie(self) -> None:
         """Clear the cookie of a very old SDK if the request carried it."""
-        if self.has_legacy_cookie():
-            response_log(self.request).add(ClearLegacyCookie(self.settings))
+        if has_legacy_cookie(response.cookies_of(self.request)):
+            response.response_log(self.request).add(response.ClearLegacyCookie(self.settings))
 
     def clear_other_at_creation(self, used: TransferMethod) -> None:
         """Clear the other method's tokens if the request carried an access token there."""
@@ -152,20 +136,22 @@ class Transport:
 
     def clear(self, *methods: TransferMethod) -> None:
         """Clear the tokens of these methods."""
-        response_log(self.request).add(*(ClearTokens(method, self.settings) for method in methods))
+        response.response_log(self.request).add(*(response.ClearTokens(method, self.settings) for method in methods))
 
     def send(
         self,
         method: TransferMethod,
         access_token: str,
         front_token: str,
-        refresh_token: ExpiringToken | None = None,
+        refresh_token: response.ExpiringToken | None = None,
         anti_csrf_token: str | None = None,
     ) -> None:
         """Send tokens with the response; without a refresh token only access and front token change."""
         now_ms = self._clock.now_ms()
-        entry = SetTokens(method, access_token, front_token, self.settings, now_ms, refresh_token, anti_csrf_token)
-        response_log(self.request).add(entry)
+        entry = response.SetTokens(
+            method, access_token, front_token, self.settings, now_ms, refresh_token, anti_csrf_token
+        )
+        response.response_log(self.request).add(entry)
 
 
 # Which token counts
@@ -195,7 +181,7 @@ def carried_by(request: Request) -> tuple[str | None, str | None, Cookies]:
         if name == b"authorization" and authorization is None:
             authorization = str(value, "latin-1")
         elif name == b"cookie" and cookies is None:
-            cookies = cookies_of(request)  # of all Cookie headers at once
+            cookies = response.cookies_of(request)  # of all Cookie headers at once
         elif name == b"anti-csrf" and anti_csrf is None:
             anti_csrf = str(value, "latin-1")
     return authorization, anti_csrf, cookies or []
@@ -214,7 +200,7 @@ def select_access_token(
             return SelectedToken("header", bearer)
     if answer == "header":
         return None
-    values = [value for name, value in cookies if name == ACCESS_COOKIE]
+    values = [value for name, value in cookies if name == response.ACCESS_COOKIE]
     ours = next((value for value in values if value and looks_like_ours(value)), None)
     return None if ours is None else SelectedToken("cookie", ours, duplicated=len(values) > 1)
 
@@ -224,7 +210,7 @@ def select_refresh_token(request: Request, answer: TokenTransferMethod) -> Selec
     bearer = bearer_token(request) if answer != "cookie" else None
     if bearer is not None:
         return SelectedToken("header", bearer)
-    values = [] if answer == "header" else _cookie_values(request, REFRESH_COOKIE)
+    values = [] if answer == "header" else _cookie_values(request, response.REFRESH_COOKIE)
     first = next(filter(None, values), None)
     return None if first is None else SelectedToken("cookie", first, duplicated=len(values) > 1)
 
@@ -234,35 +220,34 @@ def cleared_at_creation(request: Request, used: TransferMethod) -> tuple[Transfe
 
     A token that is not ours counts, too (docs/protocol.md, rule 9.4).
     """
-    other = _other_method(used)
-    present = bearer_token(request) is not None if other == "header" else any(_cookie_values(request, ACCESS_COOKIE))
-    return (other,) if present else ()
+    return _other_with_token(request, used, response.ACCESS_COOKIE)
 
 
 def cleared_at_refresh(request: Request, used: TransferMethod) -> tuple[TransferMethod, ...]:
-    """Return the method to clear before a refresh answers: the other one, if a refresh token came by it.
+    """Return the method to clear before a refresh answers: the other one, if a refresh token came by it (rule 9.4)."""
+    return _other_with_token(request, used, response.REFRESH_COOKIE)
 
-    See docs/protocol.md, rule 9.4.
-    """
-    other = _other_method(used)
-    present = bearer_token(request) is not None if other == "header" else any(_cookie_values(request, REFRESH_COOKIE))
-    return (other,) if present else ()
+
+def _other_with_token(request: Request, used: TransferMethod, cookie: str) -> tuple[TransferMethod, ...]:
+    if used == "header":
+        return ("cookie",) if any(_cookie_values(request, cookie)) else ()
+    return () if bearer_token(request) is None else ("header",)
 
 
 def duplicated(request: Request) -> tuple[str, ...]:
     """Return the session cookies that a request holds more than once (docs/protocol.md, rules 11.1 and 11.2)."""
-    names = [name for name, _ in cookies_of(request)]
-    return tuple(name for name in (ACCESS_COOKIE, REFRESH_COOKIE) if names.count(name) > 1)
+    names = [name for name, _ in response.cookies_of(request)]
+    return tuple(name for name in (response.ACCESS_COOKIE, response.REFRESH_COOKIE) if names.count(name) > 1)
 
 
 def has_access_cookie(request: Request) -> bool:
     """Whether any access token came by cookie, ours or not."""
-    return any(_cookie_values(request, ACCESS_COOKIE))
+    return any(_cookie_values(request, response.ACCESS_COOKIE))
 
 
 def has_legacy_cookie(cookies: Cookies) -> bool:
     """Whether the session dates from before access tokens were self-contained (docs/protocol.md, rule 11.4)."""
-    return LEGACY_COOKIE in [name for name, _ in cookies]
+    return response.LEGACY_COOKIE in [name for name, _ in cookies]
 
 
 # Which transfer method is used
@@ -292,11 +277,6 @@ def creation_method(request: Request, answer: TokenTransferMethod) -> TransferMe
     return _auth_mode(request) or "header"
 
 
-def _other_method(method: TransferMethod) -> TransferMethod:
-    """Return the transfer method that is not `method`."""
-    return "header" if method == "cookie" else "cookie"
-
-
 def _auth_mode(request: Request) -> TransferMethod | None:
     return _AUTH_MODES.get(request.headers.get("st-auth-mode", "").lower())
 
@@ -322,4 +302,4 @@ def has_rid(request: Request) -> bool:
 
 
 def _cookie_values(request: Request, name: str) -> list[str]:
-    return [value for cookie, value in cookies_of(request) if cookie == name]
+    return [value for cookie, value in response.cookies_of(request) if cookie == name]

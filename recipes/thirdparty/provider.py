@@ -12,6 +12,7 @@ from ...claims.payload import JSONObject, UserContext
 from ...sessions.blocking import blocking
 from ..exceptions import BadInputError
 from ..kit.services import synced
+from . import oauth
 from .builtin import ProviderRow, row_of
 from .config import (
     ProviderClientConfig,
@@ -22,15 +23,6 @@ from .config import (
     UserInfoMap,
 )
 from .http import ProviderDocuments
-from .oauth import (
-    AuthorisationRedirect,
-    RedirectUriInfo,
-    authorisation_redirect,
-    check_nonce,
-    exchange_code,
-    token_in,
-    verified_payload,
-)
 from .user_info import RawUserInfoFromProvider, UserInfo, mapped, same_subject
 
 P = ParamSpec("P")
@@ -72,23 +64,23 @@ class Provider:
 
     async def get_authorisation_redirect_url(
         self, redirect_uri_on_provider_dashboard: str, user_context: UserContext
-    ) -> AuthorisationRedirect:
+    ) -> oauth.AuthorisationRedirect:
         """Return the address of the provider's page for signing in."""
         await self._discover()
         # The address may come from the discovery document, and front ends send the browser there.
         self._http.check_address(self.config.authorization_endpoint or "")
-        return authorisation_redirect(
+        return oauth.authorisation_redirect(
             self.config, redirect_uri_on_provider_dashboard, browser_endpoint=self._browser_endpoint
         )
 
     async def exchange_auth_code_for_oauth_tokens(
-        self, redirect_uri_info: RedirectUriInfo, user_context: UserContext
+        self, redirect_uri_info: oauth.RedirectUriInfo, user_context: UserContext
     ) -> JSONObject:
         """Return the tokens that the provider gives for the code of a callback; ProviderError if it gives none."""
         await self._discover()
         self._binds_nonce, self._verifier = True, redirect_uri_info.pkce_code_verifier
         tokens = await blocking(
-            exchange_code, self._http, self.config, redirect_uri_info, basic=self._row.basic_authentication
+            oauth.exchange_code, self._http, self.config, redirect_uri_info, basic=self._row.basic_authentication
         )
         params = redirect_uri_info.redirect_uri_query_params
         return tokens | {name: params[name] for name in self._row.callback_fields if name in params}
@@ -110,8 +102,8 @@ class Provider:
         """
         await self._discover()
         self._binds_nonce, self._verifier = True, None
-        token, check = token_in(oauth_tokens, "access_token"), self._row.check_access_token
-        signed = self.config.jwks_uri is not None and token_in(oauth_tokens, "id_token") is not None
+        token, check = oauth.token_in(oauth_tokens, "access_token"), self._row.check_access_token
+        signed = self.config.jwks_uri is not None and oauth.token_in(oauth_tokens, "id_token") is not None
         checked = token is not None and (check is not None or self.config.validate_access_token is not None)
         if not signed and not checked:
             raise BadInputError(_AUDIENCE_UNKNOWN)
@@ -124,20 +116,20 @@ class Provider:
         return info
 
     async def _id_token_payload(self, oauth_tokens: Mapping[str, Any], user_context: UserContext) -> JSONObject:
-        token = token_in(oauth_tokens, "id_token")
+        token = oauth.token_in(oauth_tokens, "id_token")
         if token is None or self.config.jwks_uri is None:
             if self._row.check_id_token is not None or self._row.user_info_is_in_id_token:
                 raise self._http.failure("there is no id token")
             return {}
         payload = await blocking(
-            verified_payload,
+            oauth.verified_payload,
             self._documents,
             self.config,
             token,
             other_issuers=self._row.other_issuers,
         )
         if self._binds_nonce:  # without an exchange, an override has brought the tokens and is responsible for them
-            check_nonce(self.config, payload, self._verifier)
+            oauth.check_nonce(self.config, payload, self._verifier)
         if self._row.check_id_token is not None:
             self._row.check_id_token(payload, self.config)
         if self.config.validate_id_token_payload is not None:
@@ -145,7 +137,7 @@ class Provider:
         return payload
 
     async def _user_info_api(self, oauth_tokens: Mapping[str, Any], user_context: UserContext) -> JSONObject:
-        token = token_in(oauth_tokens, "access_token")
+        token = oauth.token_in(oauth_tokens, "access_token")
         if token is None:
             return {}
         if self.config.validate_access_token is not None:

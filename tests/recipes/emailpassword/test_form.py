@@ -18,16 +18,15 @@ from coatcheck.recipes.emailpassword.form import (
     field_value,
     form_field_errors,
     parse_form_fields,
-    reset_fields,
-    reset_request_fields,
-    sign_in_fields,
     sign_up_fields,
     valid_email,
     valid_password,
+    validated,
 )
 from coatcheck.recipes.exceptions import BadInputError, ConfigurationError
 
-SIGN_UP = sign_up_fields(None)
+CONFIG = validated(None, None, None)
+SIGN_UP = CONFIG.sign_up_fields
 GOOD = {"email": "a@example.com", "password": "password1"}
 
 
@@ -79,10 +78,10 @@ def test_a_field_listed_twice_is_a_configuration_error() -> None:
 
 def test_forms_derived_from_the_sign_up_form() -> None:
     """Sign-in checks the address but not the policy of passwords; the reset forms have one field each."""
-    assert [field.id for field in sign_in_fields(SIGN_UP)] == ["email", "password"]
-    assert sign_in_fields(SIGN_UP)[1].validate is None
-    assert [field.validate for field in reset_request_fields(SIGN_UP)] == [valid_email]
-    assert [field.validate for field in reset_fields(SIGN_UP)] == [valid_password]
+    assert [field.id for field in CONFIG.sign_in_fields] == ["email", "password"]
+    assert CONFIG.sign_in_fields[1].validate is None
+    assert [field.validate for field in CONFIG.reset_request_fields] == [valid_email]
+    assert [field.validate for field in CONFIG.reset_fields] == [valid_password]
 
 
 def test_own_validators_replace_the_default() -> None:
@@ -209,7 +208,7 @@ def test_blank_address_and_empty_password() -> None:
         {"id": "password", "error": "Field is not optional"},
     ]
     assert errors({"email": "  ", "password": ""}) == found
-    sign_in = sign_in_fields(SIGN_UP)
+    sign_in = CONFIG.sign_in_fields
     fields = parse_form_fields(body(email="", password=""), sign_in)
     assert field_error(asyncio.run(form_field_errors(fields, sign_in, tenant_id="public"))) == {
         "status": "FIELD_ERROR",
