@@ -34,7 +34,7 @@ class Link:
         self.feed: Feed = feed_of(function, operation)
         self.plain_run: Run = _run_of(self)
         self.run: Run = self.plain_run
-        # Made when first asked for: most links of an App are never called.
+        # Made when first used: most links of an App are never called.
         self._entry: Callable[..., Any] | None = None
         self._original: Callable[..., Any] | None = None
 

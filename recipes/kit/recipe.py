@@ -68,7 +68,7 @@ class RecipeSpecification:
         return self.recipe.recipe_id
 
     def build(self, app: Services) -> Recipe[Any, Any]:
-        """Return the recipe at work in an App, the application's overrides applied."""
+        """Return the recipe of an App, with the application's overrides."""
         parts = tuple(part.build(app) for part in self.brings)
         recipe = self.recipe(app, self.config, parts)
         recipe.routes = self.routes
@@ -103,7 +103,7 @@ class OverridesOnly:
 
 
 class Recipe(Generic[F, A]):
-    """A recipe at work in one App; `functions` and `apis` are the tops of its chains.
+    """A recipe of one App; `functions` and `apis` are the tops of its chains.
 
     A recipe declares its interfaces, its older orders of arguments and its deliveries. This class builds the chains
     from them and keeps the chains for `explain` and `trace`. `config` has an attribute `override`.

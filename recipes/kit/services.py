@@ -39,7 +39,7 @@ class Services:
     """What runs the plain (`.sync`) functions."""
     unsafe_for_tests: bool
     recipes_by_id: dict[str, Any]
-    """The recipes at work, in the order in which routes are looked for; `Recipe.of` gives each its type."""
+    """The recipes of the App, in the order in which routes are searched; `Recipe.of` gives each its type."""
 
     def active(self) -> Active:
         """Return a context manager in which this App and its clock are the current ones."""
@@ -65,11 +65,11 @@ class Services:
 
     @property
     def recipes(self) -> tuple[Any, ...]:
-        """The recipes at work, in the order in which routes are looked for."""
+        """The recipes of the App, in the order in which routes are searched."""
         return tuple(self.recipes_by_id.values())
 
     def has_recipe(self, recipe_id: str) -> bool:
-        """Whether a recipe is at work in this App."""
+        """Whether this App has the recipe."""
         return recipe_id in self.recipes_by_id
 
     def recipe(self, recipe_id: str) -> Any:

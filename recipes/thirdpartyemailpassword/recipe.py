@@ -37,7 +37,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class ResetPasswordUsingTokenOkResult(Result):
-    """The token is spent and the password has changed."""
+    """The token is used up and the password has changed."""
 
     user_id: str
     email: str

@@ -112,7 +112,7 @@ class LoginMethod:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user; the lists are unions over the login methods, `time_joined` (ms) the earliest of theirs."""
+    """A user; the lists are unions over the login methods, `time_joined` (ms) is the earliest of them."""
 
     id: str
     is_primary_user: bool
