@@ -8,24 +8,11 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import sqlalchemy as sa
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Connection,
-    Integer,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-    delete,
-    insert,
-    select,
-    update,
-)
 
 from .exceptions import SigningKeyError
 from .schema import metadata
@@ -36,36 +23,36 @@ STATIC = "s"
 TRUSTED = "trusted"
 REVOKED = "revoked"
 
-signing_keys = Table(
+signing_keys = sa.Table(
     "coatcheck_signing_keys",
     metadata,
-    Column("kid", String(64), primary_key=True),
-    Column("kind", String(1), nullable=False),
-    Column("generation", Integer, nullable=False),
-    Column("created_ms", BigInteger, nullable=False),
-    Column("algorithm", String(16), nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("public_key", Text, nullable=False),
-    Column("private_key", Text, nullable=False),
-    UniqueConstraint("kind", "generation", name="coatcheck_signing_keys_generation"),
+    sa.Column("kid", sa.String(64), primary_key=True),
+    sa.Column("kind", sa.String(1), nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("algorithm", sa.String(16), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("public_key", sa.Text, nullable=False),
+    sa.Column("private_key", sa.Text, nullable=False),
+    sa.UniqueConstraint("kind", "generation", name="coatcheck_signing_keys_generation"),
 )
 
-master_secrets = Table(
+master_secrets = sa.Table(
     "coatcheck_master_secret",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("created_ms", BigInteger, nullable=False),
-    Column("sealed", Text, nullable=False),
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("sealed", sa.Text, nullable=False),
 )
 
 _ONLY_ROW = 1
 
 # Built once, because every new database needs them first.
-_LOAD = select(signing_keys).order_by(signing_keys.c.kind, signing_keys.c.generation.desc())
-_ADD = insert(signing_keys)
+_LOAD = sa.select(signing_keys).order_by(signing_keys.c.kind, signing_keys.c.generation.desc())
+_ADD = sa.insert(signing_keys)
 _COLUMNS = tuple(signing_keys.c.keys())
-_LOAD_MASTER = select(master_secrets.c.sealed)
-_ADD_MASTER = insert(master_secrets)
+_LOAD_MASTER = sa.select(master_secrets.c.sealed)
+_ADD_MASTER = sa.insert(master_secrets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +73,7 @@ class StoredKey:
     private_key: str
 
 
-def load(connection: Connection) -> tuple[StoredKey, ...]:
+def load(connection: sa.Connection) -> tuple[StoredKey, ...]:
     """Return all keys, dynamic before static, newest first."""
     return tuple(StoredKey(*row) for row in connection.execute(_LOAD))
 
@@ -96,30 +83,30 @@ def in_order(keys: Iterable[StoredKey]) -> tuple[StoredKey, ...]:
     return tuple(sorted(keys, key=lambda key: (key.kind, -key.generation)))
 
 
-def add(connection: Connection, key: StoredKey) -> None:
+def add(connection: sa.Connection, key: StoredKey) -> None:
     """Insert a key; IntegrityError if another process has taken its generation."""
     connection.execute(_ADD, {name: getattr(key, name) for name in _COLUMNS})
 
 
-def revoke_all(connection: Connection) -> None:
+def revoke_all(connection: sa.Connection) -> None:
     """Mark every key as revoked and delete its private half."""
-    connection.execute(update(signing_keys).values(state=REVOKED, private_key=""))
+    connection.execute(sa.update(signing_keys).values(state=REVOKED, private_key=""))
 
 
-def remove_dynamic(connection: Connection, *, created_until_ms: int) -> int:
+def remove_dynamic(connection: sa.Connection, *, created_until_ms: int) -> int:
     """Delete the dynamic keys created until that time and return how many there were."""
     columns = signing_keys.c
     old = (columns.kind == DYNAMIC) & (columns.created_ms <= created_until_ms)
-    return connection.execute(delete(signing_keys).where(old)).rowcount
+    return connection.execute(sa.delete(signing_keys).where(old)).rowcount
 
 
-def load_master(connection: Connection) -> str | None:
+def load_master(connection: sa.Connection) -> str | None:
     """Return the sealed master secret, None if there is none yet."""
     sealed: str | None = connection.execute(_LOAD_MASTER).scalar_one_or_none()
     return sealed
 
 
-def add_master(connection: Connection, sealed: str, *, created_ms: int) -> None:
+def add_master(connection: sa.Connection, sealed: str, *, created_ms: int) -> None:
     """Insert the master secret; IntegrityError if there is one already."""
     connection.execute(_ADD_MASTER, {"id": _ONLY_ROW, "created_ms": created_ms, "sealed": sealed})
 
