@@ -14,15 +14,8 @@ from .chain.chain import InputOverrideConfig
 from .chain.view import Layer
 from .kit.recipe import OverridesOnly, Recipe, RecipeSpecification
 from .kit.services import synced
-from .users.directory import (
-    UsersFilter,
-    UsersResponse,
-    count,
-    delete_user as delete,
-    get_user as find_user,
-    list_by_account_info,
-    page,
-)
+from .users import directory
+from .users.directory import UsersFilter, UsersResponse
 from .users.user import AccountInfo, User
 
 Order = Literal["ASC", "DESC"]
@@ -97,7 +90,7 @@ class _Functions(RecipeInterface):
         wanted = UsersFilter(tenant_id, include_recipe_ids, query)
         newest_first = time_joined_order == "DESC"
         return await self._app.read(
-            lambda connection: page(
+            lambda connection: directory.page(
                 connection, wanted, newest_first=newest_first, limit=limit, pagination_token=pagination_token
             )
         )
@@ -105,10 +98,12 @@ class _Functions(RecipeInterface):
     async def get_user_count(
         self, include_recipe_ids: Sequence[str] | None, tenant_id: str | None, user_context: UserContext
     ) -> int:
-        return await self._app.read(lambda connection: count(connection, UsersFilter(tenant_id, include_recipe_ids)))
+        return await self._app.read(
+            lambda connection: directory.count(connection, UsersFilter(tenant_id, include_recipe_ids))
+        )
 
     async def get_user(self, user_id: str, user_context: UserContext) -> User | None:
-        return await self._app.read(lambda connection: find_user(connection, user_id))
+        return await self._app.read(lambda connection: directory.get_user(connection, user_id))
 
     async def list_users_by_account_info(
         self,
@@ -118,12 +113,14 @@ class _Functions(RecipeInterface):
         user_context: UserContext,
     ) -> list[User]:
         return await self._app.read(
-            lambda connection: list_by_account_info(connection, tenant_id, account_info, union=do_union_of_account_info)
+            lambda connection: directory.list_by_account_info(
+                connection, tenant_id, account_info, union=do_union_of_account_info
+            )
         )
 
     async def delete_user(self, user_id: str, remove_all_linked_accounts: bool, user_context: UserContext) -> None:
         await self._app.write(
-            lambda connection: delete(
+            lambda connection: directory.delete_user(
                 connection,
                 user_id,
                 remove_all_linked_accounts=remove_all_linked_accounts,

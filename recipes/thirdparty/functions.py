@@ -7,16 +7,8 @@ from ...claims.recipe_user_id import RecipeUserId
 from ..exceptions import BadInputError
 from ..session.container import SessionContainer
 from ..users.user import AccountInfo, ThirdPartyInfo
-from . import rows
-from .interface import (
-    EmailChangeNotAllowedError,
-    ManuallyCreateOrUpdateUserOkResult,
-    ManuallyCreateOrUpdateUserResult,
-    RecipeInterface,
-    SignInUpNotAllowed,
-    SignInUpOkResult,
-    SignInUpResult,
-)
+from . import interface as results, rows
+from .interface import ManuallyCreateOrUpdateUserResult, RecipeInterface, SignInUpResult
 from .provider import Provider
 from .recipe import ThirdPartyRecipe
 from .user_info import RawUserInfoFromProvider
@@ -56,11 +48,11 @@ class ThirdPartyFunctions(RecipeInterface):
             tenant_id,
             user_context,
         )
-        if isinstance(result, EmailChangeNotAllowedError):
-            return SignInUpNotAllowed(result.reason)
-        if not isinstance(result, ManuallyCreateOrUpdateUserOkResult):
+        if isinstance(result, results.EmailChangeNotAllowedError):
+            return results.SignInUpNotAllowed(result.reason)
+        if not isinstance(result, results.ManuallyCreateOrUpdateUserOkResult):
             return result
-        return SignInUpOkResult(
+        return results.SignInUpOkResult(
             result.user,
             result.recipe_user_id,
             result.created_new_recipe_user,
@@ -91,7 +83,7 @@ class ThirdPartyFunctions(RecipeInterface):
                 )
             )
             if stored is not None:
-                return ManuallyCreateOrUpdateUserOkResult(
+                return results.ManuallyCreateOrUpdateUserOkResult(
                     stored.user, RecipeUserId(stored.recipe_user_id), stored.created
                 )
         raise BadInputError("others create and delete the user at the same moment: try again")
