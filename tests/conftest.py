@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 
 import pytest
 from hypothesis import HealthCheck, settings
-from starlette.routing import BaseRoute
 from starlette.testclient import TestClient
 
 from coatcheck import App
 from coatcheck.claims import Clock, ManualClock
-from coatcheck.server import create_app
 
-from .kit import API, PostgresSchemas, app_of, new_postgres_database, without_default_app
+from .kit import PostgresSchemas, app_of, http_clients, new_postgres_database, without_default_app
 
 # A slow machine fails no test, and examples may share the fixtures of a test.
-ALLOWED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-settings.register_profile("thorough", deadline=None, suppress_health_check=ALLOWED)
+settings.register_profile(
+    "thorough", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 settings.register_profile("coatcheck", settings.get_profile("thorough"), max_examples=40)
 settings.load_profile("coatcheck")
 
@@ -66,12 +65,7 @@ def make_app(clock: ManualClock) -> Iterator[Callable[..., App]]:
 @pytest.fixture
 def serve() -> Iterator[Callable[..., TestClient]]:
     """Open HTTP clients on Apps: `serve(app, routes=[...])`; the client keeps cookies as a browser does."""
-    with ExitStack() as clients:
-
-        def open_client(app: App, routes: Sequence[BaseRoute] = (), base_url: str = API) -> TestClient:
-            client = TestClient(create_app(app, [*routes]), base_url=base_url, raise_server_exceptions=False)
-            return clients.enter_context(closing(client))
-
+    with http_clients() as open_client:
         yield open_client
 
 

@@ -10,9 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ import pytest
 from sqlalchemy import URL, Engine, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 from starlette.datastructures import Headers
+from starlette.routing import BaseRoute
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message
 
@@ -31,6 +32,7 @@ from coatcheck.recipes import emailpassword, session, usermetadata
 from coatcheck.recipes.app import default_app
 from coatcheck.recipes.kit.services import set_default_services
 from coatcheck.recipes.thirdparty.config import ProviderInput
+from coatcheck.server import create_app
 from coatcheck.server.stub import Persona, provider_of
 from coatcheck.sessions.schema import metadata, schema_table
 from coatcheck.testing.app import FastApp
@@ -51,6 +53,18 @@ Make = Callable[..., App]
 """The fixture `make_app`."""
 Serve = Callable[..., TestClient]
 """The fixture `serve`."""
+
+
+@contextmanager
+def http_clients() -> Iterator[Callable[..., TestClient]]:
+    """Yield what opens HTTP clients on Apps, and close them at the end."""
+    with ExitStack() as clients:
+
+        def open_client(app: App, routes: Sequence[BaseRoute] = (), base_url: str = API) -> TestClient:
+            client = TestClient(create_app(app, [*routes]), base_url=base_url, raise_server_exceptions=False)
+            return clients.enter_context(closing(client))
+
+        yield open_client
 
 
 def app_of(
