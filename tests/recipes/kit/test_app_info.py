@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 from starlette.requests import Request
+from starlette.testclient import TestClient
 
 from coatcheck.claims.payload import UserContext
 from coatcheck.recipes.exceptions import ConfigurationError
 from coatcheck.recipes.kit.app_info import AppInfo, InputAppInfo, normal_host, normal_origin, normal_path, normalise
+from coatcheck.server import create_app
+from coatcheck.testing import make_app
+
+from ...kit import API, WEBSITE, form
 
 
 def app_info(**changes: Any) -> AppInfo:
@@ -246,3 +252,22 @@ def test_any_text_is_normalised_or_refused(text: str) -> None:
         except ConfigurationError:
             continue
         assert normal(once, "field") == once
+
+
+def test_an_origin_function_is_asked_once_per_request() -> None:
+    """Signing up, refreshing and signing out with cookies each ask for the website's origin once."""
+    asked: list[str] = []
+
+    def origin(request: Request | None, user_context: dict[str, Any]) -> str:
+        asked.append("" if request is None else request.url.path)
+        return WEBSITE
+
+    given = InputAppInfo("Test", API, origin=origin)
+    with make_app(app_info=given) as app, closing(TestClient(create_app(app), base_url=API)) as client:
+        headers = {"st-auth-mode": "cookie", "rid": "session", "origin": WEBSITE}
+        credentials = form(email="ann@example.com", password="password 1")
+        signed_up = client.post("/auth/signup", json=credentials, headers=headers)
+        assert signed_up.json()["status"] == "OK"
+        assert client.post("/auth/session/refresh", headers=headers).status_code == 200
+        assert client.post("/auth/signout", headers=headers).json() == {"status": "OK"}
+    assert asked == ["/auth/signup", "/auth/session/refresh", "/auth/signout"]
