@@ -102,8 +102,8 @@ class App(Services):
         self.outbox = Outbox()
         self.users = UserDirectory()
         self.database = self._database(database, supertokens_config)
-        self.cipher = _cipher(encryption_key or os.environ.get(ENCRYPTION_KEY_VARIABLE) or None)
         specifications = _checked_list(recipe_list)
+        self.cipher = _cipher(encryption_key or os.environ.get(ENCRYPTION_KEY_VARIABLE) or None)
         self.recipes_by_id = {}
         for specification in (*specifications, *_implicit(specifications)):
             recipe = specification.build(self)

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..recipes.app import App, current_app
-from ..recipes.kit.request import get_all_cors_headers
+from ..recipes.kit.request import get_all_cors_headers, request_context
 from ..recipes.kit.routing import ApiResponse
 from ..sessions.exceptions import DatabaseError
 from .asgi import AuthMiddleware
@@ -40,7 +40,9 @@ class WebsiteCORS:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        origin = self._coatcheck.info.website_origin(Request(scope), {})
+        info, request = self._coatcheck.info, Request(scope)
+        # The answer serves the whole request, so the function gets the user context of the request.
+        origin = info.website_origin(request, request_context(request) if callable(info.origin) else {})
         cors = CORSMiddleware(
             self.app,
             allow_origins=[origin],

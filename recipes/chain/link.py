@@ -71,7 +71,7 @@ class Link:
 Frame: TypeAlias = "tuple[Link, Values, Frame | None]"
 """A running layer of this context, the values it was called with, and the frame around it."""
 
-_running_layer: ContextVar[Frame | None] = ContextVar("coatcheck_layer_running_layer", default=None)
+_running_layer: ContextVar[Frame | None] = ContextVar("coatcheck_running_layer", default=None)
 
 
 def _enclosing_frame(operation: Operation) -> Frame | None:

@@ -101,7 +101,7 @@ def operations_of(interface: type, positional_orders: Mapping[str, Sequence[Orde
 def _operations_of(interface: type, historic: tuple[tuple[str, tuple[Order, ...]], ...]) -> Mapping[str, Operation]:
     orders = dict(historic)
     operations = {
-        name: _operation(getattr(interface, name), orders.get(name, ())) for name in operation_names(interface)
+        name: _operation(name, getattr(interface, name), orders.get(name, ())) for name in operation_names(interface)
     }
     unknown = orders.keys() - operations.keys()
     if unknown:
@@ -125,8 +125,7 @@ def flags_of(interface: type) -> Mapping[str, bool]:
     return MappingProxyType(flags)
 
 
-def _operation(method: Any, historic: Sequence[Order]) -> Operation:
-    name: str = method.__name__
+def _operation(name: str, method: Any, historic: Sequence[Order]) -> Operation:
     signature = inspect.signature(method)
     parameters = list(signature.parameters.values())[1:]
     if any(p.kind is not p.POSITIONAL_OR_KEYWORD for p in parameters):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ...claims.payload import JSONObject, UserContext
@@ -39,21 +39,21 @@ class SignInOkResult(Result):
 class EmailAlreadyExistsError(Result):
     """The tenant has an e-mail/password login method with this address."""
 
-    status = "EMAIL_ALREADY_EXISTS_ERROR"
+    status: str = field(default="EMAIL_ALREADY_EXISTS_ERROR", kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class WrongCredentialsError(Result):
     """The address is unknown or the password wrong; the result does not say which."""
 
-    status = "WRONG_CREDENTIALS_ERROR"
+    status: str = field(default="WRONG_CREDENTIALS_ERROR", kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownUserIdError(Result):
     """There is no such login method."""
 
-    status = "UNKNOWN_USER_ID_ERROR"
+    status: str = field(default="UNKNOWN_USER_ID_ERROR", kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class ConsumePasswordResetTokenOkResult(Result):
 class PasswordResetTokenInvalidError(Result):
     """The token is unknown, used or expired."""
 
-    status = "RESET_PASSWORD_INVALID_TOKEN_ERROR"
+    status: str = field(default="RESET_PASSWORD_INVALID_TOKEN_ERROR", kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class UpdateEmailOrPasswordOkResult(Result):
 class UpdateEmailOrPasswordEmailChangeNotAllowedError(Result):
     """The address may not be changed."""
 
-    status = "EMAIL_CHANGE_NOT_ALLOWED_ERROR"
+    status: str = field(default="EMAIL_CHANGE_NOT_ALLOWED_ERROR", kw_only=True)
     reason: str
 
 
@@ -95,7 +95,7 @@ class UpdateEmailOrPasswordEmailChangeNotAllowedError(Result):
 class PasswordPolicyViolationError(Result):
     """The new password breaks the policy."""
 
-    status = "PASSWORD_POLICY_VIOLATED_ERROR"
+    status: str = field(default="PASSWORD_POLICY_VIOLATED_ERROR", kw_only=True)
     failure_reason: str
 
 
@@ -141,7 +141,7 @@ class GeneratePasswordResetTokenPostOkResult(Result):
 class GeneratePasswordResetTokenPostNotAllowedResponse(Refusal):
     """No link is created, for the reason given."""
 
-    status = "PASSWORD_RESET_NOT_ALLOWED"
+    status: str = field(default="PASSWORD_RESET_NOT_ALLOWED", kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +150,10 @@ class PasswordResetPostOkResult(Result):
 
     email: str
     user: User
+
+    def to_json(self) -> JSONObject:
+        """Return `{"status": "OK"}`."""
+        return {"status": self.status}
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +176,14 @@ class SignUpPostOkResult(Result):
 class SignInPostNotAllowedResponse(Refusal):
     """Signing in is refused for a reason that is shown to the user."""
 
-    status = "SIGN_IN_NOT_ALLOWED"
+    status: str = field(default="SIGN_IN_NOT_ALLOWED", kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class SignUpPostNotAllowedResponse(Refusal):
     """Signing up is refused for a reason that is shown to the user."""
 
-    status = "SIGN_UP_NOT_ALLOWED"
+    status: str = field(default="SIGN_UP_NOT_ALLOWED", kw_only=True)
 
 
 SignInPostResult: TypeAlias = (

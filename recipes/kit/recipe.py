@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -87,7 +87,7 @@ class APIOptions:
     config: Any
     recipe_implementation: Any
     app_info: AppInfo
-    recipe: Any
+    recipe: Any = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,10 +229,12 @@ class Recipe(Generic[F, A]):
 class Result:
     """What an operation answers: a `status`, and attributes in results that say more."""
 
-    status: ClassVar[str] = "OK"
+    status: str = field(default="OK", kw_only=True)
 
     def to_json(self) -> JSONObject:
-        """Return the body of an HTTP answer, such as `{"status": "OK"}`."""
+        """Return the body of an HTTP answer, such as `{"status": "OK"}`; TypeError for a result that says more."""
+        if len(fields(self)) > 1:
+            raise TypeError(f"{type(self).__name__} is no answer of an API: return what the API's interface names")
         return {"status": self.status}
 
 
@@ -240,7 +242,7 @@ class Result:
 class GeneralErrorResponse(Result):
     """An application refuses a request; the answer has HTTP status 200, and the front ends show the message."""
 
-    status = "GENERAL_ERROR"
+    status: str = field(default="GENERAL_ERROR", kw_only=True)
     message: str
 
     def to_json(self) -> JSONObject:
@@ -263,7 +265,7 @@ class Refusal(Result):
 class LinkingToSessionUserFailedError(Result):
     """The new login method could not be linked to the session's user."""
 
-    status = "LINKING_TO_SESSION_USER_FAILED"
+    status: str = field(default="LINKING_TO_SESSION_USER_FAILED", kw_only=True)
     reason: str
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...claims.payload import JSONObject
@@ -41,7 +41,7 @@ class SessionInformationResult:
 class SessionDoesNotExistError(Result):
     """The result (not an exception) for a handle that names no live session."""
 
-    status = "SESSION_DOES_NOT_EXIST_ERROR"
+    status: str = field(default="SESSION_DOES_NOT_EXIST_ERROR", kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,14 +47,14 @@ class ManuallyCreateOrUpdateUserOkResult(Result):
 class SignInUpNotAllowed(Refusal):
     """Signing in or up is refused for a reason that is shown to the user."""
 
-    status = "SIGN_IN_UP_NOT_ALLOWED"
+    status: str = field(default="SIGN_IN_UP_NOT_ALLOWED", kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class EmailChangeNotAllowedError(Result):
     """The provider reports another address, which the user must not get."""
 
-    status = "EMAIL_CHANGE_NOT_ALLOWED_ERROR"
+    status: str = field(default="EMAIL_CHANGE_NOT_ALLOWED_ERROR", kw_only=True)
     reason: str
 
 
@@ -97,7 +97,7 @@ class SignInUpPostOkResult(Result):
 class SignInUpPostNoEmailGivenByProviderResponse(Result):
     """The provider gave no address, and one is required."""
 
-    status = "NO_EMAIL_GIVEN_BY_PROVIDER"
+    status: str = field(default="NO_EMAIL_GIVEN_BY_PROVIDER", kw_only=True)
 
 
 SignInUpPostResult: TypeAlias = (

@@ -75,6 +75,8 @@ class ThirdPartyRecipe(Recipe[RecipeInterface, APIInterface]):
         """Create a login method of the first provider; ConfigurationError if there is none, or an override refuses."""
         if not self.config.providers:
             raise ConfigurationError(f"this App cannot create a user for {email}: thirdparty.init has no providers")
+        if not subject:
+            raise ConfigurationError(f"{email!r} is not an e-mail address")
         signed_up = await self.functions.manually_create_or_update_user(
             self.config.providers[0].config.third_party_id, subject, email, verified, None, False, tenant_id, {}
         )

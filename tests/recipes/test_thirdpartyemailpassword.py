@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from coatcheck.recipes import thirdpartyemailpassword, usermetadata
+from coatcheck.recipes.exceptions import OverrideError
 from coatcheck.recipes.thirdpartyemailpassword import InputOverrideConfig, InputSignUpFeature
 from coatcheck.recipes.thirdpartyemailpassword.recipe import API_ORDERS, APIS, FUNCTION_ORDERS, FUNCTIONS
 from coatcheck.server.stub import stub
@@ -323,3 +324,14 @@ def test_the_chain_can_be_explained(stage: Any) -> None:
     text = app.explain("thirdpartyemailpassword.emailpassword_sign_in")
     assert "1 layer over the implementation" in text
     assert "test_thirdpartyemailpassword.py" in text
+
+
+def test_errors_name_the_operation_of_the_combined_recipe(stage: Any) -> None:
+    """A layer with impossible parameters is told the name that the operation has here, not that of the half."""
+
+    def functions(original_implementation: Any) -> Any:
+        original_implementation.emailpassword_sign_up = lambda nonsense, more: None
+        return original_implementation
+
+    with pytest.raises(OverrideError, match="cannot be a layer of emailpassword_sign_up"):
+        stage(override=InputOverrideConfig(functions=functions))

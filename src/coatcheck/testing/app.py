@@ -28,7 +28,7 @@ from ..recipes.kit.services import substitute_default
 from ..server.stub import stub_providers
 from ..sessions import schema
 from ..sessions.database import Database, Work
-from ..sessions.engines import make_engine, parse_url
+from ..sessions.engines import is_memory, make_engine, parse_url
 from ..sessions.signing_key import KeySource, generate
 
 APP_INFO = InputAppInfo("Test", "http://localhost:3567", website_domain="http://localhost:3000")
@@ -70,12 +70,12 @@ def _clock() -> ManualClock:
 
 
 class FastApp(App):
-    """An App that is fast if its database is `sqlite://`."""
+    """An App that is fast if its database is in memory."""
 
     _lent: LentKeys | None = None
 
     def _open_database(self, target: str | Engine) -> Database:
-        if target != "sqlite://":
+        if not (isinstance(target, str) and is_memory(parse_url(target))):
             # A database that outlives the App must not hold a key that other Apps use.
             return super()._open_database(target)
         self._lent = LentKeys()

@@ -298,3 +298,21 @@ def test_what_an_override_changes_is_what_happens(make_app: Make, serve: Serve) 
     assert answer.json()["user"]["emails"] == ["ann@example.com"]
     again = client.post("/auth/signup", json=form(**ANN))
     assert again.json()["status"] == "FIELD_ERROR"
+
+
+def test_the_result_of_a_function_is_no_answer_of_an_api(make_app: Make, serve: Serve) -> None:
+    """An API override that returns what a function returns is an error, not a sign-in without a session."""
+
+    def apis(original_implementation: Any) -> Any:
+        async def sign_in_post(form_fields: Any, tenant_id: str, api_options: Any, user_context: Any) -> Any:
+            values = {field.id: field.value for field in form_fields}
+            functions = api_options.recipe_implementation
+            return await functions.sign_in(values["email"], values["password"], tenant_id, None, False, user_context)
+
+        original_implementation.sign_in_post = sign_in_post
+        return original_implementation
+
+    recipe = emailpassword.init(override=InputOverrideConfig(apis=apis))
+    client = serve(make_app(recipes=[recipe]))
+    assert client.post("/auth/signup", json=form(**ANN)).json()["status"] == "OK"
+    assert client.post("/auth/signin", json=form(**ANN)).status_code == 500

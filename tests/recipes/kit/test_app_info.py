@@ -11,6 +11,7 @@ from hypothesis import given, strategies as st
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
+from coatcheck import get_request_from_user_context
 from coatcheck.claims.payload import UserContext
 from coatcheck.recipes.exceptions import ConfigurationError
 from coatcheck.recipes.kit.app_info import AppInfo, InputAppInfo, normal_host, normal_origin, normal_path, normalise
@@ -255,11 +256,12 @@ def test_any_text_is_normalised_or_refused(text: str) -> None:
 
 
 def test_an_origin_function_is_asked_once_per_request() -> None:
-    """Signing up, refreshing and signing out with cookies each ask for the website's origin once."""
+    """Signing up, refreshing and signing out with cookies each ask for the origin once, with their user context."""
     asked: list[str] = []
 
     def origin(request: Request | None, user_context: dict[str, Any]) -> str:
         asked.append("" if request is None else request.url.path)
+        assert get_request_from_user_context(user_context) is not None
         return WEBSITE
 
     given = InputAppInfo("Test", API, origin=origin)
