@@ -43,7 +43,7 @@ class Settings:
         values: dict[str, Any] = {}
         for option in fields(cls):
             text = environment.get(variable(option.name))
-            if text is None:
+            if text is None or (text == "" and option.default is not None):
                 continue
             if isinstance(option.default, bool):
                 values[option.name] = text == str(True)

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,17 @@ def test_the_contracts_are_kept() -> None:
     ran = lint(ROOT)
     assert ran.returncode == 0, ran.stdout
     assert "0 broken" in ran.stdout
+
+
+@pytest.mark.parametrize("folder", ["recipes", "server"])
+def test_every_room_stands_in_a_layer(folder: str) -> None:
+    """A file or package that no line of the layers names would not be checked at all."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layered = {
+        room.strip() for contract in contracts for line in contract.get("layers", ()) for room in line.split("|")
+    }
+    names = {path.stem for path in (ROOT / folder).iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert {f"coatcheck.{folder}.{name}" for name in names - {"__init__"}} <= layered
 
 
 @pytest.mark.parametrize(
