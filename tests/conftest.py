@@ -13,6 +13,10 @@ from coatcheck import App
 from coatcheck.claims import Clock, ManualClock
 
 from .kit import PostgresSchemas, app_of, http_clients, new_postgres_database, without_default_app
+from .order import (
+    pytest_collection_modifyitems as pytest_collection_modifyitems,
+    pytest_configure as pytest_configure,
+)
 
 # A slow machine fails no test, and examples may share the fixtures of a test.
 settings.register_profile(
@@ -20,12 +24,6 @@ settings.register_profile(
 )
 settings.register_profile("coatcheck", settings.get_profile("thorough"), max_examples=40)
 settings.load_profile("coatcheck")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """With `-n`, a file stays in one process, so that what its tests share is made once."""
-    if config.getoption("dist", "no") == "load":
-        config.option.dist = "loadfile"
 
 
 @pytest.fixture(scope="session")
