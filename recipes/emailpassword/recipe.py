@@ -44,8 +44,8 @@ class EmailPasswordRecipe(Recipe[RecipeInterface, APIInterface]):
     config: EmailPasswordConfig
     email_delivery: EmailDeliveryInterface
 
-    def __init__(self, app: Services, config: EmailPasswordConfig, parts: tuple[Recipe[Any, Any], ...] = ()) -> None:
-        super().__init__(app, config, parts)
+    def __init__(self, app: Services, config: EmailPasswordConfig) -> None:
+        super().__init__(app, config)
         self.hasher = PasswordHasher(unsafe_for_tests=app.unsafe_for_tests)
         self.tokens_clean_up = CleanUp(
             app.database,

@@ -69,8 +69,8 @@ class RecipeSpecification:
 
     def build(self, app: Services) -> Recipe[Any, Any]:
         """Return the recipe of an App, with the application's overrides."""
-        parts = tuple(part.build(app) for part in self.brings)
-        recipe = self.recipe(app, self.config, parts)
+        recipe = self.recipe(app, self.config)
+        recipe.parts = tuple(part.build(app) for part in self.brings)
         recipe.routes = self.routes
         recipe.deliver()
         recipe.begin_chains(self.functions(recipe), None if self.apis is None else self.apis(recipe))
@@ -123,12 +123,12 @@ class Recipe(Generic[F, A]):
     functions: F
     apis: A
     routes: tuple[Route, ...]
+    parts: tuple[Recipe[Any, Any], ...]
+    """The recipes that this one consists of; an App has each of them, too."""
 
-    def __init__(self, app: Services, config: Any, parts: tuple[Recipe[Any, Any], ...] = ()) -> None:
+    def __init__(self, app: Services, config: Any) -> None:
         self.app = app
         self.config = config
-        self.parts = parts
-        """The recipes that this one consists of; an App has each of them, too."""
         self.chains: dict[str, Chain[Any]] = {}
 
     def deliver(self) -> None:

@@ -52,8 +52,8 @@ class SessionRecipe(Recipe[RecipeInterface, APIInterface]):
     orders = (FUNCTION_ORDERS, {})
     config: SessionConfig
 
-    def __init__(self, app: Services, config: SessionConfig, parts: tuple[Recipe[Any, Any], ...] = ()) -> None:
-        super().__init__(app, config, parts)
+    def __init__(self, app: Services, config: SessionConfig) -> None:
+        super().__init__(app, config)
         self.claims: list[SessionClaim[Any]] = list(config.claims)
         self.claim_validators: list[SessionClaimValidator] = []
         validity_ms = _ms(config.access_token_validity_seconds)

@@ -35,8 +35,8 @@ class ThirdPartyRecipe(Recipe[RecipeInterface, APIInterface]):
     test_rank = 1
     config: ThirdPartyConfig
 
-    def __init__(self, app: Services, config: ThirdPartyConfig, parts: tuple[Recipe[Any, Any], ...] = ()) -> None:
-        super().__init__(app, config, parts)
+    def __init__(self, app: Services, config: ThirdPartyConfig) -> None:
+        super().__init__(app, config)
         self._documents = {given.config.third_party_id: self._new_documents(given) for given in config.providers}
         for given in config.providers:
             self._check(given)
